@@ -1,0 +1,159 @@
+//! Everything that can go wrong at the origin, and the one place where it gets a status code and public words.
+
+use crate::store::StoreError;
+use crate::verify::Disbelief;
+use postback::rejection::{Code, Rejection};
+use postback::reply::Failure;
+
+/// Why the origin answers with an error.
+#[derive(Debug)]
+pub enum Error {
+    /// No partner has this endpoint, or there is nothing at this path.
+    PartnerNotFound,
+    /// The path exists, for other methods.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: &'static str,
+    },
+    /// Path and query are too long.
+    UrlTooLong,
+    /// The body is too large.
+    BodyTooLarge,
+    /// The body is compressed.
+    UnsupportedEncoding,
+    /// The body broke off or came too slowly.
+    BodyIncomplete,
+    /// The caller is not believed.
+    Disbelieved(Disbelief),
+    /// The signature was used before.
+    Replay,
+    /// The postback cannot be read.
+    Rejected(Rejection),
+    /// A forwarded request that our own edge cannot have made.
+    Malformed,
+    /// The event's id is known with other content. Written down for reconciliation.
+    Conflict,
+    /// Too many requests in flight.
+    Overloaded,
+    /// The database refused or cannot be reached.
+    Store(StoreError),
+    /// Our mistake.
+    Internal(&'static str),
+}
+
+impl Error {
+    /// The status code. 503 means: the same request may work later. 500 means: it is our bug.
+    pub fn status(&self) -> u16 {
+        match self {
+            Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
+            Error::Rejected(_) | Error::Malformed | Error::BodyIncomplete => 400,
+            Error::Disbelieved(Disbelief::TokenMissing) => 401,
+            Error::Disbelieved(Disbelief::TokenInvalid | Disbelief::SignatureInvalid { .. }) => 403,
+            Error::PartnerNotFound => 404,
+            Error::MethodNotAllowed { .. } => 405,
+            Error::Replay | Error::Conflict => 409,
+            Error::BodyTooLarge => 413,
+            Error::UrlTooLong => 414,
+            Error::UnsupportedEncoding => 415,
+            Error::Store(StoreError::Bug(_)) | Error::Internal(_) => 500,
+            Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => 503,
+        }
+    }
+
+    /// What the caller is told.
+    pub fn failure(&self) -> Failure<'_> {
+        let whole = |code, hint| Failure { code, field: None, hint };
+        match self {
+            Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
+            Error::MethodNotAllowed { .. } => whole("method_not_allowed", "use GET or POST"),
+            Error::UrlTooLong => whole("url_too_long", "path and query have at most 8192 bytes; use POST"),
+            Error::BodyTooLarge => whole("body_too_large", "a body has at most 65536 bytes"),
+            Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
+            Error::BodyIncomplete => whole("body_incomplete", "the body broke off; send the request again"),
+            Error::Disbelieved(Disbelief::TokenMissing) => {
+                whole("token_missing", "send the tenant's token as ts_token or as Authorization: Bearer")
+            }
+            Error::Disbelieved(Disbelief::TokenInvalid) => {
+                whole("token_invalid", "this token is not one of the partner's tenant")
+            }
+            Error::Disbelieved(Disbelief::SignatureInvalid { .. }) => {
+                whole("signature_invalid", "check canonical order")
+            }
+            Error::Replay => whole("replay", "this signature was used before; sign each attempt anew"),
+            Error::Rejected(rejection) => {
+                Failure { code: rejection.code().as_str(), field: rejection.field(), hint: rejection.hint() }
+            }
+            Error::Malformed => whole("malformed_forward", "this is not a request of the edge's making"),
+            Error::Conflict => Failure {
+                code: "event_id_conflict",
+                field: Some("event_id"),
+                hint: "this event_id was sent before with other content; give a new event a new id",
+            },
+            Error::Overloaded => whole("overloaded", "not stored; send the same request again"),
+            Error::Store(StoreError::Unavailable(_)) => whole("unavailable", "not stored; send the same request again"),
+            Error::Store(StoreError::Bug(_)) | Error::Internal(_) => {
+                whole("internal", "not stored; our mistake, we have been told")
+            }
+        }
+    }
+
+    /// A header that belongs to the status code.
+    pub fn header(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Error::MethodNotAllowed { allow } => Some(("allow", allow)),
+            Error::Disbelieved(Disbelief::TokenMissing) => Some(("www-authenticate", "Bearer")),
+            Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", "1")),
+            Error::PartnerNotFound
+            | Error::UrlTooLong
+            | Error::BodyTooLarge
+            | Error::UnsupportedEncoding
+            | Error::BodyIncomplete
+            | Error::Disbelieved(_)
+            | Error::Replay
+            | Error::Rejected(_)
+            | Error::Malformed
+            | Error::Conflict
+            | Error::Store(StoreError::Bug(_))
+            | Error::Internal(_) => None,
+        }
+    }
+
+    /// What our log is told beside the code.
+    pub fn reason(&self) -> Option<String> {
+        match self {
+            Error::Disbelieved(Disbelief::SignatureInvalid { cause }) => Some((*cause).to_owned()),
+            Error::Store(error) => Some(error.to_string()),
+            Error::Internal(reason) => Some((*reason).to_owned()),
+            Error::PartnerNotFound
+            | Error::MethodNotAllowed { .. }
+            | Error::UrlTooLong
+            | Error::BodyTooLarge
+            | Error::UnsupportedEncoding
+            | Error::BodyIncomplete
+            | Error::Disbelieved(Disbelief::TokenMissing | Disbelief::TokenInvalid)
+            | Error::Replay
+            | Error::Rejected(_)
+            | Error::Malformed
+            | Error::Conflict
+            | Error::Overloaded => None,
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        Error::Store(error)
+    }
+}
+
+impl From<Rejection> for Error {
+    fn from(rejection: Rejection) -> Self {
+        Error::Rejected(rejection)
+    }
+}
+
+impl From<Disbelief> for Error {
+    fn from(disbelief: Disbelief) -> Self {
+        Error::Disbelieved(disbelief)
+    }
+}

@@ -1,0 +1,79 @@
+//! `/health`, `/ready`, `/info` (R43).
+
+use crate::app::App;
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The body of `/health` and `/ready`.
+#[derive(Serialize)]
+pub struct Health {
+    status: &'static str,
+    service: &'static str,
+    version: &'static str,
+    /// `ok` or `unavailable`, by partner code.
+    databases: BTreeMap<String, &'static str>,
+}
+
+/// The body of `/info`.
+#[derive(Serialize)]
+pub struct Info {
+    service: &'static str,
+    version: &'static str,
+    uptime_s: i64,
+    partners: Vec<PartnerInfo>,
+}
+
+#[derive(Serialize)]
+struct PartnerInfo {
+    code: String,
+    name: String,
+    endpoint: String,
+    storage: &'static str,
+}
+
+/// 200 as long as the process lives: a broken database is named, and does not make the origin unhealthy.
+pub async fn health(State(app): State<Arc<App>>) -> Json<Health> {
+    Json(look(&app).await)
+}
+
+/// 200 while at least one partner can be served; 503 when none can.
+pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
+    let health = look(&app).await;
+    let any = health.databases.values().any(|state| *state == "ok");
+    (if any { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
+}
+
+/// What runs here.
+pub async fn info(State(app): State<Arc<App>>) -> Json<Info> {
+    let kinds: BTreeMap<_, _> = app.databases.locations().map(|(code, location)| (code, location.kind())).collect();
+    let partners = app.config.registry.all().iter().map(|partner| PartnerInfo {
+        code: partner.code.clone(),
+        name: partner.name.clone(),
+        endpoint: partner.endpoint.clone(),
+        storage: kinds.get(partner.code.as_str()).copied().unwrap_or("none"),
+    });
+    Json(Info {
+        service: "bytec-origin",
+        version: env!("CARGO_PKG_VERSION"),
+        uptime_s: (app.platform.now)().unix_s().saturating_sub(app.started_at.unix_s()),
+        partners: partners.collect(),
+    })
+}
+
+async fn look(app: &App) -> Health {
+    let pings = app.databases.ping_all().await;
+    let states =
+        pings.iter().map(|(code, outcome)| ((*code).to_owned(), if outcome.is_ok() { "ok" } else { "unavailable" }));
+    let databases: BTreeMap<_, _> = states.collect();
+    let degraded = databases.values().any(|state| *state != "ok");
+    Health {
+        status: if degraded { "degraded" } else { "healthy" },
+        service: "bytec-origin",
+        version: env!("CARGO_PKG_VERSION"),
+        databases,
+    }
+}

@@ -1,0 +1,41 @@
+//! The HTTP face of the origin: paths, replies, limits. What a postback means is not decided here.
+
+pub mod error;
+mod health;
+mod postback;
+mod reply;
+
+use crate::api::error::Error;
+use crate::app::App;
+use ::postback::reply::Format;
+use axum::Router;
+use axum::extract::Request;
+use axum::response::Response;
+use axum::routing::{any, get};
+use std::any::Any;
+use std::sync::Arc;
+use tower_http::catch_panic::CatchPanicLayer;
+
+/// Every path of the origin.
+pub fn router(app: Arc<App>) -> Router {
+    Router::new()
+        .route("/health", get(health::health))
+        .route("/ready", get(health::ready))
+        .route("/info", get(health::info))
+        .route("/postback", any(postback::postback))
+        .route("/postback/{*endpoint}", any(postback::postback))
+        .route("/partner/{*endpoint}", any(postback::postback))
+        .fallback(not_found)
+        .layer(CatchPanicLayer::custom(panicked))
+        .with_state(app)
+}
+
+async fn not_found(_request: Request) -> Response {
+    reply::failure(&Error::PartnerNotFound, Format::Json, "-")
+}
+
+/// No request should reach this; if one does, it costs that request alone.
+fn panicked(_panic: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a request panicked; this is a bug");
+    reply::failure(&Error::Internal("panic"), Format::Json, "-")
+}

@@ -1,0 +1,45 @@
+//! Building responses.
+
+use super::error::Error;
+use crate::ingest::Ingested;
+use axum::body::Body;
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::Response;
+use postback::reply::{self, Format};
+
+/// The reply to a stored postback.
+pub fn success(ingested: &Ingested, format: Format, request_id: &str) -> Response {
+    let body = reply::success(format, ingested.verdict, &ingested.event_id, request_id);
+    build(200, body, request_id)
+}
+
+/// The reply to anything else.
+pub fn failure(error: &Error, format: Format, request_id: &str) -> Response {
+    let mut response = build(error.status(), reply::failure(format, error.failure(), request_id), request_id);
+    if let Some((name, value)) = error.header() {
+        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    response
+}
+
+/// A reply without a body.
+pub fn empty(request_id: &str) -> Response {
+    build(200, reply::Body { content_type: "text/plain; charset=utf-8", text: String::new() }, request_id)
+}
+
+/// Sets a header whose value is made of ids and words of ours; one that cannot stand in a header is left out.
+pub fn set(response: &mut Response, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+fn build(status: u16, body: reply::Body, request_id: &str) -> Response {
+    let mut response = Response::new(Body::from(body.text));
+    *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set(&mut response, postback::message_signature::header::REQUEST_ID, request_id);
+    response
+}

@@ -1,0 +1,65 @@
+//! What every request shares: configuration, databases, the platform's clock and randomness, and the number of requests
+//! that may be in flight.
+
+use crate::config::Config;
+use crate::databases::Databases;
+use postback::id::Nonce;
+use postback::time::Timestamp;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// Postbacks in flight at most; more are asked to come back, so that those inside are served in time.
+const IN_FLIGHT_MAX: usize = 256;
+
+/// Clock and randomness, passed in so that tests decide them.
+#[derive(Clone, Copy, Debug)]
+pub struct Platform {
+    /// Now.
+    pub now: fn() -> Timestamp,
+    /// Sixteen random bytes; None when the system has none to give.
+    pub random: fn() -> Option<[u8; 16]>,
+}
+
+impl Platform {
+    /// The operating system's.
+    pub const SYSTEM: Platform = Platform { now: system_now, random: system_random };
+
+    /// A fresh random name.
+    pub fn nonce(&self) -> Option<Nonce> {
+        (self.random)().map(Nonce::from_bytes)
+    }
+}
+
+fn system_now() -> Timestamp {
+    // The clock's milliseconds are in range until the year 262000.
+    Timestamp::from_unix_ms(chrono::Utc::now().timestamp_millis()).unwrap_or(Timestamp::EPOCH)
+}
+
+fn system_random() -> Option<[u8; 16]> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).ok().map(|()| bytes)
+}
+
+/// The running origin.
+#[derive(Debug)]
+pub struct App {
+    /// The configuration.
+    pub config: Config,
+    /// The partners' databases.
+    pub databases: Databases,
+    /// Clock and randomness.
+    pub platform: Platform,
+    /// When it was started.
+    pub started_at: Timestamp,
+    /// One permit for each postback in flight.
+    pub slots: Semaphore,
+}
+
+impl App {
+    /// An origin with this configuration; no database is opened yet.
+    pub fn new(config: Config, platform: Platform) -> Arc<App> {
+        let databases = Databases::at(&config.locations);
+        let started_at = (platform.now)();
+        Arc::new(App { config, databases, platform, started_at, slots: Semaphore::new(IN_FLIGHT_MAX) })
+    }
+}

@@ -1,0 +1,24 @@
+//! `migrate`: databases and tables, without serving.
+
+use crate::config::Config;
+use crate::databases::Databases;
+
+/// Opens, creates and migrates every partner's database.
+///
+/// # Errors
+/// How many could not be; each was named as it failed.
+pub async fn migrate(config: &Config) -> Result<(), String> {
+    let databases = Databases::at(&config.locations);
+    let mut failed: usize = 0;
+    for (code, outcome) in databases.open_all().await {
+        match outcome {
+            Ok(()) => println!("{code}: up to date"),
+            Err(error) => {
+                failed = failed.saturating_add(1);
+                println!("{code}: failed: {error}");
+            }
+        }
+    }
+    databases.close().await;
+    if failed == 0 { Ok(()) } else { Err(format!("{failed} database(s) could not be migrated")) }
+}

@@ -1,0 +1,80 @@
+//! The command line: one binary, its subcommands (R54).
+
+mod migrate;
+mod partners;
+mod serve;
+
+use crate::config::{Config, Settings};
+use clap::{Args, Parser, Subcommand};
+use std::process::ExitCode;
+
+/// The origin of ByteC Postback: stores each conversion exactly once.
+#[derive(Debug, Parser)]
+#[command(name = "bytec-origin", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Take postbacks until told to stop (SIGTERM or Ctrl-C).
+    Serve(SettingsArgs),
+    /// Create every partner's database where it is missing and bring its tables up to date.
+    Migrate(SettingsArgs),
+    /// List the partners that this program was built with.
+    Partners {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Settings that are not secret. Secrets come from the environment or from files: EDGE_KEYS, TENANT_TOKENS,
+/// PARTNER_KEYS, DATABASE_URL, DATABASE_URL_<PARTNER>, or any of these with _FILE behind.
+#[derive(Args, Clone, Debug)]
+struct SettingsArgs {
+    /// development, staging or production; production where it is not said.
+    #[arg(long, env = "ENVIRONMENT")]
+    environment: Option<String>,
+    /// Address and port to listen on.
+    #[arg(long, env = "ORIGIN_BIND", default_value = "127.0.0.1:8000")]
+    bind: String,
+    /// Folder of the SQLite files, where DATABASE_URL does not say otherwise.
+    #[arg(long, env = "DATA_DIR", default_value = "data")]
+    data_dir: String,
+}
+
+impl SettingsArgs {
+    fn config(self) -> Result<Config, ExitCode> {
+        let settings = Settings { environment: self.environment, bind: Some(self.bind), data_dir: Some(self.data_dir) };
+        Config::read(&settings, |name| std::env::var(name).ok()).map_err(|problems| {
+            for problem in &problems {
+                eprintln!("configuration: {problem}");
+            }
+            ExitCode::from(2)
+        })
+    }
+}
+
+/// Runs the command that the arguments name. 0: done; 1: failed; 2: wrong configuration or usage.
+pub async fn run() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Serve(settings) => match settings.config() {
+            Ok(config) => serve::serve(config).await,
+            Err(code) => return code,
+        },
+        Command::Migrate(settings) => match settings.config() {
+            Ok(config) => migrate::migrate(&config).await,
+            Err(code) => return code,
+        },
+        Command::Partners { json } => partners::partners(json),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}

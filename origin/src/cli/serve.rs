@@ -1,0 +1,92 @@
+//! `serve`: the origin itself, from opening databases to draining.
+
+use crate::api::router;
+use crate::app::{App, Platform};
+use crate::config::Config;
+use axum_server::Handle;
+use postback::time::Timestamp;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tracing::{error, info, warn};
+
+/// How long a connection may take to send its headers.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long running requests have to end after the signal to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often spent nonces are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How long a nonce is remembered: longer than its signature could be used, on clocks apart.
+const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
+
+/// Serves until SIGTERM or Ctrl-C, then lets running requests end.
+///
+/// # Errors
+/// When the address cannot be listened on.
+pub async fn serve(config: Config) -> Result<(), String> {
+    start_logging();
+    let bind = config.bind;
+    let environment = config.environment;
+    let app = App::new(config, Platform::SYSTEM);
+    for (code, outcome) in app.databases.open_all().await {
+        match outcome {
+            Ok(()) => info!(partner = code, "database ready"),
+            Err(error) => error!(partner = code, reason = %error, "database not available; its postbacks get 503"),
+        }
+    }
+    let listener = std::net::TcpListener::bind(bind).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
+    listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
+    let handle = Handle::new();
+    tokio::spawn(stop_on_signal(handle.clone()));
+    tokio::spawn(forget_nonces(Arc::clone(&app)));
+    info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
+    let mut server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle);
+    server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let service = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
+    let served = server.serve(service).await.map_err(|error| format!("serving ended: {error}"));
+    app.databases.close().await;
+    info!("origin stopped");
+    served
+}
+
+/// JSON lines on standard output; `LOG` filters them as `RUST_LOG` would.
+fn start_logging() {
+    let filter = tracing_subscriber::EnvFilter::try_from_env("LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
+    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_env_filter(filter);
+    if lines.try_init().is_err() {
+        eprintln!("logging was started before");
+    }
+}
+
+async fn stop_on_signal(handle: Handle<SocketAddr>) {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            warn!(reason = %error, "SIGTERM cannot be heard; Ctrl-C can");
+            let _ = interrupt.await;
+        }
+    }
+    info!("stopping: running requests may end");
+    handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
+}
+
+async fn forget_nonces(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(FORGET_EVERY);
+    loop {
+        ticks.tick().await;
+        let now_ms = (app.platform.now)().unix_s().saturating_mul(1000);
+        let Some(before) = Timestamp::from_unix_ms(now_ms.saturating_sub(NONCE_LIFE_MS)) else { continue };
+        for (code, store) in app.databases.opened() {
+            if let Err(error) = store.forget_nonces(before).await {
+                warn!(partner = code, reason = %error, "spent nonces could not be forgotten; trying again later");
+            }
+        }
+    }
+}

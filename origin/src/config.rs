@@ -1,0 +1,365 @@
+//! The origin's configuration, from arguments and environment. Everything wrong with it is reported at once, before
+//! anything is started (R60).
+
+use crate::store::location::Location;
+use postback::key::{DEVELOPMENT_KEYS, KeySet};
+use postback::partner::{Partner, Registry};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use subtle::ConstantTimeEq;
+
+/// What the partner files came to when this program was built.
+const PARTNERS_JSON: &str = include_str!(concat!(env!("OUT_DIR"), "/partners.json"));
+
+/// The tenant token of the development set-up. Public, so never accepted elsewhere (R40).
+const DEVELOPMENT_TOKEN: &str = "default-ts-token";
+/// A token shorter than this can be guessed.
+const TOKEN_BYTES_MIN: usize = 24;
+
+/// Where the origin runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// On a developer's machine: public keys and tokens are accepted.
+    Development,
+    /// Anywhere else.
+    Production,
+}
+
+/// Everything that does not change while the origin runs.
+#[derive(Debug)]
+pub struct Config {
+    /// Where the origin runs.
+    pub environment: Environment,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// All partners.
+    pub registry: Registry,
+    /// The edge's keys.
+    pub edge_keys: KeySet,
+    /// The tenants' tokens.
+    pub tokens: Tokens,
+    /// The partners' own keys (`bytec-v1`), by partner code.
+    pub partner_keys: BTreeMap<String, KeySet>,
+    /// Where each partner's database is, by partner code.
+    pub locations: BTreeMap<String, Location>,
+}
+
+/// What the configuration is made of; text as a person wrote it.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// `ENVIRONMENT`.
+    pub environment: Option<String>,
+    /// `ORIGIN_BIND`.
+    pub bind: Option<String>,
+    /// `DATA_DIR`.
+    pub data_dir: Option<String>,
+}
+
+impl Config {
+    /// Puts the configuration together. `variable` looks up environment variables; for a secret `NAME` the file that
+    /// `NAME_FILE` names is read where `NAME` itself is not set.
+    ///
+    /// # Errors
+    /// Every problem, each a sentence that names the variable and shows no secret.
+    pub fn read(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
+        let mut reader = Reader { variable, problems: Vec::new() };
+        let environment = reader.environment(settings);
+        let bind = reader.bind(settings, environment);
+        let registry = registry();
+        let edge_keys = reader.edge_keys(environment);
+        let tokens = reader.tokens(environment, &registry);
+        let partner_keys = reader.partner_keys(&registry);
+        let locations = reader.locations(settings, &registry);
+        match edge_keys {
+            Some(edge_keys) if reader.problems.is_empty() => {
+                Ok(Config { environment, bind, registry, edge_keys, tokens, partner_keys, locations })
+            }
+            _ => Err(reader.problems),
+        }
+    }
+}
+
+/// The partners that this program was built with. Empty only in a build that should have failed.
+pub fn registry() -> Registry {
+    Registry::from_json(PARTNERS_JSON).unwrap_or_default()
+}
+
+struct Reader<V> {
+    variable: V,
+    problems: Vec<String>,
+}
+
+impl<V: Fn(&str) -> Option<String>> Reader<V> {
+    fn get(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A secret: from the variable, or from the file that `NAME_FILE` names.
+    fn secret(&mut self, name: &str) -> Option<String> {
+        if let Some(value) = self.get(name) {
+            return Some(value);
+        }
+        let path = self.get(&format!("{name}_FILE"))?;
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Some(text.trim().to_owned()),
+            Err(error) => {
+                self.problems.push(format!("{name}_FILE: {path} cannot be read: {error}"));
+                None
+            }
+        }
+    }
+
+    fn environment(&mut self, settings: &Settings) -> Environment {
+        match settings.environment.as_deref() {
+            Some("development") => Environment::Development,
+            // Whoever forgets to say it must not get the public keys.
+            Some("production" | "staging") | None => Environment::Production,
+            Some(_) => {
+                self.problems.push("ENVIRONMENT must be development, staging or production".to_owned());
+                Environment::Production
+            }
+        }
+    }
+
+    fn bind(&mut self, settings: &Settings, environment: Environment) -> SocketAddr {
+        let default = SocketAddr::from(([127, 0, 0, 1], 8000));
+        let Some(text) = settings.bind.as_deref() else { return default };
+        let Ok(bind) = text.parse::<SocketAddr>() else {
+            self.problems.push(format!("ORIGIN_BIND: {text:?} is not address and port, such as 127.0.0.1:8000"));
+            return default;
+        };
+        if environment == Environment::Development && !bind.ip().is_loopback() {
+            self.problems.push(format!(
+                "ORIGIN_BIND: {bind} can be reached from outside, and in development anyone there would be believed"
+            ));
+        }
+        bind
+    }
+
+    fn edge_keys(&mut self, environment: Environment) -> Option<KeySet> {
+        let text = match (self.secret("EDGE_KEYS"), environment) {
+            (Some(text), _) => text,
+            (None, Environment::Development) => DEVELOPMENT_KEYS.to_owned(),
+            (None, Environment::Production) => {
+                self.problems.push("EDGE_KEYS is not set: id:hex as at the edge, the newest first".to_owned());
+                return None;
+            }
+        };
+        match KeySet::parse(&text) {
+            Ok(keys) => {
+                let public =
+                    DEVELOPMENT_KEYS.split(',').any(|entry| text.contains(entry.trim_start_matches("development:")));
+                if public && environment == Environment::Production {
+                    self.problems.push("EDGE_KEYS holds the public development key".to_owned());
+                }
+                Some(keys)
+            }
+            Err(problem) => {
+                self.problems.push(format!("EDGE_KEYS {problem}"));
+                None
+            }
+        }
+    }
+
+    /// `TENANT_TOKENS`: `tenant=token` entries separated by commas or white space; a tenant may have several.
+    fn tokens(&mut self, environment: Environment, registry: &Registry) -> Tokens {
+        let tenants: Vec<_> = registry.all().iter().map(|partner| partner.tenant.as_str()).collect();
+        let mut tokens = Tokens::default();
+        let text = self.secret("TENANT_TOKENS").unwrap_or_default();
+        for entry in entries(&text) {
+            match entry.split_once('=') {
+                None => self.problems.push("TENANT_TOKENS holds an entry without =; write tenant=token".to_owned()),
+                Some((tenant, _)) if !tenants.contains(&tenant) => {
+                    self.problems.push(format!("TENANT_TOKENS names {tenant:?}, which no partner file has as tenant"));
+                }
+                Some((tenant, token)) if environment == Environment::Production && token.len() < TOKEN_BYTES_MIN => {
+                    self.problems
+                        .push(format!("TENANT_TOKENS: the token of {tenant} is too short (openssl rand -hex 32)"));
+                }
+                Some((tenant, token)) => tokens.add(tenant, token),
+            }
+        }
+        if environment == Environment::Development {
+            for tenant in tenants {
+                tokens.add(tenant, DEVELOPMENT_TOKEN);
+            }
+        }
+        tokens
+    }
+
+    /// `PARTNER_KEYS`: `partner=id:hex` entries separated by commas or white space; a partner may have several.
+    fn partner_keys(&mut self, registry: &Registry) -> BTreeMap<String, KeySet> {
+        let text = self.secret("PARTNER_KEYS").unwrap_or_default();
+        let mut sets: BTreeMap<String, String> = BTreeMap::new();
+        for entry in entries(&text) {
+            match entry.split_once('=') {
+                Some((code, key)) if registry.all().iter().any(|partner| partner.code == code) => {
+                    let set = sets.entry(code.to_owned()).or_default();
+                    set.push_str(key);
+                    set.push(',');
+                }
+                Some((code, _)) => {
+                    self.problems.push(format!("PARTNER_KEYS names {code:?}, which is no partner's code"))
+                }
+                None => self.problems.push("PARTNER_KEYS holds an entry without =; write partner=id:hex".to_owned()),
+            }
+        }
+        let mut keys = BTreeMap::new();
+        for (code, set) in sets {
+            match KeySet::parse(&set) {
+                Ok(set) => {
+                    keys.insert(code, set);
+                }
+                Err(problem) => self.problems.push(format!("PARTNER_KEYS: the entry of {code} {problem}")),
+            }
+        }
+        keys
+    }
+
+    /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one.
+    fn locations(&mut self, settings: &Settings, registry: &Registry) -> BTreeMap<String, Location> {
+        let data_dir = settings.data_dir.as_deref().unwrap_or("data");
+        let common = self.secret("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{data_dir}"));
+        let mut locations = BTreeMap::new();
+        for Partner { code, database, .. } in registry.all() {
+            let own_name = format!("DATABASE_URL_{}", code.to_uppercase());
+            let own = self.secret(&own_name);
+            let name = if own.is_some() { own_name.as_str() } else { "DATABASE_URL" };
+            match Location::within(own.as_deref().unwrap_or(&common), database) {
+                Ok(location) => {
+                    locations.insert(code.clone(), location);
+                }
+                Err(problem) => {
+                    let problem = format!("{name} {problem}");
+                    if !self.problems.contains(&problem) {
+                        self.problems.push(problem);
+                    }
+                }
+            }
+        }
+        locations
+    }
+}
+
+fn entries(text: &str) -> impl Iterator<Item = &str> {
+    text.split([',', ' ', '\n', '\t', '\r']).filter(|entry| !entry.is_empty())
+}
+
+/// The tenants' tokens, kept as digests.
+#[derive(Default)]
+pub struct Tokens {
+    digests: Vec<(String, [u8; 32])>,
+}
+
+impl Tokens {
+    fn add(&mut self, tenant: &str, token: &str) {
+        self.digests.push((tenant.to_owned(), Sha256::digest(token).into()));
+    }
+
+    /// Whether a token is one of the tenant's, in a time that does not tell how much of it was right.
+    pub fn belong_to(&self, tenant: &str, token: &str) -> bool {
+        let digest: [u8; 32] = Sha256::digest(token).into();
+        self.digests.iter().fold(false, |found, (owner, known)| {
+            let equal = bool::from(known.ct_eq(&digest));
+            found | (equal & (owner == tenant))
+        })
+    }
+}
+
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Tokens({}, redacted)", self.digests.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    fn read(environment: &str, bind: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        let settings = Settings {
+            environment: Some(environment.to_owned()).filter(|text| !text.is_empty()),
+            bind: Some(bind.to_owned()).filter(|text| !text.is_empty()),
+            data_dir: None,
+        };
+        Config::read(&settings, |name| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn development_needs_nothing() {
+        let config = read("development", "", &[]).unwrap();
+        assert_eq!(config.bind.to_string(), "127.0.0.1:8000");
+        assert!(config.tokens.belong_to("bytec", "default-ts-token"));
+        assert!(!config.tokens.belong_to("other", "default-ts-token") && !config.tokens.belong_to("bytec", ""));
+        assert_eq!(format!("{:?}", config.locations["rector"]), "sqlite at data/rector_db.sqlite");
+    }
+
+    #[test]
+    fn production_knows_no_public_secret() {
+        let edge = format!("k1:{HEX}");
+        let config = read("", "", &[("EDGE_KEYS", &edge)]).unwrap();
+        assert_eq!(config.environment, Environment::Production);
+        assert!(!config.tokens.belong_to("bytec", "default-ts-token"));
+        for variables in [
+            vec![],
+            vec![("EDGE_KEYS", DEVELOPMENT_KEYS)],
+            vec![("EDGE_KEYS", edge.as_str()), ("TENANT_TOKENS", "bytec=default-ts-token")],
+        ] {
+            assert_eq!(read("production", "", &variables).unwrap_err().len(), 1, "{variables:?}");
+        }
+    }
+
+    #[test]
+    fn every_problem_is_reported_at_once_and_no_secret_shown() {
+        let problems = read(
+            "live",
+            "localhost",
+            &[
+                ("EDGE_KEYS", "k1:geheim"),
+                ("TENANT_TOKENS", "nobody=geheim"),
+                ("PARTNER_KEYS", "nobody=k:geheim rector=geheim"),
+                ("DATABASE_URL", "mysql://u:geheim@h/d"),
+            ],
+        )
+        .unwrap_err();
+        let names: Vec<_> = problems.iter().map(|p| p.split([' ', ':']).next().unwrap()).collect();
+        let expected = [
+            "ENVIRONMENT",
+            "ORIGIN_BIND",
+            "EDGE_KEYS",
+            "TENANT_TOKENS",
+            "PARTNER_KEYS",
+            "PARTNER_KEYS",
+            "DATABASE_URL",
+        ];
+        assert_eq!(names, expected, "{problems:#?}");
+        assert!(!problems.concat().contains("geheim"), "{problems:#?}");
+    }
+
+    #[test]
+    fn the_development_set_up_stays_on_its_machine() {
+        let problems = read("development", "0.0.0.0:8000", &[]).unwrap_err();
+        assert!(problems[0].starts_with("ORIGIN_BIND: 0.0.0.0:8000 can be reached from outside"), "{problems:?}");
+    }
+
+    #[test]
+    fn one_partner_may_live_elsewhere() {
+        let config = read("development", "", &[("DATABASE_URL_RECTOR", "postgres://u@db.example/x")]).unwrap();
+        assert_eq!(format!("{:?}", config.locations["rector"]), "postgres at db.example:5432, rector_db");
+        assert_eq!(format!("{:?}", config.locations["involve_asia"]), "sqlite at data/involve_asia_db.sqlite");
+    }
+
+    #[test]
+    fn a_partners_keys_are_read_from_several_entries() {
+        let text = format!("s2s=a:{HEX}, s2s=b:{HEX}");
+        let config = read("development", "", &[("PARTNER_KEYS", text.as_str())]).unwrap();
+        assert!(config.partner_keys["s2s"].get("a").is_some() && config.partner_keys["s2s"].get("b").is_some());
+        assert!(!format!("{config:?}").contains("0102"));
+    }
+}

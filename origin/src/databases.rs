@@ -1,0 +1,87 @@
+//! The partners' databases: each opened on its own, so that one that is broken disturbs no other (R45). A database that
+//! could not be opened is tried again when it is next needed.
+
+use crate::store::location::Location;
+use crate::store::{Store, StoreError};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// How long a request waits for a database that was not there before.
+const OPEN_TIMEOUT: Duration = Duration::from_millis(1_500);
+
+/// Every partner's database, by partner code.
+#[derive(Debug)]
+pub struct Databases {
+    partners: BTreeMap<String, Database>,
+}
+
+#[derive(Debug)]
+struct Database {
+    location: Location,
+    store: OnceCell<Store>,
+}
+
+impl Databases {
+    /// Databases at these places, none of them opened yet.
+    pub fn at(locations: &BTreeMap<String, Location>) -> Databases {
+        let database = |location: &Location| Database { location: location.clone(), store: OnceCell::new() };
+        Databases { partners: locations.iter().map(|(code, location)| (code.clone(), database(location))).collect() }
+    }
+
+    /// The store of a partner, opened if it is not yet.
+    ///
+    /// # Errors
+    /// When it cannot be opened within [`OPEN_TIMEOUT`], which a request has to spare.
+    pub async fn of(&self, code: &str) -> Result<&Store, StoreError> {
+        match tokio::time::timeout(OPEN_TIMEOUT, self.open(code)).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(StoreError::Unavailable("it does not open in time".to_owned())),
+        }
+    }
+
+    async fn open(&self, code: &str) -> Result<&Store, StoreError> {
+        let database =
+            self.partners.get(code).ok_or_else(|| StoreError::Bug(format!("partner {code} has no database")))?;
+        database.store.get_or_try_init(|| Store::open(&database.location)).await
+    }
+
+    /// Opens all, migrations however long they take, and tells of each whether that worked.
+    pub async fn open_all(&self) -> BTreeMap<&str, Result<(), StoreError>> {
+        let mut outcomes = BTreeMap::new();
+        for code in self.partners.keys() {
+            outcomes.insert(code.as_str(), self.open(code).await.map(|_| ()));
+        }
+        outcomes
+    }
+
+    /// Whether each database answers now.
+    pub async fn ping_all(&self) -> BTreeMap<&str, Result<(), StoreError>> {
+        let mut outcomes = BTreeMap::new();
+        for code in self.partners.keys() {
+            let outcome = match self.of(code).await {
+                Ok(store) => store.ping().await,
+                Err(error) => Err(error),
+            };
+            outcomes.insert(code.as_str(), outcome);
+        }
+        outcomes
+    }
+
+    /// The stores that are open.
+    pub fn opened(&self) -> impl Iterator<Item = (&str, &Store)> {
+        self.partners.iter().filter_map(|(code, database)| Some((code.as_str(), database.store.get()?)))
+    }
+
+    /// Where each partner's database is.
+    pub fn locations(&self) -> impl Iterator<Item = (&str, &Location)> {
+        self.partners.iter().map(|(code, database)| (code.as_str(), &database.location))
+    }
+
+    /// Closes all, after what is running has ended.
+    pub async fn close(&self) {
+        for (_, store) in self.opened() {
+            store.close().await;
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! One postback at the origin: from a verified request to the verdict that was committed.
+
+use crate::api::error::Error;
+use crate::app::App;
+use crate::store::{Receipt, Record, Recorded};
+use crate::verify::{Caller, FromEdge, Received};
+use postback::id::EventId;
+use postback::params::{Params, redact};
+use postback::partner::{AuthMode, Partner};
+use postback::reading::{Dialect, Reading};
+use postback::time::Timestamp;
+use postback::verdict::Verdict;
+use postback::zone::Zone;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// What was stored, and under which id.
+#[derive(Clone, Debug)]
+pub struct Ingested {
+    /// The event.
+    pub event_id: EventId,
+    /// What became of it; committed.
+    pub verdict: Verdict,
+}
+
+/// A request read into a postback and its receipt.
+struct Understood {
+    reading: Reading,
+    receipt: Receipt,
+}
+
+/// The body that the edge makes of a POST.
+#[derive(Deserialize)]
+struct ForwardedBody {
+    postback: BTreeMap<String, String>,
+    original_content_type: Option<String>,
+    original_body: Option<String>,
+}
+
+/// Reads and stores what a believed caller sent:
+///
+/// (1) the request becomes a postback ... 400
+/// (2) the partner's store records it ... 503, 500
+/// (3) a spent nonce is a replay ........ 409
+pub async fn ingest(
+    app: &App,
+    partner: &Partner,
+    received: &Received<'_>,
+    caller: &Caller<'_>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Ingested, Error> {
+    // (1)
+    let Understood { reading, receipt } = match caller {
+        Caller::Edge(edge) => forwarded(partner, received, edge, request_id)?,
+        Caller::Direct { key_id } => sent_directly(partner, received, key_id.clone(), request_id, now)?,
+    };
+    let event_id = reading.postback.event_id().clone();
+    // (2)
+    let store = app.databases.of(&partner.code).await?;
+    match store.record(&Record { reading, receipt, now }).await? {
+        Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
+        // (3)
+        Recorded::Replayed => Err(Error::Replay),
+    }
+}
+
+/// A request of the edge: canonical names and values, the original beside them.
+fn forwarded(
+    partner: &Partner,
+    received: &Received<'_>,
+    edge: &FromEdge<'_>,
+    request_id: &str,
+) -> Result<Understood, Error> {
+    let received_at = Timestamp::parse(edge.received_at, &Zone::utc()).ok_or(Error::Malformed)?;
+    let event_id = EventId::parse(edge.event_id).ok_or(Error::Malformed)?;
+    let (params, content_type, body) = match received.method {
+        "POST" => {
+            let forwarded: ForwardedBody = serde_json::from_slice(received.body).map_err(|_| Error::Malformed)?;
+            let pairs = forwarded.postback.into_iter();
+            (Params::from_canonical(pairs)?, forwarded.original_content_type, forwarded.original_body)
+        }
+        _ => (Params::from_query(received.query)?, None, None),
+    };
+    let reading = partner.read(&params, Dialect::Canonical, received_at)?;
+    // The edge's id stands: an id derived by an edge of another version must not become a second event here.
+    let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
+    let original_names = edge.original_target.split_once('?').map_or("", |(_, query)| query);
+    let original =
+        Params::from_request(original_names, content_type.as_deref(), body.as_deref().unwrap_or("").as_bytes());
+    let ignored = original.map(|params| ignored_names(partner, &params)).unwrap_or_default();
+    let receipt = Receipt {
+        request_id: request_id.to_owned(),
+        received_at,
+        auth_mode: edge.auth.to_owned(),
+        key_id: Some(edge.verified.key_id.clone()),
+        client_ip: edge.client_ip.map(str::to_owned),
+        method: received.method.to_owned(),
+        target: edge.original_target.to_owned(),
+        content_type,
+        body,
+        nonce: Some(edge.verified.nonce.clone()),
+    };
+    Ok(Understood { reading: Reading { ignored, ..reading }, receipt })
+}
+
+/// A request of the partner's own, in the partner's names and words.
+fn sent_directly(
+    partner: &Partner,
+    received: &Received<'_>,
+    key_id: Option<String>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Understood, Error> {
+    let content_type = received.header("content-type");
+    let mut params = Params::from_request(received.query, content_type, received.body)?;
+    params.drop_credentials();
+    let reading = partner.read(&params, Dialect::Partner, now)?;
+    let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
+    let target = match received.query {
+        "" => received.path.to_owned(),
+        query => redact(&format!("{}?{query}", received.path)),
+    };
+    let auth_mode = match key_id {
+        Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
+        None => AuthMode::Token.name().to_owned(),
+    };
+    let receipt = Receipt {
+        request_id: request_id.to_owned(),
+        received_at: now,
+        auth_mode,
+        key_id,
+        client_ip: received.peer.map(|peer| peer.to_string()),
+        method: received.method.to_owned(),
+        target,
+        content_type: content_type.map(str::to_owned),
+        body: body.map(|body| if body.trim_start().starts_with('{') { body } else { redact(&body) }),
+        nonce: None,
+    };
+    Ok(Understood { reading, receipt })
+}
+
+/// The names of a request that the partner's file does not map.
+fn ignored_names(partner: &Partner, params: &Params) -> Vec<String> {
+    let mut params = params.clone();
+    params.drop_credentials();
+    params.iter().map(|(name, _)| name).filter(|name| partner.field_of(name).is_none()).map(str::to_owned).collect()
+}

@@ -1,0 +1,144 @@
+//! How a postback enters a partner's database: the steps of the one transaction that [`super::Store::record`] promises,
+//! the same for every kind of database.
+
+use super::statement::{Dialect, Row, Statement, Value};
+use super::{Record, Recorded, StoreError};
+use postback::field::Field;
+use postback::postback::Postback;
+use postback::verdict::Verdict;
+
+/// A transaction of one kind of database. Dropped without [`Transaction::commit`], it leaves no trace.
+pub trait Transaction: Sized {
+    /// How its statements are spelled.
+    const DIALECT: Dialect;
+
+    /// Runs a statement and counts the rows it wrote.
+    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError>;
+
+    /// Runs a statement that answers one number.
+    async fn number(&mut self, statement: Statement) -> Result<i32, StoreError>;
+
+    /// Runs a statement that answers one text.
+    async fn text(&mut self, statement: Statement) -> Result<String, StoreError>;
+
+    /// Makes everything last.
+    async fn commit(self) -> Result<(), StoreError>;
+}
+
+/// Records a postback:
+///
+/// (1) the nonce is spent ............ or the request is a replay and nothing is written
+/// (2) the event enters under its id . or it is known: a duplicate, or a conflict
+/// (3) the conversion is revised
+/// (4) the request is written down with its verdict
+/// (5) all of it is committed
+pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Result<Recorded, StoreError> {
+    let postback = &record.reading.postback;
+    // (1)
+    if let Some(nonce) = &record.receipt.nonce {
+        let row = Row::of(T::DIALECT, "nonces").with("nonce", nonce.as_str()).with("seen_at", record.now);
+        if transaction.execute(row.insert_once("nonce")).await? == 0 {
+            return Ok(Recorded::Replayed);
+        }
+    }
+    // (2)
+    let is_new = transaction.execute(enter_event(T::DIALECT, record)).await? == 1;
+    let verdict = if is_new {
+        // (3)
+        revise(&mut transaction, record).await?
+    } else if transaction.text(known_fingerprint(postback)).await? == postback.fingerprint() {
+        Verdict::Duplicate
+    } else {
+        Verdict::Conflict
+    };
+    // (4)
+    transaction.execute(receipt(T::DIALECT, record, verdict)).await?;
+    // (5)
+    transaction.commit().await?;
+    Ok(Recorded::As(verdict))
+}
+
+fn enter_event(dialect: Dialect, record: &Record) -> Statement {
+    let postback = &record.reading.postback;
+    Row::of(dialect, "events")
+        .with("event_id", postback.event_id().as_str())
+        .with("event", postback.event().name())
+        .with("conversion_id", postback.conversion_id())
+        .with("fingerprint", postback.fingerprint().as_str())
+        .with("content", Value::Json(postback.to_json().to_string()))
+        .with("received_at", record.receipt.received_at)
+        .insert_once("event_id")
+}
+
+fn known_fingerprint(postback: &Postback) -> Statement {
+    Statement {
+        sql: "select fingerprint from events where event_id = $1".to_owned(),
+        values: vec![postback.event_id().as_str().into()],
+    }
+}
+
+/// Creates the conversion or brings it up to date, and notes which event did.
+async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<Verdict, StoreError> {
+    let postback = &record.reading.postback;
+    let received_at = record.receipt.received_at;
+    let text = |field: Field| Value::Text(postback.text(field));
+    let conversion = Row::of(T::DIALECT, "conversions")
+        .with("conversion_id", postback.conversion_id())
+        .with("revision", Value::Number(1))
+        .with("event_id", postback.event_id().as_str())
+        .with("event", postback.event().name())
+        .with("click_id", text(Field::ClickId))
+        .with("order_id", text(Field::OrderId))
+        .with("media_id", text(Field::MediaId))
+        .with("sub_id", text(Field::SubId))
+        .with("offer_id", text(Field::OfferId))
+        .with("offer_name", text(Field::OfferName))
+        .with("account_id", text(Field::AccountId))
+        .with("status", text(Field::Status))
+        .with("ts_event", Value::Time(postback.time(Field::TsEvent)))
+        .with("conversion_datetime", Value::Time(postback.time(Field::ConversionDatetime)))
+        .with_amount("sale_amount", postback.amount(Field::SaleAmount))
+        .with_amount("payout", postback.amount(Field::Payout))
+        .with("currency", text(Field::Currency))
+        .with_amount("usd_sale_amount", postback.amount(Field::UsdSaleAmount))
+        .with_amount("usd_payout", postback.amount(Field::UsdPayout))
+        .with("is_ftd", Value::Flag(postback.flag(Field::IsFtd)))
+        .with("received_at", received_at)
+        .with("created_at", record.now)
+        .with("updated_at", record.now)
+        .insert_or_update(
+            "conversion_id",
+            &["revision", "received_at", "created_at"],
+            "revision = known.revision + 1, is_processed = false",
+            "revision",
+        );
+    let revision = transaction.number(conversion).await?;
+    let history = Row::of(T::DIALECT, "revisions")
+        .with("conversion_id", postback.conversion_id())
+        .with("revision", Value::Number(revision))
+        .with("event_id", postback.event_id().as_str())
+        .with("received_at", received_at);
+    transaction.execute(history.insert()).await?;
+    Ok(if revision == 1 { Verdict::Created } else { Verdict::Revised })
+}
+
+fn receipt(dialect: Dialect, record: &Record, verdict: Verdict) -> Statement {
+    let Record { reading, receipt, now: _ } = record;
+    let list = |texts: Vec<String>| Value::Json(serde_json::Value::from(texts).to_string());
+    Row::of(dialect, "postbacks")
+        .with("event_id", reading.postback.event_id().as_str())
+        .with("verdict", verdict.name())
+        .with("request_id", receipt.request_id.as_str())
+        .with("received_at", receipt.received_at)
+        .with("auth_mode", receipt.auth_mode.as_str())
+        .with("key_id", receipt.key_id.as_deref())
+        .with("client_ip", receipt.client_ip.as_deref())
+        .with("method", receipt.method.as_str())
+        .with("target", receipt.target.as_str())
+        .with("content_type", receipt.content_type.as_deref())
+        .with("body", receipt.body.as_deref())
+        .with("content", Value::Json(reading.postback.to_json().to_string()))
+        .with("ignored", list(reading.ignored.clone()))
+        .with("warnings", list(reading.warnings.iter().map(|warning| warning.text()).collect()))
+        .insert()
+}

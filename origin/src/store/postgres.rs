@@ -1,0 +1,136 @@
+//! PostgreSQL.
+
+use super::ledger::{self, Transaction};
+use super::statement::{Dialect, Statement, Value};
+use super::{Record, Recorded, StoreError};
+use postback::time::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::query::Query;
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use std::time::Duration;
+
+/// Connections per partner. A small pool refuses early under overload instead of queueing for seconds.
+const CONNECTIONS_MAX: u32 = 12;
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+/// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
+const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock_timeout", "500")];
+
+/// A partner's PostgreSQL database.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    pool: PgPool,
+}
+
+impl Postgres {
+    /// Creates the database where it is missing, migrates it and opens a pool.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, or may not create the database, or a migration fails.
+    pub async fn open(options: &PgConnectOptions) -> Result<Postgres, StoreError> {
+        // Migrations may take longer than a request may, so they run on a connection without its limits.
+        let mut connection = match options.connect().await {
+            Ok(connection) => connection,
+            Err(error) if is_missing_database(&error) => {
+                create_database(options).await?;
+                options.connect().await?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        migrations().run_direct(None, &mut connection, false).await?;
+        connection.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .connect_lazy_with(options.clone().options(SESSION_LIMITS));
+        Ok(Postgres { pool })
+    }
+
+    pub(super) async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
+        ledger::record(self.pool.begin().await?, record).await
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        sqlx::query("select 1").execute(&self.pool).await?;
+        Ok(())
+    }
+
+    pub(super) async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let done =
+            sqlx::query("delete from nonces where seen_at < $1").bind(before.to_chrono()).execute(&self.pool).await?;
+        Ok(done.rows_affected())
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
+    }
+
+    /// The pool, for commands and tests that look into the database.
+    pub fn pool(&self) -> &PgPool {
+        &self.pool
+    }
+}
+
+/// The numbered migrations. A database that is ahead of this program is served all the same: migrations tolerate the
+/// code before them, so that replicas can be replaced one by one.
+fn migrations() -> Migrator {
+    let mut migrations = sqlx::migrate!("migrations/postgres");
+    migrations.set_ignore_missing(true);
+    migrations
+}
+
+impl Transaction for sqlx::Transaction<'_, sqlx::Postgres> {
+    const DIALECT: Dialect = Dialect::Postgres;
+
+    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
+        Ok(query(statement).execute(&mut **self).await?.rows_affected())
+    }
+
+    async fn number(&mut self, statement: Statement) -> Result<i32, StoreError> {
+        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
+    }
+
+    async fn text(&mut self, statement: Statement) -> Result<String, StoreError> {
+        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        Ok(sqlx::Transaction::commit(self).await?)
+    }
+}
+
+fn query(statement: Statement) -> Query<'static, sqlx::Postgres, PgArguments> {
+    let query = sqlx::query(AssertSqlSafe(statement.sql));
+    statement.values.into_iter().fold(query, |query, value| match value {
+        Value::Text(text) => query.bind(text),
+        Value::Number(number) => query.bind(number),
+        Value::Flag(flag) => query.bind(flag),
+        Value::Time(time) => query.bind(time.map(Timestamp::to_chrono)),
+        Value::Amount(amount) => query.bind(amount.map(|amount| amount.to_string())),
+        Value::Json(json) => query.bind(json),
+    })
+}
+
+fn is_missing_database(error: &sqlx::Error) -> bool {
+    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "3D000")
+}
+
+/// Creates the database from the server's maintenance database. That another process was quicker is no error.
+async fn create_database(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let name = options.get_database().unwrap_or_default();
+    // A name from a partner file holds lower-case letters, digits and _ only; a name from anywhere else is not ours.
+    if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {
+        return Err(StoreError::Bug("the database's name is not one of a partner file".to_owned()));
+    }
+    let mut connection = options.clone().database("postgres").connect().await?;
+    let created = sqlx::raw_sql(AssertSqlSafe(format!("create database \"{name}\""))).execute(&mut connection).await;
+    connection.close().await?;
+    match created {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            let code = error.as_database_error().and_then(|refusal| refusal.code()).unwrap_or_default();
+            if ["42P04", "23505"].contains(&code.as_ref()) { Ok(()) } else { Err(error.into()) }
+        }
+    }
+}

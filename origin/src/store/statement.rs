@@ -1,0 +1,135 @@
+//! SQL statements as data: written once, spelled for each kind of database. The kinds differ in how they hold times,
+//! amounts and JSON, and in nothing else that we use.
+
+use postback::money::Amount;
+use postback::time::Timestamp;
+
+/// A kind of database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Times are `timestamptz`, amounts `numeric`, JSON `jsonb`.
+    Postgres,
+    /// Times are text of one length, amounts integers of micro-units, JSON is text.
+    Sqlite,
+}
+
+impl Dialect {
+    /// The column that holds an amount's truth.
+    pub fn amount_column(self, name: &str) -> String {
+        match self {
+            Dialect::Postgres => name.to_owned(),
+            Dialect::Sqlite => format!("{name}_micros"),
+        }
+    }
+
+    /// The placeholder of the `number`-th value. An amount travels to PostgreSQL as text, so that no number type of a
+    /// driver stands between.
+    fn placeholder(self, number: usize, value: &Value) -> String {
+        match (self, value) {
+            (Dialect::Postgres, Value::Amount(_)) => format!("${number}::text::numeric"),
+            (Dialect::Postgres, Value::Json(_)) => format!("${number}::text::jsonb"),
+            (Dialect::Postgres | Dialect::Sqlite, _) => format!("${number}"),
+        }
+    }
+}
+
+/// A value of a statement.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Text.
+    Text(Option<String>),
+    /// A small whole number.
+    Number(i32),
+    /// Yes or no.
+    Flag(Option<bool>),
+    /// An instant.
+    Time(Option<Timestamp>),
+    /// An exact decimal.
+    Amount(Option<Amount>),
+    /// JSON, as text.
+    Json(String),
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Value {
+        Value::Text(Some(text.to_owned()))
+    }
+}
+
+impl From<Option<&str>> for Value {
+    fn from(text: Option<&str>) -> Value {
+        Value::Text(text.map(str::to_owned))
+    }
+}
+
+impl From<Timestamp> for Value {
+    fn from(time: Timestamp) -> Value {
+        Value::Time(Some(time))
+    }
+}
+
+/// A statement with its values. Its text holds names from this program only, never data.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// SQL with `$1`, `$2`, ... for the values.
+    pub sql: String,
+    /// The values.
+    pub values: Vec<Value>,
+}
+
+/// A statement over one row of a table.
+pub struct Row<'a> {
+    dialect: Dialect,
+    table: &'a str,
+    columns: Vec<(String, Value)>,
+}
+
+impl<'a> Row<'a> {
+    /// A row of a table.
+    pub fn of(dialect: Dialect, table: &'a str) -> Row<'a> {
+        Row { dialect, table, columns: Vec::new() }
+    }
+
+    /// Adds a column.
+    pub fn with(mut self, column: &str, value: impl Into<Value>) -> Self {
+        self.columns.push((column.to_owned(), value.into()));
+        self
+    }
+
+    /// Adds a column that holds an amount.
+    pub fn with_amount(self, column: &str, amount: Option<Amount>) -> Self {
+        let column = self.dialect.amount_column(column);
+        self.with(&column, Value::Amount(amount))
+    }
+
+    /// Inserts the row.
+    pub fn insert(self) -> Statement {
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
+        let places: Vec<_> =
+            (1..).zip(&self.columns).map(|(number, (_, value))| self.dialect.placeholder(number, value)).collect();
+        let sql = format!("insert into {} as known ({}) values ({})", self.table, names.join(", "), places.join(", "));
+        Statement { sql, values: self.columns.into_iter().map(|(_, value)| value).collect() }
+    }
+
+    /// Inserts the row, unless one of its key is there.
+    pub fn insert_once(self, key: &str) -> Statement {
+        let Statement { sql, values } = self.insert();
+        Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values }
+    }
+
+    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays.
+    /// Columns in `once` are kept as they were first; `also` is further assignments. Answers the column `returning`.
+    pub fn insert_or_update(self, key: &str, once: &[&str], also: &str, returning: &str) -> Statement {
+        let updates: Vec<_> = self
+            .columns
+            .iter()
+            .map(|(name, _)| name.as_str())
+            .filter(|name| *name != key && !once.contains(name))
+            .map(|name| format!("{name} = coalesce(excluded.{name}, known.{name})"))
+            .collect();
+        let updates = updates.join(", ");
+        let Statement { sql, values } = self.insert();
+        let sql = format!("{sql} on conflict ({key}) do update set {updates}, {also} returning {returning}");
+        Statement { sql, values }
+    }
+}

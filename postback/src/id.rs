@@ -1,0 +1,64 @@
+//! Identifiers that we make or answer for: event ids and the random names of requests.
+
+use crate::limits::ID_BYTES_MAX;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use std::fmt;
+
+/// The identity of one event within its partner: printable ASCII without spaces, 1 to 128 bytes, because it travels in
+/// headers and in what is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EventId(String);
+
+impl EventId {
+    /// Reads an id. None when it is not printable ASCII of the right length.
+    pub fn parse(text: &str) -> Option<EventId> {
+        let fits = (1..=ID_BYTES_MAX).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+        fits.then(|| EventId(text.to_owned()))
+    }
+
+    /// The id of an event whose sender gives none: from the digest of its canonical content (R47).
+    pub(crate) fn derived(content_digest: &[u8]) -> EventId {
+        let hex: String = content_digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        EventId(format!("evt_{hex}"))
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// 128 random bits as 22 characters of base64url: a request's name in logs and replies, or a signature's nonce.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Nonce(String);
+
+impl Nonce {
+    /// From the platform's random bytes.
+    pub fn from_bytes(bytes: [u8; 16]) -> Nonce {
+        Nonce(URL_SAFE_NO_PAD.encode(bytes))
+    }
+
+    /// Reads one that another made.
+    pub fn parse(text: &str) -> Option<Nonce> {
+        let fits = text.len() == 22 && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+        fits.then(|| Nonce(text.to_owned()))
+    }
+
+    /// The 22 characters.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Nonce {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -1,0 +1,136 @@
+//! A JSON body as parameters: one object, its members' values as text. Numbers keep their source text, because an
+//! amount that has been a float once is no longer what the sender wrote (R9).
+
+use crate::limits::JSON_DEPTH_MAX;
+use crate::params::{ParamValue, Params, check_controls, check_sizes};
+use crate::rejection::{Code, Rejection};
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use serde_json::value::RawValue;
+use std::fmt;
+
+/// Reads a JSON body. A member that is `null` counts as absent.
+///
+/// # Errors
+/// `malformed_json`, `json_too_deep`, `duplicate_param`, `control_char`, or the code of a limit.
+pub fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
+    let malformed = || Rejection::of(Code::MalformedJson, "send one JSON object in UTF-8, without trailing data");
+    if depth(body) > JSON_DEPTH_MAX {
+        return Err(Rejection::of(Code::JsonTooDeep, "send a flat JSON object; nesting ends at 8 levels"));
+    }
+    let members: Members = serde_json::from_slice(body).map_err(|_| malformed())?;
+    let mut pairs = Vec::new();
+    for (name, raw) in members.0 {
+        let source = raw.get();
+        let value = match source.bytes().next() {
+            Some(b'{' | b'[') => ParamValue::Nested,
+            Some(b'"') => ParamValue::Text(serde_json::from_str(source).map_err(|_| malformed())?),
+            Some(b'n') => continue,
+            Some(_) | None => ParamValue::Text(source.to_owned()),
+        };
+        check_controls("(name)", &name)?;
+        match &value {
+            ParamValue::Text(text) => {
+                check_controls(&name, text)?;
+                check_sizes(&name, text)?;
+            }
+            ParamValue::Nested => check_sizes(&name, "")?,
+        }
+        pairs.push((name, value));
+    }
+    Params::unique(pairs.into_iter())
+}
+
+/// The deepest nesting of brackets outside strings; right for every JSON text, and an upper bound for any other.
+fn depth(body: &[u8]) -> usize {
+    let (mut now, mut deepest) = (0_usize, 0_usize);
+    let (mut in_string, mut escaped) = (false, false);
+    for byte in body {
+        match (in_string, byte) {
+            (true, _) if escaped => escaped = false,
+            (true, b'\\') => escaped = true,
+            (_, b'"') => in_string = !in_string,
+            (false, b'{' | b'[') => {
+                now = now.saturating_add(1);
+                deepest = deepest.max(now);
+            }
+            (false, b'}' | b']') => now = now.saturating_sub(1),
+            (true | false, _) => {}
+        }
+    }
+    deepest
+}
+
+/// The members of an object in their order, repeats included.
+struct Members(Vec<(String, Box<RawValue>)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct InOrder;
+        impl<'de> Visitor<'de> for InOrder {
+            type Value = Members;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+        deserializer.deserialize_map(InOrder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn code(body: &str) -> Option<&'static str> {
+        params_from_json(body.as_bytes()).err().map(|rejection| rejection.code().as_str())
+    }
+
+    #[test]
+    fn a_number_keeps_its_source_text() {
+        let params = params_from_json(br#"{"amount":100.00,"n":1e3,"s":"x\u00e9","b":true,"z":null}"#).unwrap();
+        let text = |s: &str| Some(ParamValue::Text(s.to_owned()));
+        assert_eq!(params.get("amount").cloned(), text("100.00"));
+        assert_eq!(params.get("n").cloned(), text("1e3"));
+        assert_eq!(params.get("s").cloned(), text("xé"));
+        assert_eq!(params.get("b").cloned(), text("true"));
+        assert_eq!(params.get("z"), None);
+    }
+
+    #[test]
+    fn what_is_not_one_flat_object_is_refused() {
+        for (body, expected) in [
+            ("", "malformed_json"),
+            ("[]", "malformed_json"),
+            ("1", "malformed_json"),
+            ("null", "malformed_json"),
+            (r#"{"a":1"#, "malformed_json"),
+            (r#"{"a":1,}"#, "malformed_json"),
+            (r#"{"a":1} x"#, "malformed_json"),
+            (r#"{"a":01}"#, "malformed_json"),
+            (r#"{"a":NaN}"#, "malformed_json"),
+            (r#"{"a":"\ud800"}"#, "malformed_json"),
+            (r#"{"a":1,"a":2}"#, "duplicate_param"),
+            (r#"{"a":"x\ny"}"#, "control_char"),
+            (r#"{"a":[[[[[[[[1]]]]]]]]}"#, "json_too_deep"),
+        ] {
+            assert_eq!(code(body), Some(expected), "{body}");
+        }
+        assert_eq!(code(&format!("{{\"a\":{}1{}}}", "[".repeat(60_000), "]".repeat(60_000))), Some("json_too_deep"));
+        assert_eq!(code(r#"{"a":[[[[[[[1]]]]]]]}"#), None, "eight levels are allowed");
+        assert_eq!(code(r#"{"a":"[[[[[[[[[[[["}"#), None, "brackets in a string are text");
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused_without_a_panic(body in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = params_from_json(&body);
+        }
+    }
+}

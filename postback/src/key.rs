@@ -1,0 +1,170 @@
+//! HMAC-SHA256 keys by id. Several are valid at once, so that a key can be changed without a moment of refusal (R13).
+//! A key never shows itself.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// Bytes of a key.
+const KEY_BYTES: usize = 32;
+/// Bytes of a key's id at most.
+const KEY_ID_BYTES_MAX: usize = 64;
+
+/// One key and its id, ready to be used.
+#[derive(Clone)]
+pub struct Key {
+    id: String,
+    /// The hash with the key already in it: a clone of it costs less than to begin anew.
+    mac: Hmac<Sha256>,
+}
+
+impl Key {
+    /// A key of 64 hexadecimal digits, which are decoded before use.
+    ///
+    /// # Errors
+    /// What is wrong with it, without showing it.
+    pub fn parse(id: &str, hex_digits: &str) -> Result<Key, KeyProblem> {
+        let plain = id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+        if id.is_empty() || id.len() > KEY_ID_BYTES_MAX || !plain {
+            return Err(KeyProblem::Id);
+        }
+        let mut bytes = [0_u8; KEY_BYTES];
+        hex::decode_to_slice(hex_digits, &mut bytes).map_err(|_| KeyProblem::Secret)?;
+        let mac = Hmac::new_from_slice(&bytes).map_err(|_| KeyProblem::Secret)?;
+        Ok(Key { id: id.to_owned(), mac })
+    }
+
+    /// The key's id: not a secret.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The code of a message.
+    pub fn sign(&self, message: &[u8]) -> [u8; 32] {
+        let mut mac = self.mac.clone();
+        mac.update(message);
+        mac.finalize().into_bytes().into()
+    }
+
+    /// Whether `code` is the code of the message, in a time that does not tell where they differ.
+    pub fn verify(&self, message: &[u8], code: &[u8]) -> bool {
+        let mut mac = self.mac.clone();
+        mac.update(message);
+        mac.verify_slice(code).is_ok()
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({}, redacted)", self.id)
+    }
+}
+
+/// Keys in force, the newest first: signers use the first, verifiers accept all.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    keys: Vec<Key>,
+}
+
+impl KeySet {
+    /// Reads `id:hex,id:hex,...`, the newest first.
+    ///
+    /// # Errors
+    /// What is wrong with it, without showing it.
+    pub fn parse(text: &str) -> Result<KeySet, KeyProblem> {
+        let mut keys: Vec<Key> = Vec::new();
+        for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
+            let (id, secret) = entry.split_once(':').ok_or(KeyProblem::Entry)?;
+            let key = Key::parse(id, secret)?;
+            if keys.iter().any(|known| known.id == key.id) {
+                return Err(KeyProblem::Repeated);
+            }
+            keys.push(key);
+        }
+        if keys.is_empty() { Err(KeyProblem::None) } else { Ok(KeySet { keys }) }
+    }
+
+    /// The key to sign with. None only for a set that was never parsed.
+    pub fn newest(&self) -> Option<&Key> {
+        self.keys.first()
+    }
+
+    /// The key of an id.
+    pub fn get(&self, id: &str) -> Option<&Key> {
+        self.keys.iter().find(|key| key.id == id)
+    }
+}
+
+/// Why a text is no key set. Holds nothing of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyProblem {
+    /// Nothing there.
+    None,
+    /// An entry without a colon.
+    Entry,
+    /// An id of other than 1 to 64 letters, digits, `.`, `_`, `-`.
+    Id,
+    /// A secret of other than 64 hexadecimal digits.
+    Secret,
+    /// One id twice.
+    Repeated,
+}
+
+impl fmt::Display for KeyProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyProblem::None => "holds no key; write id:hex, several separated by commas, the newest first",
+            KeyProblem::Entry => "holds an entry without a colon; write id:hex",
+            KeyProblem::Id => "holds a key id that is not 1 to 64 of A-Za-z0-9._-",
+            KeyProblem::Secret => "holds a secret that is not 64 hexadecimal digits (openssl rand -hex 32)",
+            KeyProblem::Repeated => "holds one key id twice",
+        })
+    }
+}
+
+/// The key that edge and origin share in the development set-up, so that `wrangler dev` works on a fresh clone. It is
+/// public and therefore worthless: neither side uses it unless its configuration says `development`.
+pub const DEVELOPMENT_KEYS: &str = "development:6465762d6f6e6c792d6e6f742d612d7365637265742d6465762d6f6e6c792121";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
+
+    #[test]
+    fn rfc_4231_case_1_is_met() {
+        // Its key of 20 bytes is not one of ours, so the vector goes to the hash that Key wraps.
+        let mut mac = Hmac::<Sha256>::new_from_slice(&[0x0b; 20]).unwrap();
+        mac.update(b"Hi There");
+        let code = hex::encode(mac.finalize().into_bytes());
+        assert_eq!(code, "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
+    }
+
+    #[test]
+    fn a_key_set_is_read_newest_first() {
+        let set = KeySet::parse(&format!("new:{HEX}, old:{}", HEX.replace("00", "ff"))).unwrap();
+        assert_eq!(set.newest().unwrap().id(), "new");
+        assert!(set.get("old").is_some() && set.get("other").is_none());
+        KeySet::parse(DEVELOPMENT_KEYS).unwrap();
+    }
+
+    #[test]
+    fn a_wrong_key_set_says_what_is_wrong_and_shows_nothing() {
+        let short = HEX.replace("1f", "");
+        for (text, problem) in [
+            (String::new(), KeyProblem::None),
+            (HEX.to_owned(), KeyProblem::Entry),
+            (format!("a b:{HEX}"), KeyProblem::Id),
+            (format!("a:{short}"), KeyProblem::Secret),
+            (format!("a:{HEX}zz"), KeyProblem::Secret),
+            (format!("a:{HEX},a:{HEX}"), KeyProblem::Repeated),
+        ] {
+            let found = KeySet::parse(&text).unwrap_err();
+            assert_eq!(found, problem);
+            assert!(!found.to_string().contains("0001"));
+        }
+        let shown = format!("{:?}", KeySet::parse(&format!("a:{HEX}")));
+        assert!(!shown.contains("0001") && shown.contains("redacted"), "{shown}");
+    }
+}

@@ -1,0 +1,22 @@
+//! Every limit on what a sender may send, named with its unit, in one place (R14). Checked before allocation.
+
+/// A request target (path and query) in bytes.
+pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Parameters in one request, over query and body together.
+pub const PARAMS_MAX: usize = 64;
+/// A parameter's name, decoded, in bytes.
+pub const PARAM_NAME_BYTES_MAX: usize = 64;
+/// A parameter's value, decoded, in bytes.
+pub const PARAM_VALUE_BYTES_MAX: usize = 1024;
+/// A request body in bytes, counted while it is read.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+/// Objects and arrays inside one another in a JSON body.
+pub const JSON_DEPTH_MAX: usize = 8;
+/// An identifier (event, click, conversion, ...) in bytes.
+pub const ID_BYTES_MAX: usize = 128;
+/// How far ahead of its arrival an event may claim to have happened, in seconds.
+pub const TIME_AHEAD_S_MAX: i64 = 24 * 60 * 60;
+/// An event older than this at its arrival is accepted and flagged, in seconds (180 days).
+pub const TIME_OLD_S: i64 = 180 * 24 * 60 * 60;
+/// How far the clocks of signer and verifier may stand apart, in seconds, both ways.
+pub const SIGNATURE_WINDOW_S: i64 = 300;

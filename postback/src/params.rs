@@ -1,0 +1,349 @@
+//! A request's parameters: names and values out of a query, a form body or a JSON body (R4), decoded strictly. What a
+//! lenient decoder would guess at (a stray `%`, broken UTF-8, one name with two values) is refused with a code.
+
+use crate::json_body::params_from_json;
+use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
+use crate::rejection::{Code, Rejection};
+
+/// The parameter that carries a tenant's token. Never stored, logged or forwarded.
+pub const TOKEN_PARAM: &str = "ts_token";
+
+/// Parameters whose values are secrets: they are taken out of everything that is kept.
+const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
+
+/// What stands in the place of a secret.
+const REDACTED: &str = "***";
+
+/// One parameter's value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ParamValue {
+    /// A single value, as text; a JSON number is its source text, digit for digit.
+    Text(String),
+    /// An object or array of a JSON body, which no field takes.
+    Nested,
+}
+
+/// Parameters with unique names, in the order they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params {
+    pairs: Vec<(String, ParamValue)>,
+}
+
+impl Params {
+    /// Reads a query (without `?`) or a form body.
+    ///
+    /// # Errors
+    /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
+    pub fn from_query(raw: &str) -> Result<Params, Rejection> {
+        Params::unique(decode_pairs(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
+    }
+
+    /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON when
+    /// it begins like an object, and a form otherwise.
+    ///
+    /// # Errors
+    /// The code of the first thing wrong; `unsupported_body` for a body of another type.
+    pub fn from_request(query: &str, content_type: Option<&str>, body: &[u8]) -> Result<Params, Rejection> {
+        let from_query = Params::from_query(query)?;
+        if body.is_empty() {
+            return Ok(from_query);
+        }
+        let media_type =
+            content_type.and_then(|value| value.split(';').next()).unwrap_or("").trim().to_ascii_lowercase();
+        let from_body = match media_type.as_str() {
+            "application/json" => params_from_json(body)?,
+            "application/x-www-form-urlencoded" => Params::from_form(body)?,
+            "" if body.trim_ascii_start().starts_with(b"{") => params_from_json(body)?,
+            "" => Params::from_form(body)?,
+            _ => {
+                let hint = "send application/json or application/x-www-form-urlencoded";
+                return Err(Rejection::of(Code::UnsupportedBody, hint));
+            }
+        };
+        from_query.or_from(from_body)
+    }
+
+    /// Reads the bytes of a form body, by the same rules as a query.
+    ///
+    /// # Errors
+    /// As [`Params::from_query`].
+    pub fn from_form(raw: &[u8]) -> Result<Params, Rejection> {
+        let text = std::str::from_utf8(raw).map_err(|_| Rejection::of(Code::BadUtf8, "send the form as UTF-8"))?;
+        Params::from_query(text)
+    }
+
+    /// Canonical names and texts, as the edge writes them into a body.
+    ///
+    /// # Errors
+    /// A limit's code.
+    pub fn from_canonical(pairs: impl Iterator<Item = (String, String)>) -> Result<Params, Rejection> {
+        Params::unique(pairs.map(|(name, text)| (name, ParamValue::Text(text))))
+    }
+
+    /// Keeps one of each name; an identical repeat is harmless, a differing one is refused.
+    pub(crate) fn unique(pairs: impl Iterator<Item = (String, ParamValue)>) -> Result<Params, Rejection> {
+        let mut kept: Vec<(String, ParamValue)> = Vec::new();
+        for (name, value) in pairs {
+            match kept.iter().find(|(known, _)| *known == name) {
+                Some((_, known)) if *known == value => {}
+                Some(_) => {
+                    let hint = "this name is there twice with different values; send it once";
+                    return Err(Rejection::at(Code::DuplicateParam, &name, hint));
+                }
+                None if kept.len() >= PARAMS_MAX => return Err(too_many()),
+                None => kept.push((name, value)),
+            }
+        }
+        Ok(Params { pairs: kept })
+    }
+
+    /// These parameters and, for names they do not have, those of `body`: the query wins (R4).
+    ///
+    /// # Errors
+    /// `too_many_params`.
+    pub fn or_from(mut self, body: Params) -> Result<Params, Rejection> {
+        for (name, value) in body.pairs {
+            if self.get(&name).is_none() {
+                self.pairs.push((name, value));
+            }
+        }
+        if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(self) }
+    }
+
+    /// The value of a name.
+    pub fn get(&self, name: &str) -> Option<&ParamValue> {
+        self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// Takes a parameter out.
+    pub fn take(&mut self, name: &str) -> Option<ParamValue> {
+        let index = self.pairs.iter().position(|(known, _)| known == name)?;
+        Some(self.pairs.remove(index).1)
+    }
+
+    /// Takes every secret out, so that none is read as data or listed as ignored.
+    pub fn drop_credentials(&mut self) {
+        self.pairs.retain(|(name, _)| !CREDENTIALS.contains(&name.as_str()));
+    }
+
+    /// Names and values in the order they came.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamValue)> {
+        self.pairs.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+fn too_many() -> Rejection {
+    Rejection::of(Code::TooManyParams, "send at most 64 parameters")
+}
+
+/// Splits and decodes a query as SIGNATURE `bytec-v1` and the mapping both need it: on `&` only, empty pieces skipped,
+/// at the first `=`, `+` is a space, then strict percent-decoding. Repeats are kept.
+///
+/// # Errors
+/// `bad_percent`, `bad_utf8`, `control_char`, or the code of a limit.
+pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
+    let pieces = || raw.split('&').filter(|piece| !piece.is_empty());
+    if pieces().count() > PARAMS_MAX {
+        return Err(too_many());
+    }
+    pieces()
+        .map(|piece| {
+            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+            let name = decode(name).map_err(|problem| problem.about("(name)"))?;
+            let value = decode(value).map_err(|problem| problem.about(&name))?;
+            check_sizes(&name, &value)?;
+            Ok((name, value))
+        })
+        .collect()
+}
+
+pub(crate) fn check_sizes(name: &str, value: &str) -> Result<(), Rejection> {
+    if name.len() > PARAM_NAME_BYTES_MAX {
+        return Err(Rejection::of(Code::NameTooLong, "a parameter's name has at most 64 bytes"));
+    }
+    if value.len() > PARAM_VALUE_BYTES_MAX {
+        return Err(Rejection::at(Code::ValueTooLong, name, "a value has at most 1024 bytes"));
+    }
+    Ok(())
+}
+
+/// Refuses control characters, which no field of a postback holds.
+pub(crate) fn check_controls(name: &str, text: &str) -> Result<(), Rejection> {
+    if text.chars().any(char::is_control) { Err(DecodeProblem::Control.about(name)) } else { Ok(()) }
+}
+
+/// What can be wrong with one percent-encoded piece.
+enum DecodeProblem {
+    Percent,
+    Utf8,
+    Control,
+}
+
+impl DecodeProblem {
+    fn about(self, name: &str) -> Rejection {
+        match self {
+            DecodeProblem::Percent => Rejection::at(
+                Code::BadPercent,
+                name,
+                "write a percent sign as %25; after % come two hexadecimal digits",
+            ),
+            DecodeProblem::Utf8 => {
+                Rejection::at(Code::BadUtf8, name, "encode the text as UTF-8 before percent-encoding")
+            }
+            DecodeProblem::Control => {
+                Rejection::at(Code::ControlChar, name, "remove line breaks and control characters")
+            }
+        }
+    }
+}
+
+fn decode(piece: &str) -> Result<String, DecodeProblem> {
+    let mut bytes = Vec::with_capacity(piece.len());
+    let mut rest = piece.bytes();
+    while let Some(byte) = rest.next() {
+        bytes.push(match byte {
+            b'+' => b' ',
+            b'%' => {
+                let high = rest.next().and_then(hex_digit).ok_or(DecodeProblem::Percent)?;
+                let low = rest.next().and_then(hex_digit).ok_or(DecodeProblem::Percent)?;
+                high << 4 | low
+            }
+            other => other,
+        });
+    }
+    let text = String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)?;
+    if text.chars().any(char::is_control) { Err(DecodeProblem::Control) } else { Ok(text) }
+}
+
+fn hex_digit(byte: u8) -> Option<u8> {
+    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
+}
+
+/// A query, form or request target as it came, with the values of secrets replaced, in printable ASCII.
+pub fn redact(target: &str) -> String {
+    let (path, query) = match target.split_once('?') {
+        Some((path, query)) => (Some(path), query),
+        None if target.starts_with('/') => (Some(target), ""),
+        None => (None, target),
+    };
+    let pieces = query.split('&').map(|piece| match piece.split_once('=') {
+        Some((name, _)) if is_credential(name) => format!("{name}={REDACTED}"),
+        Some(_) | None => piece.to_owned(),
+    });
+    let query = pieces.collect::<Vec<_>>().join("&");
+    let whole = match path {
+        Some(path) if target.contains('?') => format!("{path}?{query}"),
+        Some(path) => path.to_owned(),
+        None => query,
+    };
+    printable(&whole)
+}
+
+/// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is told
+/// to callers who are believed.
+pub fn token_param(query: &str) -> Option<String> {
+    let mut pairs = query.split('&').filter_map(|piece| piece.split_once('='));
+    let (_, value) = pairs.find(|(name, _)| decode(name).is_ok_and(|name| name == TOKEN_PARAM))?;
+    decode(value).ok()
+}
+
+fn is_credential(encoded_name: &str) -> bool {
+    decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&name.as_str()))
+}
+
+/// Everything but visible ASCII percent-encoded, so that the text can stand in a header.
+fn printable(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_graphic() {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn code(raw: &str) -> Option<&'static str> {
+        Params::from_query(raw).err().map(|rejection| rejection.code().as_str())
+    }
+
+    fn text(value: &str) -> ParamValue {
+        ParamValue::Text(value.to_owned())
+    }
+
+    #[test]
+    fn a_query_is_split_and_decoded() {
+        let params = Params::from_query("a=1&&b=x+y%20z&c&d=e=f&%61%5f=%E2%82%AC").unwrap();
+        let pairs: Vec<_> = params.iter().collect();
+        let expected = [("a", text("1")), ("b", text("x y z")), ("c", text("")), ("d", text("e=f")), ("a_", text("€"))];
+        assert_eq!(pairs, expected.iter().map(|(n, v)| (*n, v)).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_a_lenient_decoder_guesses_at_is_refused() {
+        for (raw, expected) in [
+            ("a=%", "bad_percent"),
+            ("a=%4", "bad_percent"),
+            ("a=%zz", "bad_percent"),
+            ("a=%+1", "bad_percent"),
+            ("a=%ff", "bad_utf8"),
+            ("a=%ed%a0%80", "bad_utf8"),
+            ("a=1%0A2", "control_char"),
+            ("a=%00", "control_char"),
+            ("%07=1", "control_char"),
+            ("a=1&a=2", "duplicate_param"),
+            ("a=1&%61=2", "duplicate_param"),
+        ] {
+            assert_eq!(code(raw), Some(expected), "{raw}");
+        }
+        assert_eq!(code("a=1&a=1"), None, "an identical repeat is harmless");
+    }
+
+    #[test]
+    fn limits_hold_at_their_edges() {
+        let many = |n: usize| (0..n).map(|i| format!("p{i}=1")).collect::<Vec<_>>().join("&");
+        assert_eq!(code(&many(64)), None);
+        assert_eq!(code(&many(65)), Some("too_many_params"));
+        assert_eq!(code(&format!("{}=1", "n".repeat(64))), None);
+        assert_eq!(code(&format!("{}=1", "n".repeat(65))), Some("name_too_long"));
+        assert_eq!(code(&format!("n={}", "v".repeat(1024))), None);
+        assert_eq!(code(&format!("n={}", "v".repeat(1025))), Some("value_too_long"));
+    }
+
+    #[test]
+    fn the_query_wins_over_the_body() {
+        let merged = Params::from_query("a=1").unwrap().or_from(Params::from_query("a=2&b=3").unwrap()).unwrap();
+        assert_eq!(merged.get("a"), Some(&text("1")));
+        assert_eq!(merged.get("b"), Some(&text("3")));
+    }
+
+    #[test]
+    fn secrets_are_taken_out_of_what_is_kept() {
+        assert_eq!(redact("/a/b?x=1&ts_token=geheim&y=2"), "/a/b?x=1&ts_token=***&y=2");
+        assert_eq!(redact("/a/b?ts%5Ftoken=geheim"), "/a/b?ts%5Ftoken=***");
+        assert_eq!(redact("x=1&_sig=sha256%3Dff"), "x=1&_sig=***");
+        assert_eq!(redact("/a/b"), "/a/b");
+        assert_eq!(redact("/a/b?q=é x"), "/a/b?q=%C3%A9%20x");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_or_refused_without_a_panic(raw in ".{0,300}") {
+            let _ = Params::from_query(&raw);
+            let _ = redact(&raw);
+        }
+
+        #[test]
+        fn what_is_encoded_is_read_back(value in "[^\\p{Cc}]{0,100}") {
+            let raw = serde_urlencoded::to_string([("v", &value)]).unwrap();
+            let params = Params::from_query(&raw).unwrap();
+            prop_assert_eq!(params.get("v"), Some(&ParamValue::Text(value)));
+        }
+    }
+}

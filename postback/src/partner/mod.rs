@@ -1,0 +1,134 @@
+//! A partner as data: endpoint, names, words, zone and rules (R6). Partners are written as files (`partners/*.toml`,
+//! read by [`file`]) and carried in programs as the JSON that those files came to.
+
+#[cfg(feature = "files")]
+pub mod file;
+
+use crate::field::Field;
+use crate::money::Currency;
+use crate::reply::Format;
+use crate::status::Status;
+use crate::zone::Zone;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How a sender proves who it is (R12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuthMode {
+    /// Not at all: anyone who knows the URL is believed.
+    Open,
+    /// The tenant's token.
+    Token,
+    /// An HMAC signature over the request (`bytec-v1`).
+    Signature,
+}
+
+impl AuthMode {
+    /// The name that is stored with each postback.
+    pub const fn name(self) -> &'static str {
+        match self {
+            AuthMode::Open => "open",
+            AuthMode::Token => "token",
+            AuthMode::Signature => "signature",
+        }
+    }
+}
+
+/// One partner. Built by [`file`]; every value in it has been checked there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Partner {
+    /// The file's name without ending: the partner's name in logs and metrics.
+    pub code: String,
+    /// The name people use.
+    pub name: String,
+    /// Whose data it is.
+    pub tenant: String,
+    /// The path after `/`, `/postback/` or `/partner/`; empty for the generic endpoint.
+    pub endpoint: String,
+    /// The database that holds this partner's postbacks and nothing else (R45).
+    pub database: String,
+    /// The clocks that times without an offset were read from.
+    pub zone: Zone,
+    /// What a successful answer looks like.
+    pub reply: Format,
+    /// All of these must hold for a request at the edge.
+    pub auth: Vec<AuthMode>,
+    /// The currency of `sale_amount` and `payout` where the request names none.
+    pub currency: Option<String>,
+    /// Whether amounts below zero are normal for this partner, whatever the event.
+    pub negative_amounts: bool,
+    /// Fields without which a postback is refused.
+    pub required: Vec<Field>,
+    /// The partner's names that are not canonical ones, and the fields they mean.
+    pub aliases: BTreeMap<String, Field>,
+    /// Values of fields that a request leaves out.
+    pub defaults: BTreeMap<Field, String>,
+    /// The partner's words for events, folded by [`fold_word`], and our names.
+    pub events: BTreeMap<String, String>,
+    /// The partner's words for a conversion's standing, folded by [`fold_word`].
+    pub statuses: BTreeMap<String, Status>,
+}
+
+impl Partner {
+    /// The field that one of the partner's parameter names means. A canonical name means itself unless the partner's
+    /// file says otherwise.
+    pub fn field_of(&self, name: &str) -> Option<Field> {
+        self.aliases.get(name).copied().or_else(|| Field::parse(name))
+    }
+
+    /// The currency that amounts without one are in.
+    pub fn default_currency(&self) -> Option<Currency> {
+        self.currency.as_deref().and_then(Currency::parse)
+    }
+}
+
+/// A word of a vocabulary as it is compared: lower case, with runs of spaces, `_` and `-` as one space.
+pub fn fold_word(word: &str) -> String {
+    word.split([' ', '_', '-']).filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+}
+
+/// All partners that a program knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registry {
+    partners: Vec<Partner>,
+}
+
+impl Registry {
+    /// Reads the JSON that a build made of the partner files.
+    ///
+    /// # Errors
+    /// When it is not such JSON, which only a broken build can cause.
+    pub fn from_json(json: &str) -> Result<Registry, serde_json::Error> {
+        serde_json::from_str(json)
+    }
+
+    /// Every partner, in order of code.
+    pub fn all(&self) -> &[Partner] {
+        &self.partners
+    }
+
+    /// The partner whose endpoint a path names: `/{endpoint}`, `/postback/{endpoint}` or `/partner/{endpoint}` (R1).
+    pub fn by_path(&self, path: &str) -> Option<&Partner> {
+        let path = path.strip_prefix('/')?;
+        let endpoint = ["postback", "partner"]
+            .into_iter()
+            .find_map(|prefix| match path.strip_prefix(prefix)? {
+                "" => Some(""),
+                rest => rest.strip_prefix('/').filter(|endpoint| !endpoint.is_empty()),
+            })
+            .or((!path.is_empty()).then_some(path))?;
+        self.partners.iter().find(|partner| partner.endpoint == endpoint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_compared_without_case_and_joints() {
+        assert_eq!(fold_word("Yet to consumed"), "yet to consumed");
+        assert_eq!(fold_word(" YET_to--consumed "), "yet to consumed");
+    }
+}

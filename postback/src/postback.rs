@@ -1,0 +1,206 @@
+//! The canonical postback: our names, UTC times, exact amounts. It is what the edge forwards and the origin stores, and
+//! reading its written form again gives the same postback (R11).
+
+use crate::event::Event;
+use crate::field::{Field, Kind};
+use crate::id::EventId;
+use crate::money::{Amount, Currency};
+use crate::status::Status;
+use crate::time::Timestamp;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// The value of one field, of the type that [`Field::kind`] says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// An identifier.
+    Id(String),
+    /// Words.
+    Text(String),
+    /// What happened.
+    Event(Event),
+    /// A conversion's standing.
+    Status(Status),
+    /// An instant.
+    Time(Timestamp),
+    /// An exact decimal.
+    Amount(Amount),
+    /// ISO 4217.
+    Currency(Currency),
+    /// Yes or no.
+    Flag(bool),
+}
+
+/// The canonical text.
+impl fmt::Display for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Value::Id(text) | Value::Text(text) => f.write_str(text),
+            Value::Event(event) => event.fmt(f),
+            Value::Status(status) => status.fmt(f),
+            Value::Time(time) => time.fmt(f),
+            Value::Amount(amount) => amount.fmt(f),
+            Value::Currency(currency) => f.write_str(currency.code()),
+            Value::Flag(flag) => flag.fmt(f),
+        }
+    }
+}
+
+/// The fields whose change under one event id is a contradiction and not an addition (R47): what happened, to whom, and
+/// for how much.
+const IDENTITY: [Field; 10] = [
+    Field::Event,
+    Field::ClickId,
+    Field::ConversionId,
+    Field::AccountId,
+    Field::Status,
+    Field::SaleAmount,
+    Field::Payout,
+    Field::Currency,
+    Field::UsdSaleAmount,
+    Field::UsdPayout,
+];
+
+/// One event as a partner reported it, in canonical form. Made by [`crate::partner::Partner::read`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Postback {
+    event_id: EventId,
+    values: BTreeMap<Field, Value>,
+}
+
+impl Postback {
+    /// A postback of checked values. Its id is the one the sender gave, or follows from its content.
+    pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Option<Postback> {
+        let event_id = match values.get(&Field::EventId) {
+            Some(given) => EventId::parse(&given.to_string())?,
+            None => EventId::derived(&digest("bytec-event-v1", partner_code, values.iter())),
+        };
+        Some(Postback { event_id, values })
+    }
+
+    /// The same postback under an id that another party has settled.
+    #[must_use]
+    pub fn with_event_id(self, event_id: EventId) -> Postback {
+        Postback { event_id, ..self }
+    }
+
+    /// The identity of the event within its partner.
+    pub fn event_id(&self) -> &EventId {
+        &self.event_id
+    }
+
+    /// The conversion that the event belongs to: the partner's id, or, where a partner has none, the event's own.
+    pub fn conversion_id(&self) -> &str {
+        self.id(Field::ConversionId).unwrap_or(self.event_id.as_str())
+    }
+
+    /// What happened.
+    pub fn event(&self) -> &Event {
+        match self.values.get(&Field::Event) {
+            Some(Value::Event(event)) => event,
+            // Reading puts an event into every postback that a partner's file lets through without one.
+            Some(_) | None => &Event::Conversion,
+        }
+    }
+
+    /// The canonical text of a field.
+    pub fn text(&self, field: Field) -> Option<String> {
+        self.values.get(&field).map(ToString::to_string)
+    }
+
+    /// An identifier.
+    pub fn id(&self, field: Field) -> Option<&str> {
+        match self.values.get(&field) {
+            Some(Value::Id(text) | Value::Text(text)) => Some(text),
+            Some(_) | None => None,
+        }
+    }
+
+    /// An amount.
+    pub fn amount(&self, field: Field) -> Option<Amount> {
+        match self.values.get(&field) {
+            Some(Value::Amount(amount)) => Some(*amount),
+            Some(_) | None => None,
+        }
+    }
+
+    /// An instant.
+    pub fn time(&self, field: Field) -> Option<Timestamp> {
+        match self.values.get(&field) {
+            Some(Value::Time(time)) => Some(*time),
+            Some(_) | None => None,
+        }
+    }
+
+    /// A yes or no.
+    pub fn flag(&self, field: Field) -> Option<bool> {
+        match self.values.get(&field) {
+            Some(Value::Flag(flag)) => Some(*flag),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Canonical names and texts, in canonical order.
+    pub fn fields(&self) -> impl Iterator<Item = (Field, String)> {
+        self.values.iter().map(|(field, value)| (*field, value.to_string()))
+    }
+
+    /// The canonical form as a query, without `?`.
+    pub fn to_query(&self) -> String {
+        let pairs: Vec<_> = self.fields().map(|(field, text)| (field.name(), text)).collect();
+        // Strings alone are written, which serde_urlencoded cannot fail at.
+        serde_urlencoded::to_string(pairs).unwrap_or_default()
+    }
+
+    /// The canonical form as a JSON object; every value is a string, so that no reader makes a float of an amount.
+    pub fn to_json(&self) -> serde_json::Value {
+        self.fields().map(|(field, text)| (field.name().to_owned(), serde_json::Value::String(text))).collect()
+    }
+
+    /// What must not differ between two requests of one event id: lower-case hex SHA-256.
+    pub fn fingerprint(&self) -> String {
+        let identity = self.values.iter().filter(|(field, _)| IDENTITY.contains(field));
+        hex::encode(digest("bytec-fingerprint-v1", "", identity))
+    }
+
+    /// Amounts below zero.
+    pub(crate) fn negative_amounts(&self) -> impl Iterator<Item = Field> {
+        self.values.iter().filter_map(|(field, value)| match value {
+            Value::Amount(amount) if amount.is_negative() => Some(*field),
+            Value::Amount(_)
+            | Value::Id(_)
+            | Value::Text(_)
+            | Value::Event(_)
+            | Value::Status(_)
+            | Value::Time(_)
+            | Value::Currency(_)
+            | Value::Flag(_) => None,
+        })
+    }
+
+    /// The instants it names.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (Field, Timestamp)> {
+        Field::ALL
+            .iter()
+            .filter(|field| field.kind() == Kind::Time)
+            .filter_map(|field| self.time(*field).map(|time| (*field, time)))
+    }
+}
+
+/// A digest of fields that no value can imitate: each text is preceded by its length.
+fn digest<'a>(purpose: &str, scope: &str, values: impl Iterator<Item = (&'a Field, &'a Value)>) -> Vec<u8> {
+    let mut hash = Sha256::new();
+    let mut add = |text: &str| {
+        hash.update(text.len().to_string().as_bytes());
+        hash.update(b":");
+        hash.update(text.as_bytes());
+    };
+    add(purpose);
+    add(scope);
+    for (field, value) in values {
+        add(field.name());
+        add(&value.to_string());
+    }
+    hash.finalize().to_vec()
+}

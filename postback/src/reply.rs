@@ -1,0 +1,94 @@
+//! The words of a reply, the same from edge and origin (R3, R20). Status codes are theirs; bodies are here.
+
+use crate::id::EventId;
+use crate::verdict::Verdict;
+use serde::{Deserialize, Serialize};
+
+/// What a partner's machines can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// A JSON object.
+    Json,
+    /// `OK`, or one line that begins with `ERROR`.
+    Text,
+}
+
+impl Format {
+    /// The partner's format, unless the request asks for JSON by name: no network does, a person with curl may.
+    pub fn negotiate(partner: Option<Format>, accept: Option<&str>) -> Format {
+        let asks_for_json = accept.is_some_and(|accept| accept.contains("application/json"));
+        if asks_for_json { Format::Json } else { partner.unwrap_or(Format::Json) }
+    }
+}
+
+/// A reply's body and its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The value of `Content-Type`.
+    pub content_type: &'static str,
+    /// The body, at most 1 KiB, with nothing in it that came from the request unchecked.
+    pub text: String,
+}
+
+/// An error as it is told to the sender.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure<'a> {
+    /// The stable code.
+    pub code: &'a str,
+    /// The field at fault, as the sender named it.
+    pub field: Option<&'a str>,
+    /// What to do about it.
+    pub hint: &'a str,
+}
+
+/// The reply to a postback that was taken.
+pub fn success(format: Format, verdict: Verdict, event_id: &EventId, request_id: &str) -> Body {
+    #[derive(Serialize)]
+    struct Success<'a> {
+        status: &'static str,
+        idempotent: bool,
+        verdict: &'static str,
+        event_id: &'a str,
+        request_id: &'a str,
+    }
+    match format {
+        Format::Json => json(&Success {
+            status: "ok",
+            idempotent: verdict == Verdict::Duplicate,
+            verdict: verdict.name(),
+            event_id: event_id.as_str(),
+            request_id,
+        }),
+        Format::Text => text("OK".to_owned()),
+    }
+}
+
+/// The reply to anything else.
+pub fn failure(format: Format, failure: Failure<'_>, request_id: &str) -> Body {
+    #[derive(Serialize)]
+    struct Error<'a> {
+        error: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        field: Option<&'a str>,
+        hint: &'a str,
+        request_id: &'a str,
+    }
+    let Failure { code, field, hint } = failure;
+    match format {
+        Format::Json => json(&Error { error: code, field, hint, request_id }),
+        Format::Text => {
+            let field = field.map(|field| format!(" field={field}")).unwrap_or_default();
+            text(format!("ERROR {code}{field} hint={hint} request_id={request_id}"))
+        }
+    }
+}
+
+fn json(value: &impl Serialize) -> Body {
+    // Structs of strings and booleans are written, which serde_json cannot fail at.
+    Body { content_type: "application/json", text: serde_json::to_string(value).unwrap_or_default() }
+}
+
+fn text(text: String) -> Body {
+    Body { content_type: "text/plain; charset=utf-8", text }
+}

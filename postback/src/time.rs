@@ -1,0 +1,344 @@
+//! Instants: every way partners write a time, read into UTC (R8). The clock is never asked here; "now" is an argument.
+
+use crate::zone::Zone;
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use std::fmt;
+
+/// The years read. Before the first the zones' tables do not reach, nor do conversions.
+const YEARS: std::ops::RangeInclusive<u32> = 1970..=2099;
+/// The farthest any clock stands from UTC: +14:00 in Kiritimati.
+const OFFSET_HOURS_MAX: u32 = 14;
+const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
+const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+
+/// An instant in UTC, to the microsecond (what the databases hold).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(DateTime<Utc>);
+
+impl Timestamp {
+    /// 1970-01-01T00:00:00Z.
+    pub const EPOCH: Timestamp = Timestamp(DateTime::UNIX_EPOCH);
+
+    /// From Unix milliseconds, as platform clocks give them. None when out of range.
+    pub fn from_unix_ms(unix_ms: i64) -> Option<Timestamp> {
+        DateTime::from_timestamp_millis(unix_ms).map(Timestamp)
+    }
+
+    /// Whole seconds since 1970.
+    pub fn unix_s(self) -> i64 {
+        self.0.timestamp()
+    }
+
+    /// Reads a time as a partner writes it: date and time (`2025-01-01 12:00:00`, `T` form, fractions, with or without
+    /// an offset), a bare date (its midnight), epoch seconds (10 digits) or milliseconds (13 digits), and forms with a
+    /// month's name (`20 Jan 2020`, `jan 20, 2020 09:30`). A text without an offset is in `zone`. An offset whose `+`
+    /// arrived as a space is understood. Digits beyond the microsecond are dropped. None: not a time.
+    pub fn parse(text: &str, zone: &Zone) -> Option<Timestamp> {
+        let text = text.trim_matches(' ');
+        if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
+            return epoch(text);
+        }
+        let mut scan = Scan { rest: text.as_bytes() };
+        let date = date(&mut scan)?;
+        let (time, micros, clock) = if scan.rest.is_empty() {
+            (NaiveTime::MIN, 0, Clock::Local)
+        } else {
+            separator(&mut scan)?;
+            let (time, micros) = time_of_day(&mut scan)?;
+            (time, micros, clock(&mut scan)?)
+        };
+        if !scan.rest.is_empty() {
+            return None;
+        }
+        let local_s = NaiveDateTime::new(date, time).and_utc().timestamp();
+        let unix_s = match clock {
+            Clock::Local => zone.instant(local_s),
+            Clock::Offset { seconds_east } => local_s.checked_sub(seconds_east)?,
+        };
+        DateTime::from_timestamp(unix_s, micros.checked_mul(1000)?).map(Timestamp)
+    }
+
+    /// Always 27 characters with six digits behind the point, so that the order of texts is the order of times.
+    pub fn to_sortable(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::Micros, true)
+    }
+
+    /// The instant as chrono has it, for databases with a type of their own.
+    pub fn to_chrono(self) -> DateTime<Utc> {
+        self.0
+    }
+}
+
+/// RFC 3339 in UTC with `Z`, and a fraction only where there is one.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+    }
+}
+
+/// What the clock that showed a time was set to.
+enum Clock {
+    Local,
+    Offset { seconds_east: i64 },
+}
+
+fn epoch(digits: &str) -> Option<Timestamp> {
+    let number: i64 = digits.parse().ok()?;
+    match digits.len() {
+        10 => DateTime::from_timestamp(number, 0).map(Timestamp),
+        13 => Timestamp::from_unix_ms(number),
+        _ => None,
+    }
+}
+
+/// `2025-01-31`, `2025/01/31`, `31 Jan 2025`, `Jan 31, 2025`, each with a weekday in front if the sender likes.
+fn date(scan: &mut Scan) -> Option<NaiveDate> {
+    let (year, month, day);
+    if let Some(number) = scan.digits(4, 4) {
+        let dash = scan.eat(b'-').or_else(|| scan.eat(b'/'))?;
+        year = number;
+        month = scan.digits(1, 2)?;
+        scan.eat(dash)?;
+        day = scan.digits(1, 2)?;
+    } else {
+        let mut word = scan.word();
+        if WEEKDAYS.iter().any(|name| matches_name(&word, name)) {
+            let _ = scan.eat(b',');
+            scan.spaces();
+            word = scan.word();
+        }
+        if word.is_empty() {
+            day = scan.digits(1, 2)?;
+            scan.joint()?;
+            month = month_number(&scan.word())?;
+        } else {
+            month = month_number(&word)?;
+            scan.joint()?;
+            day = scan.digits(1, 2)?;
+            let _ = scan.eat(b',');
+        }
+        scan.joint()?;
+        year = scan.digits(4, 4)?;
+    }
+    if !YEARS.contains(&year) {
+        return None;
+    }
+    NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, month, day)
+}
+
+/// What stands between date and time: `T`, spaces, or a comma and spaces.
+fn separator(scan: &mut Scan) -> Option<()> {
+    let mark = scan.eat(b'T').or_else(|| scan.eat(b't')).or_else(|| scan.eat(b','));
+    let spaces = scan.spaces();
+    (mark.is_some() || spaces).then_some(())
+}
+
+/// `12:00`, `12:00:00`, `12:00:00.123456`: the time and its microseconds.
+fn time_of_day(scan: &mut Scan) -> Option<(NaiveTime, u32)> {
+    let hour = scan.digits(1, 2)?;
+    scan.eat(b':')?;
+    let minute = scan.digits(2, 2)?;
+    let mut second = 0;
+    let mut micros = 0;
+    if scan.eat(b':').is_some() {
+        second = scan.digits(2, 2)?;
+        if scan.eat(b'.').is_some() {
+            micros = scan.fraction()?;
+        }
+    }
+    Some((NaiveTime::from_hms_opt(hour, minute, second)?, micros))
+}
+
+/// `Z`, `UTC`, `GMT`, `+08:00`, `+0800`, `+08`, with or without a space before; and ` 08:00`, where form decoding has
+/// turned the plus into a space.
+fn clock(scan: &mut Scan) -> Option<Clock> {
+    let spaced = scan.spaces();
+    if scan.rest.is_empty() {
+        return Some(Clock::Local);
+    }
+    let word = scan.word();
+    if !word.is_empty() {
+        return matches!(word.as_str(), "z" | "utc" | "gmt").then_some(Clock::Offset { seconds_east: 0 });
+    }
+    let west = match (scan.eat(b'-'), scan.eat(b'+')) {
+        (Some(_), _) => true,
+        (None, Some(_)) => false,
+        (None, None) if spaced => false,
+        (None, None) => return None,
+    };
+    let hours = scan.digits(2, 2)?;
+    let colon = scan.eat(b':').is_some();
+    let minutes = scan.digits(2, 2);
+    let minutes = if colon { minutes? } else { minutes.unwrap_or(0) };
+    if hours > OFFSET_HOURS_MAX || minutes > 59 {
+        return None;
+    }
+    let seconds = i64::from(hours).checked_mul(3600)?.checked_add(i64::from(minutes).checked_mul(60)?)?;
+    Some(Clock::Offset { seconds_east: if west { seconds.checked_neg()? } else { seconds } })
+}
+
+fn month_number(word: &str) -> Option<u32> {
+    let index = MONTHS.iter().position(|name| matches_name(word, name))?;
+    u32::try_from(index).ok()?.checked_add(1)
+}
+
+/// Whether a lower-case word is the name whose first three letters are given: `jan`, `january`, `sept`.
+fn matches_name(word: &str, three_letters: &str) -> bool {
+    word.starts_with(three_letters)
+        && [
+            "", "uary", "ruary", "ch", "il", "e", "y", "ust", "t", "tember", "ober", "ember", "day", "sday", "nesday",
+            "rsday", "urday",
+        ]
+        .iter()
+        .any(|ending| word.len() == three_letters.len().saturating_add(ending.len()) && word.ends_with(ending))
+}
+
+/// A place in a text, moving forward.
+struct Scan<'a> {
+    rest: &'a [u8],
+}
+
+impl Scan<'_> {
+    /// One number of `min` to `max` digits.
+    fn digits(&mut self, min: usize, max: usize) -> Option<u32> {
+        let length = self.rest.iter().take(max).take_while(|b| b.is_ascii_digit()).count();
+        if length < min {
+            return None;
+        }
+        let (digits, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    /// One to nine digits behind a point, as microseconds; finer digits are dropped.
+    fn fraction(&mut self) -> Option<u32> {
+        let length = self.rest.iter().take_while(|b| b.is_ascii_digit()).count();
+        if !(1..=9).contains(&length) {
+            return None;
+        }
+        let (digits, rest) = self.rest.split_at_checked(length)?;
+        self.rest = rest;
+        let six: String = digits.iter().map(|b| char::from(*b)).chain(std::iter::repeat('0')).take(6).collect();
+        six.parse().ok()
+    }
+
+    /// The given byte, if it stands here.
+    fn eat(&mut self, byte: u8) -> Option<u8> {
+        self.rest = self.rest.strip_prefix(&[byte])?;
+        Some(byte)
+    }
+
+    /// Letters, in lower case; empty where there are none.
+    fn word(&mut self) -> String {
+        let length = self.rest.iter().take_while(|b| b.is_ascii_alphabetic()).count();
+        let (word, rest) = self.rest.split_at_checked(length).unwrap_or((&[], self.rest));
+        self.rest = rest;
+        word.iter().map(|b| char::from(b.to_ascii_lowercase())).collect()
+    }
+
+    /// Any number of spaces; whether there was one.
+    fn spaces(&mut self) -> bool {
+        let before = self.rest.len();
+        while self.eat(b' ').is_some() {}
+        self.rest.len() < before
+    }
+
+    /// What may stand between the parts of a date with a month's name.
+    fn joint(&mut self) -> Option<()> {
+        (self.eat(b'-').is_some() || self.spaces()).then_some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> Option<String> {
+        Timestamp::parse(text, &Zone::utc()).map(|t| t.to_string())
+    }
+
+    #[test]
+    fn every_form_of_one_instant_is_that_instant() {
+        for text in [
+            "2025-01-01 12:00:00",
+            "2025-01-01T12:00:00",
+            "2025-01-01T12:00:00Z",
+            "2025-01-01t12:00:00z",
+            "2025-01-01 12:00",
+            "2025/01/01 12:00:00",
+            "2025-01-01T20:00:00+08:00",
+            "2025-01-01T20:00:00+0800",
+            "2025-01-01T20:00:00 08:00",
+            "2025-01-01T20:00:00 0800",
+            "2025-01-01 20:00:00 +08:00",
+            "2025-01-01T20:00:00+08",
+            "2025-01-01T07:00:00-05:00",
+            "2025-01-01 12:00:00 UTC",
+            "2025-01-01T12:00:00.000Z",
+            "1735732800",
+            "1735732800000",
+            "1 Jan 2025 12:00:00",
+            "01-Jan-2025 12:00:00",
+            "Jan 1, 2025 12:00",
+            "January 1 2025 12:00",
+            "Wed, 01 Jan 2025 12:00:00 GMT",
+            "Wed, 01 Jan 2025 20:00:00 +0800",
+            " 2025-01-01 12:00:00 ",
+        ] {
+            assert_eq!(utc(text).as_deref(), Some("2025-01-01T12:00:00Z"), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn dates_and_fractions_are_kept_as_they_are() {
+        assert_eq!(utc("2025-01-15").as_deref(), Some("2025-01-15T00:00:00Z"));
+        assert_eq!(utc("jan 20 2020").as_deref(), Some("2020-01-20T00:00:00Z"));
+        assert_eq!(utc("2025-01-01 12:00:00.5").as_deref(), Some("2025-01-01T12:00:00.500Z"));
+        assert_eq!(utc("2025-01-01 12:00:00.123456789").as_deref(), Some("2025-01-01T12:00:00.123456Z"));
+        assert_eq!(utc("2024-02-29 23:59:59").as_deref(), Some("2024-02-29T23:59:59Z"));
+        assert_eq!(Timestamp::parse("2025-01-01", &Zone::utc()).unwrap().to_sortable(), "2025-01-01T00:00:00.000000Z");
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            " ",
+            "now",
+            "0000-00-00 00:00:00",
+            "0000-00-00",
+            "2025-13-01",
+            "2025-02-30",
+            "2025-00-10",
+            "2025-01-32",
+            "2025-01-01 24:00:00",
+            "2025-01-01 12:60:00",
+            "2025-01-01 12:00:60",
+            "2025-01-01 12",
+            "2025-01-01 12:0:0",
+            "2025-01-01T",
+            "2025-01-01T12:00:00+",
+            "2025-01-01T12:00:00+25:00",
+            "2025-01-01T12:00:00+08:0",
+            "2025-01-01 12:00:00 Mars",
+            "2025-01-01 12:00:00.",
+            "20250101",
+            "173573280",
+            "17357328000000",
+            "-1735732800",
+            "1735732800.5",
+            "1e9",
+            "25-01-01",
+            "1969-12-31",
+            "2100-01-01",
+            "01/02/2025",
+            "32 Jan 2025",
+            "Foo 1 2025",
+            "２０２５-01-01",
+            "2025-01-01 12:00:00 08:00 08:00",
+            "2025-01-01\n12:00:00",
+        ] {
+            assert_eq!(utc(text), None, "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Everything that can go wrong at the edge, and the one place where it gets a status code. What a partner is told is
+//! here; what only our log is told is logged where it happened.
+
+use postback::partner::Partner;
+use postback::rejection::{Code, Rejection};
+use postback::reply::Failure;
+
+/// Seconds after which a partner is asked to try again.
+pub const RETRY_AFTER_S: &str = "30";
+
+/// Why the edge answers with an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// No partner has this endpoint.
+    PartnerNotFound,
+    /// The path exists, for other methods.
+    MethodNotAllowed {
+        /// The value of `Allow`.
+        allow: &'static str,
+    },
+    /// Path and query are longer than 8 KiB.
+    UrlTooLong,
+    /// The body is larger than 64 KiB.
+    BodyTooLarge,
+    /// The body is compressed.
+    UnsupportedEncoding,
+    /// The body broke off.
+    BodyIncomplete,
+    /// The sender did not prove who it is.
+    NotAccepted,
+    /// The postback cannot be read.
+    Rejected(Rejection),
+    /// The origin did not take the postback.
+    Unavailable,
+    /// Our configuration is wrong.
+    Misconfigured,
+}
+
+impl Error {
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        match self {
+            Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
+            Error::Rejected(_) | Error::BodyIncomplete => 400,
+            Error::NotAccepted => 403,
+            Error::PartnerNotFound => 404,
+            Error::MethodNotAllowed { .. } => 405,
+            Error::BodyTooLarge => 413,
+            Error::UrlTooLong => 414,
+            Error::UnsupportedEncoding => 415,
+            Error::Unavailable | Error::Misconfigured => 503,
+        }
+    }
+
+    /// What the sender is told.
+    pub fn failure(&self) -> Failure<'_> {
+        let whole = |code, hint| Failure { code, field: None, hint };
+        match self {
+            Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
+            Error::MethodNotAllowed { .. } => whole("method_not_allowed", "use GET or POST"),
+            Error::UrlTooLong => whole("url_too_long", "path and query have at most 8192 bytes; use POST"),
+            Error::BodyTooLarge => whole("body_too_large", "a body has at most 65536 bytes"),
+            Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
+            Error::BodyIncomplete => whole("body_incomplete", "the body broke off; send the request again"),
+            Error::NotAccepted => whole("not_accepted", "this endpoint takes no unproven requests here"),
+            Error::Rejected(rejection) => {
+                Failure { code: rejection.code().as_str(), field: rejection.field(), hint: rejection.hint() }
+            }
+            // One answer for both: a partner can do the same about either, and our inside is not its business.
+            Error::Unavailable | Error::Misconfigured => {
+                whole("unavailable", "not stored; send the same request again after Retry-After seconds")
+            }
+        }
+    }
+
+    /// A header that belongs to the status code.
+    pub fn header(&self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Error::MethodNotAllowed { allow } => Some(("allow", allow)),
+            Error::Unavailable | Error::Misconfigured => Some(("retry-after", RETRY_AFTER_S)),
+            Error::PartnerNotFound
+            | Error::UrlTooLong
+            | Error::BodyTooLarge
+            | Error::UnsupportedEncoding
+            | Error::BodyIncomplete
+            | Error::NotAccepted
+            | Error::Rejected(_) => None,
+        }
+    }
+}
+
+/// The status code of an answer that the origin acknowledged: its own where it is one that the verdict may have.
+pub fn status_of_verdict(verdict: postback::verdict::Verdict, origin_status: u16) -> u16 {
+    use postback::verdict::Verdict;
+    match verdict {
+        Verdict::Created | Verdict::Duplicate | Verdict::Revised => 200,
+        Verdict::Conflict => 409,
+        Verdict::Rejected if matches!(origin_status, 400 | 413 | 415 | 422) => origin_status,
+        Verdict::Rejected => 400,
+    }
+}
+
+/// The reply format of a partner that may not have been found.
+pub fn format_for(partner: Option<&Partner>, accept: Option<&str>) -> postback::reply::Format {
+    postback::reply::Format::negotiate(partner.map(|partner| partner.reply), accept)
+}
