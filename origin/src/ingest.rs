@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::store::{Receipt, Record, Recorded};
 use crate::verify::{Caller, FromEdge, Received};
 use postback::id::EventId;
+use postback::message_signature::header;
 use postback::params::{Params, redact};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading};
@@ -97,6 +98,7 @@ fn forwarded(
         client_ip: edge.client_ip.map(str::to_owned),
         method: received.method.to_owned(),
         target: edge.original_target.to_owned(),
+        headers: kept_headers(received),
         content_type,
         body,
         nonce: Some(edge.verified.nonce.clone()),
@@ -133,11 +135,33 @@ fn sent_directly(
         client_ip: received.peer.map(|peer| peer.to_string()),
         method: received.method.to_owned(),
         target,
+        headers: kept_headers(received),
         content_type: content_type.map(str::to_owned),
         body: body.map(|body| if body.trim_start().starts_with('{') { body } else { redact(&body) }),
         nonce: None,
     };
     Ok(Understood { reading, receipt })
+}
+
+/// Headers that are written down: who sent and who signed. A list of what is kept, because a list of what is secret is
+/// never complete.
+const KEPT_HEADERS: [&str; 9] = [
+    "user-agent",
+    "accept",
+    "x-key-id",
+    "x-timestamp",
+    "x-nonce",
+    "x-signature",
+    header::CONTENT_DIGEST,
+    header::SIGNATURE_INPUT,
+    header::SIGNATURE,
+];
+
+fn kept_headers(received: &Received<'_>) -> serde_json::Value {
+    KEPT_HEADERS
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), serde_json::Value::from(received.header(name)?))))
+        .collect()
 }
 
 /// The names of a request that the partner's file does not map.

@@ -26,6 +26,8 @@ create table postbacks (
     client_ip    text,
     method       text        not null,
     target       text        not null,
+    -- those that identify sender and signature; never credentials
+    headers      jsonb       not null,
     content_type text,
     body         text,
     content      jsonb       not null,

@@ -28,6 +28,8 @@ create table postbacks (
     client_ip text,
     method text not null,
     target text not null,
+    -- those that identify sender and signature; never credentials
+    headers text not null,
     content_type text,
     body text,
     content text not null,

@@ -135,6 +135,7 @@ fn receipt(dialect: Dialect, record: &Record, verdict: Verdict) -> Statement {
         .with("client_ip", receipt.client_ip.as_deref())
         .with("method", receipt.method.as_str())
         .with("target", receipt.target.as_str())
+        .with("headers", Value::Json(receipt.headers.to_string()))
         .with("content_type", receipt.content_type.as_deref())
         .with("body", receipt.body.as_deref())
         .with("content", Value::Json(reading.postback.to_json().to_string()))

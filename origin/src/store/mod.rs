@@ -49,6 +49,8 @@ pub struct Receipt {
     pub method: String,
     /// Path and query.
     pub target: String,
+    /// Headers that identify sender and signature, as a JSON object.
+    pub headers: serde_json::Value,
     /// The body's type.
     pub content_type: Option<String>,
     /// The body.
