@@ -1,0 +1,280 @@
+//! What the shipped partners' requests come to: canonical form, or the code and field of the refusal.
+
+#![expect(clippy::expect_used, reason = "a test stops at once when something is not as it says")]
+
+use postback::params::Params;
+use postback::partner::file::read_folder;
+use postback::partner::{Partner, Registry};
+use postback::reading::{Dialect, Reading};
+use postback::rejection::Rejection;
+use postback::time::Timestamp;
+use postback::zone::Zone;
+use proptest::prelude::*;
+use std::path::Path;
+use std::sync::LazyLock;
+
+static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../partners")).expect("the shipped files are good")
+});
+
+const LIVE: &str = "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase\
+    &event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00\
+    &usd_sale_amount=100.00";
+
+fn partner(code: &str) -> &'static Partner {
+    REGISTRY.all().iter().find(|partner| partner.code == code).expect("a shipped partner")
+}
+
+fn now() -> Timestamp {
+    Timestamp::parse("2025-11-21T00:00:00Z", &Zone::utc()).expect("a time")
+}
+
+fn read(code: &str, params: Result<Params, Rejection>) -> Result<Reading, Rejection> {
+    partner(code).read(&params?, Dialect::Partner, now())
+}
+
+fn query(code: &str, raw: &str) -> Result<Reading, Rejection> {
+    read(code, Params::from_query(raw))
+}
+
+/// The canonical form, or `code field`.
+fn outcome(reading: Result<Reading, Rejection>) -> String {
+    match reading {
+        Ok(reading) => reading.postback.to_query(),
+        Err(rejection) => format!("{} {}", rejection.code().as_str(), rejection.field().unwrap_or("-")),
+    }
+}
+
+#[test]
+fn every_live_template_comes_to_its_canonical_form() {
+    let body = r#"{"event":"deposit_success","event_id":"dep_9aa","click_id":"clk_123","account_id":"u_456","amount":100.00,"currency":"USD","is_ftd":true,"ts_event":"2025-10-21T15:12:31Z"}"#;
+    for (reading, expected) in [
+        (
+            query("involve_asia", LIVE),
+            "event=purchase&click_id=test123&conversion_id=conv789&media_id=456&offer_name=test_offer\
+             &ts_event=2025-01-01T04%3A00%3A00Z&conversion_datetime=2025-01-01T04%3A00%3A00Z\
+             &usd_sale_amount=100.00&usd_payout=10.50",
+        ),
+        (
+            query(
+                "involve_asia",
+                "sub_id=test123&media_id=media456&click_id=click789&usd_sale_amount=99.99&usd_payout=9.99\
+                 &offer_name=Test&conversion_id=conv001&conversion_datetime=2025-01-15",
+            ),
+            "event=conversion&click_id=click789&conversion_id=conv001&media_id=media456&sub_id=test123&offer_name=Test\
+             &conversion_datetime=2025-01-14T16%3A00%3A00Z&usd_sale_amount=99.99&usd_payout=9.99",
+        ),
+        (
+            query(
+                "involve_asia",
+                "conversion_id=c1&offer_id=7&order_id=o1&sale_amount_local=1500000&payout_local=75000\
+                 &conversion_currency=IDR&myr_payout=1&usd_payout=4.80&adv_sub=x&status=Yet+to+consumed",
+            ),
+            "event=conversion&conversion_id=c1&order_id=o1&offer_id=7&status=pending&sale_amount=1500000.00\
+             &payout=75000.00&currency=IDR&usd_payout=4.80",
+        ),
+        (
+            query(
+                "rector",
+                "media_id=media456&sub_id=test123&usd_sale_amount=99.99&usd_earning=9.99&offer_name=Test\
+                 &conversion_id=conv002&conversion_datetime=2025-01-15&click_id=click789",
+            ),
+            "event=conversion&click_id=click789&conversion_id=conv002&media_id=media456&sub_id=test123&offer_name=Test\
+             &conversion_datetime=2025-01-15T00%3A00%3A00Z&usd_sale_amount=99.99&usd_payout=9.99",
+        ),
+        (
+            read("s2s", Params::from_request("", Some("application/json; charset=utf-8"), body.as_bytes())),
+            "event_id=dep_9aa&event=deposit&click_id=clk_123&account_id=u_456&ts_event=2025-10-21T15%3A12%3A31Z\
+             &sale_amount=100.00&currency=USD&is_ftd=true",
+        ),
+    ] {
+        assert_eq!(outcome(reading), expected);
+    }
+}
+
+#[test]
+fn one_event_has_one_id_however_it_is_spelled() {
+    let id = |raw: &str| query("involve_asia", raw).unwrap().postback.event_id().to_string();
+    let live = id(LIVE);
+    let mut reordered: Vec<_> = LIVE.split('&').collect();
+    reordered.reverse();
+    for same in [
+        reordered.join("&"),
+        LIVE.replace("%20", "+"),
+        LIVE.replace("%2012:00:00", "T12%3A00%3A00"),
+        LIVE.replace("%2012:00:00", "T04:00:00Z"),
+        LIVE.replace("rewars=10.50", "usd_payout=10.5"),
+        LIVE.replace("event=purchase", "event=Purchase"),
+        format!("{LIVE}&unknown=1"),
+    ] {
+        assert_eq!(id(&same), live, "{same}");
+    }
+    for other in [
+        LIVE.replace("10.50", "10.51"),
+        LIVE.replace("conv789", "conv790"),
+        LIVE.replace("event=purchase", "event=refund"),
+        LIVE.replace("offer_name=test_offer&", ""),
+        format!("{LIVE}&status=Approved"),
+    ] {
+        assert_ne!(id(&other), live, "{other}");
+    }
+    let rector = query("rector", LIVE.replace("rewars", "usd_earning").as_str()).unwrap();
+    assert_ne!(rector.postback.event_id().to_string(), live, "another partner's event is another event");
+}
+
+#[test]
+fn what_cannot_be_read_says_why_and_where() {
+    let with = |find: &str, replace: &str| {
+        assert!(LIVE.contains(find), "{find}");
+        LIVE.replace(find, replace)
+    };
+    for (raw, expected) in [
+        (with("event_time=2025-01-01%2012:00:00", "event_time=2025-13-01"), "invalid_time event_time"),
+        (with("event_time=2025-01-01%2012:00:00", "event_time=0000-00-00%2000:00:00"), "invalid_time event_time"),
+        (
+            with("datetime_conversion=2025-01-01", "datetime_conversion=2025-11-22"),
+            "time_in_future datetime_conversion",
+        ),
+        (with("usd_sale_amount=100.00", "usd_sale_amount=10,50"), "invalid_amount usd_sale_amount"),
+        (with("rewars=10.50", "rewars=$10.50"), "invalid_amount rewars"),
+        (with("rewars=10.50", "rewars=1e3"), "invalid_amount rewars"),
+        (with("rewars=10.50", "rewars=NaN"), "invalid_amount rewars"),
+        (with("rewars=10.50", "rewars=-10.50"), "negative_amount rewars"),
+        (with("rewars=10.50", "rewars=10.50&rewards=11"), "conflicting_values rewards"),
+        (with("conversion_id=conv789&", ""), "missing_field conversion_id"),
+        (with("conversion_id=conv789&", "conversion_id=&"), "missing_field conversion_id"),
+        (with("conversion_id=conv789&", "conversion_id=+&"), "missing_field conversion_id"),
+        (with("conversion_id=conv789", &format!("conversion_id={}", "x".repeat(129))), "invalid_id conversion_id"),
+        (with("event=purchase", "event=%7Baff_sub3%7D"), "invalid_event event"),
+        (format!("{LIVE}&status=Maybe"), "unknown_status status"),
+        (format!("{LIVE}&conversion_currency=%C2%A4cy"), "invalid_currency conversion_currency"),
+        (format!("{LIVE}&is_ftd=perhaps"), "invalid_flag is_ftd"),
+        (format!("{LIVE}&event_id=a%20b"), "invalid_id event_id"),
+        (format!("{LIVE}&rewars=11"), "duplicate_param rewars"),
+    ] {
+        assert_eq!(outcome(query("involve_asia", &raw)), expected, "{raw}");
+    }
+    let nested =
+        Params::from_request("", Some("application/json"), br#"{"event":"x","event_id":"1","amount":{"v":1}}"#);
+    assert_eq!(outcome(read("s2s", nested)), "not_scalar amount");
+}
+
+#[test]
+fn money_may_go_back_in_a_refund() {
+    let refund = LIVE.replace("event=purchase", "event=refund").replace("=10.50", "=-10.50");
+    assert!(outcome(query("involve_asia", &refund)).contains("usd_payout=-10.50"));
+}
+
+#[test]
+fn what_nothing_maps_is_listed_and_not_merged() {
+    let reading = query("involve_asia", &format!("{LIVE}&myr_payout=44.10&adv_sub=x")).unwrap();
+    assert_eq!(reading.ignored, ["myr_payout", "adv_sub"]);
+    assert!(!reading.postback.to_query().contains("44.10"));
+}
+
+#[test]
+fn an_old_event_is_taken_and_flagged() {
+    let warnings: Vec<_> = query("involve_asia", LIVE).unwrap().warnings.iter().map(|w| w.text()).collect();
+    assert_eq!(warnings, ["old_time:ts_event", "old_time:conversion_datetime"]);
+    let fresh = query("involve_asia", &LIVE.replace("2025-01-01", "2025-11-20")).unwrap();
+    assert!(fresh.warnings.is_empty());
+}
+
+#[test]
+fn an_event_id_conflicts_when_money_event_or_click_differ() {
+    let fingerprint = |raw: &str| query("involve_asia", raw).unwrap().postback.fingerprint();
+    let known = fingerprint(LIVE);
+    for (find, replace) in [("10.50", "10.51"), ("100.00", "1.00"), ("purchase", "deposit"), ("test123", "test124")] {
+        assert_ne!(fingerprint(&LIVE.replace(find, replace)), known, "{replace}");
+    }
+    assert_eq!(fingerprint(&LIVE.replace("test_offer", "other_offer")), known);
+}
+
+/// A query of known names and likely values, some of them wrong.
+fn requests() -> impl Strategy<Value = String> {
+    let names = prop::sample::select(vec![
+        "click_id",
+        "media_id",
+        "rewars",
+        "rewards",
+        "usd_payout",
+        "conversion_id",
+        "event",
+        "event_time",
+        "offer_name",
+        "datetime_conversion",
+        "usd_sale_amount",
+        "payout_local",
+        "status",
+        "event_id",
+        "is_ftd",
+        "geo",
+        "zzz",
+    ]);
+    let values = prop_oneof![
+        prop::sample::select(vec![
+            "10.50",
+            "100",
+            "0.000001",
+            "-1",
+            "purchase",
+            "Refund",
+            "Level 5",
+            "Approved",
+            "Yet to consumed",
+            "true",
+            "0",
+            "2025-01-01 12:00:00",
+            "2025-01-01T12:00:00+08:00",
+            "2025-01-15",
+            "1735732800",
+            "1735732800123",
+            "jan 20 2020",
+            "a b",
+            "x+y&z=é",
+            "",
+        ])
+        .prop_map(str::to_owned),
+        "[a-zA-Z0-9 +%&=,.:{}é-]{0,20}",
+    ];
+    prop::collection::vec((names, values), 0..12).prop_map(|mut pairs| {
+        pairs.push(("conversion_id", "c1".to_owned()));
+        serde_urlencoded::to_string(pairs).expect("strings")
+    })
+}
+
+proptest! {
+    /// R11: what the edge forwards, read again, is the same postback, in a query and in a body.
+    #[test]
+    fn canonicalising_is_idempotent(raw in requests()) {
+        if let Ok(first) = query("involve_asia", &raw) {
+            let again = Params::from_query(&first.postback.to_query());
+            let again = partner("involve_asia").read(&again.unwrap(), Dialect::Canonical, now()).unwrap();
+            prop_assert_eq!(&again.postback, &first.postback);
+
+            let json = first.postback.to_json().to_string();
+            let again = Params::from_request("", Some("application/json"), json.as_bytes());
+            let again = partner("involve_asia").read(&again.unwrap(), Dialect::Canonical, now()).unwrap();
+            prop_assert_eq!(&again.postback, &first.postback);
+        }
+    }
+
+    #[test]
+    fn the_order_of_parameters_does_not_matter(raw in requests()) {
+        let mut pieces: Vec<_> = raw.split('&').collect();
+        pieces.reverse();
+        let (one, other) = (query("involve_asia", &raw), query("involve_asia", &pieces.join("&")));
+        prop_assert_eq!(one.is_ok(), other.is_ok());
+        if let (Ok(one), Ok(other)) = (one, other) {
+            prop_assert_eq!(one.postback, other.postback);
+        }
+    }
+
+    #[test]
+    fn a_refusal_repeats_nothing_that_was_sent(canary in "[a-z]{12}") {
+        for raw in [format!("{LIVE}&status={canary}"), format!("{LIVE}&{canary}%20x=1&{canary}%20x=2")] {
+            let text = query("involve_asia", &raw).unwrap_err().to_string();
+            prop_assert!(!text.contains(&canary), "{}", text);
+        }
+    }
+}

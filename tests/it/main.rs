@@ -1,0 +1,191 @@
+//! Edge and origin together on the host: what the edge builds and signs, the origin's router takes or refuses. Seconds,
+//! no Worker, no network; the same path through real WebAssembly is in tests/e2e.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at once when something is not as it says")]
+
+mod world;
+
+use crate::world::{LIVE, World};
+use axum::http::Method;
+use postback::verdict::Verdict;
+
+#[tokio::test]
+async fn what_the_edge_forwards_is_stored_and_acknowledged() {
+    let world = World::new().await;
+    let forwarded = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
+    let answer = world.send(&forwarded).await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, "OK"));
+    assert_eq!(answer.proven(&world, &forwarded), Some(Verdict::Created));
+    assert_eq!(world.conversions().await, ["conv789 10.50 100.00 2025-01-01T04:00:00.000000Z"]);
+
+    let again = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
+    let answer = world.send(&again).await;
+    assert_eq!(answer.proven(&world, &again), Some(Verdict::Duplicate));
+
+    let approved = world.forwarded("GET", &format!("/involve/event?{LIVE}&status=Approved"), "");
+    let answer = world.send(&approved).await;
+    assert_eq!(answer.proven(&world, &approved), Some(Verdict::Revised));
+    assert_eq!(world.conversions().await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_post_stays_a_post_and_carries_its_original() {
+    let world = World::new().await;
+    let body = r#"{"conversion_id":"c1","usd_payout":1.10,"note":"ignored"}"#;
+    let forwarded = world.forwarded("POST", "/involve/event?geo=MY", body);
+    assert_eq!(forwarded.method, "POST");
+    let answer = world.send(&forwarded).await;
+    assert_eq!(answer.proven(&world, &forwarded), Some(Verdict::Created));
+    let kept = world.text("select target || ' ' || body || ' ' || ignored from postbacks").await;
+    assert_eq!(kept, [format!("/involve/event?geo=MY {body} [\"note\"]")]);
+}
+
+#[tokio::test]
+async fn a_forwarded_request_is_refused_when_anything_in_it_was_changed() {
+    let world = World::new().await;
+    for method in ["GET", "POST"] {
+        let body = if method == "POST" { r#"{"geo":"MY"}"# } else { "" };
+        let good = world.forwarded(method, &format!("/involve/event?{LIVE}"), body);
+        let mut changed = Vec::new();
+        for (name, value) in &good.headers {
+            if *name == "bytec-request-id" || *name == "content-type" {
+                continue; // not covered: they decide nothing
+            }
+            let mut one = good.clone();
+            one.headers.retain(|(other, _)| other != name);
+            changed.push((format!("without {name}"), one.clone()));
+            one.headers.push((name, format!("{value}x")));
+            changed.push((format!("{name} lengthened"), one));
+        }
+        let mut one = good.clone();
+        one.url.push_str(if method == "GET" { "&geo=XX" } else { "?geo=XX" });
+        changed.push(("query".to_owned(), one));
+        let mut one = good.clone();
+        one.url = one.url.replace("/involve/", "/rector/");
+        changed.push(("path".to_owned(), one));
+        let mut one = good.clone();
+        one.method = if method == "GET" { "POST" } else { "GET" }.to_owned();
+        changed.push(("method".to_owned(), one));
+        let mut one = good.clone();
+        one.body = Some(one.body.unwrap_or_default().replace("MY", "XX") + " ");
+        changed.push(("body".to_owned(), one));
+        for (what, request) in changed {
+            let answer = world.send(&request).await;
+            // Without any sign of a signature it is a direct request, and those need a token.
+            let expected = [(403, "signature_invalid"), (401, "token_missing")];
+            let found = (answer.status, answer.code());
+            assert!(expected.contains(&(found.0, found.1.as_str())), "{what}: {found:?}");
+            assert_eq!(answer.ack, None, "{what}");
+        }
+    }
+    assert!(world.conversions().await.is_empty());
+}
+
+#[tokio::test]
+async fn every_bad_signature_gets_the_same_answer() {
+    let world = World::new().await;
+    let good = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
+    let replaced = |name: &str, find: &str, replace: &str| {
+        let mut one = good.clone();
+        for (known, value) in &mut one.headers {
+            if *known == name {
+                assert!(value.contains(find), "{value}");
+                *value = value.replace(find, replace);
+            }
+        }
+        one
+    };
+    let mut bodies = Vec::new();
+    for request in [
+        replaced("signature-input", "keyid=\"development\"", "keyid=\"other\""),
+        replaced("signature-input", "tag=\"bytec-edge-v1\"", "tag=\"other\""),
+        replaced("signature", "sig1=:", "sig1=:AAAA"),
+        replaced("content-digest", "=:", "=:AAAA"),
+        world.forwarded_at(world::NOW_S - 301, &format!("/involve/event?{LIVE}")),
+        world.forwarded_at(world::NOW_S + 301, &format!("/involve/event?{LIVE}")),
+    ] {
+        let answer = world.send(&request).await;
+        assert_eq!(answer.status, 403);
+        bodies.push(answer.body.split(" request_id").next().unwrap_or_default().to_owned());
+    }
+    bodies.dedup();
+    assert_eq!(bodies, ["ERROR signature_invalid hint=check canonical order"]);
+    for skew_s in [-300, 300] {
+        let request = world.forwarded_at(world::NOW_S + skew_s, &format!("/involve/event?{LIVE}"));
+        assert_eq!(world.send(&request).await.status, 200, "{skew_s} s apart is still one time");
+    }
+}
+
+#[tokio::test]
+async fn a_recorded_request_cannot_be_sent_again() {
+    let world = World::new().await;
+    let forwarded = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
+    assert_eq!(world.send(&forwarded).await.status, 200);
+    let answer = world.send(&forwarded).await;
+    assert_eq!((answer.status, answer.code().as_str(), answer.ack), (409, "replay", None));
+    assert_eq!(world.text("select verdict from postbacks").await, ["created"]);
+}
+
+#[tokio::test]
+async fn a_conflict_is_acknowledged_as_one() {
+    let world = World::new().await;
+    world.send(&world.forwarded("GET", "/rector/event?event_id=e1&conversion_id=c1&usd_earning=1", "")).await;
+    let other = world.forwarded("GET", "/rector/event?event_id=e1&conversion_id=c1&usd_earning=2", "");
+    let answer = world.send(&other).await;
+    assert_eq!((answer.status, answer.code().as_str()), (409, "event_id_conflict"));
+    assert_eq!(answer.proven(&world, &other), Some(Verdict::Conflict));
+}
+
+#[tokio::test]
+async fn a_direct_request_needs_the_tenants_token() {
+    let world = World::new().await;
+    let path = format!("/postback/involve/event?{LIVE}");
+    for (query, bearer, status) in [
+        ("", None, 401),
+        ("&ts_token=", None, 403),
+        ("&ts_token=wrong", None, 403),
+        ("", Some("wrong"), 403),
+        ("&ts_token=wrong", Some("default-ts-token"), 200),
+        ("&ts_token=default-ts-token", None, 200),
+        ("&ts%5Ftoken=default%2Dts%2Dtoken", None, 200),
+    ] {
+        let answer = world.direct(Method::GET, &format!("{path}{query}"), bearer, "").await;
+        assert_eq!(answer.status, status, "{query} {bearer:?}");
+    }
+    let kept =
+        world.text("select distinct verdict || auth_mode || replace(target, 'default', 'LEAK') from postbacks").await;
+    assert!(kept.iter().all(|text| !text.contains("LEAK") && !text.contains("wrong")), "{kept:?}");
+}
+
+#[tokio::test]
+async fn head_and_foreign_methods_record_nothing() {
+    let world = World::new().await;
+    let path = format!("/postback/involve/event?{LIVE}&ts_token=default-ts-token");
+    assert_eq!(world.direct(Method::HEAD, &path, None, "").await.status, 200);
+    for method in [Method::PUT, Method::DELETE, Method::OPTIONS, Method::PATCH] {
+        assert_eq!(world.direct(method, &path, None, "").await.status, 405);
+    }
+    assert!(world.conversions().await.is_empty());
+}
+
+#[tokio::test]
+async fn limits_are_refused_with_their_codes() {
+    let world = World::new().await;
+    let token = "ts_token=default-ts-token";
+    for (path, body, status, code) in [
+        (format!("/postback/nobody/event?{token}"), String::new(), 404, "partner_not_found"),
+        (format!("/postback/involve/event?{token}&x={}", "y".repeat(9000)), String::new(), 414, "url_too_long"),
+        (
+            format!("/postback/involve/event?{token}"),
+            format!("{{\"x\":\"{}\"}}", "y".repeat(70_000)),
+            413,
+            "body_too_large",
+        ),
+        (format!("/postback/involve/event?{token}"), "{".to_owned(), 400, "malformed_json"),
+        (format!("/postback/involve/event?{token}&a=%zz"), String::new(), 400, "bad_percent"),
+        (format!("/postback/involve/event?{token}"), String::new(), 400, "missing_field"),
+    ] {
+        let answer = world.direct(Method::POST, &path, None, &body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (status, code));
+    }
+}

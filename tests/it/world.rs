@@ -1,0 +1,155 @@
+//! An edge and an origin in one process, on a clock that stands still.
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request};
+use bytec_origin::api::router;
+use bytec_origin::app::{App, Platform};
+use bytec_origin::config::{Config as OriginConfig, Settings};
+use bytec_origin::store::Store;
+use edge::config::Config as EdgeConfig;
+use edge::outgoing::{Arrival, Outgoing, outgoing};
+use postback::acknowledgement;
+use postback::id::{EventId, Nonce};
+use postback::params::Params;
+use postback::partner::AuthMode;
+use postback::reading::Dialect;
+use postback::time::Timestamp;
+use postback::verdict::Verdict;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+use tower::ServiceExt;
+
+pub const LIVE: &str = "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase\
+    &event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00\
+    &usd_sale_amount=100.00";
+
+/// 2025-11-21T00:00:00Z.
+pub const NOW_S: i64 = 1_763_683_200;
+
+pub struct World {
+    edge: EdgeConfig,
+    app: Arc<App>,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub body: String,
+    pub ack: Option<String>,
+}
+
+impl Answer {
+    /// The error code of a text or JSON reply.
+    pub fn code(&self) -> String {
+        let words = self.body.strip_prefix("ERROR ").or(self.body.strip_prefix("{\"error\":\"")).unwrap_or("");
+        words.split([' ', '"']).next().unwrap_or_default().to_owned()
+    }
+
+    /// What the acknowledgement proves to the edge that sent the request.
+    pub fn proven(&self, world: &World, request: &Outgoing) -> Option<Verdict> {
+        let (_, event_id) = request.headers.iter().find(|(name, _)| *name == "bytec-event-id")?;
+        acknowledgement::read(&world.edge.keys, self.ack.as_deref()?, &EventId::parse(event_id)?, &request.nonce)
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_unix_ms(NOW_S * 1000).unwrap()
+}
+
+fn random() -> Option<[u8; 16]> {
+    static COUNTER: AtomicU32 = AtomicU32::new(1);
+    let mut bytes = [0; 16];
+    bytes[..4].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Some(bytes)
+}
+
+impl World {
+    pub async fn new() -> World {
+        let folder = TempDir::new().unwrap();
+        let settings = Settings {
+            environment: Some("development".to_owned()),
+            bind: None,
+            data_dir: Some(folder.path().display().to_string()),
+        };
+        let origin = OriginConfig::read(&settings, |_| None).unwrap();
+        let edge = EdgeConfig::read(|name| match name {
+            "ENVIRONMENT" => Some("development".to_owned()),
+            "ORIGIN_URL" => Some("http://origin.test".to_owned()),
+            _ => None,
+        });
+        World { edge: edge.unwrap(), app: App::new(origin, Platform { now, random }), _folder: folder }
+    }
+
+    /// What the edge makes of a partner's request.
+    pub fn forwarded(&self, method: &str, target: &str, body: &str) -> Outgoing {
+        self.build(method, target, body, NOW_S)
+    }
+
+    /// The same, on an edge whose clock shows another time.
+    pub fn forwarded_at(&self, now_s: i64, target: &str) -> Outgoing {
+        self.build("GET", target, "", now_s)
+    }
+
+    fn build(&self, method: &str, target: &str, body: &str, now_s: i64) -> Outgoing {
+        let (path, query) = target.split_once('?').unwrap();
+        let partner = self.edge.registry.by_path(path).unwrap();
+        let params = Params::from_request(query, None, body.as_bytes()).unwrap();
+        let reading = partner.read(&params, Dialect::Partner, now()).unwrap();
+        let arrival = Arrival {
+            request_id: Nonce::from_bytes(random().unwrap()),
+            received_at: now(),
+            method: method.to_owned(),
+            target: target.to_owned(),
+            content_type: (!body.is_empty()).then(|| "application/json".to_owned()),
+            body: body.to_owned(),
+            client_ip: Some("192.0.2.1".to_owned()),
+            auth: AuthMode::Open,
+        };
+        let nonce = Nonce::from_bytes(random().unwrap());
+        outgoing(&self.edge, partner, &reading.postback, &arrival, now_s, nonce).unwrap()
+    }
+
+    /// Hands a forwarded request to the origin.
+    pub async fn send(&self, outgoing: &Outgoing) -> Answer {
+        let path = outgoing.url.strip_prefix("http://origin.test").unwrap();
+        let mut request = Request::builder().method(outgoing.method.as_str()).uri(path);
+        for (name, value) in &outgoing.headers {
+            request = request.header(*name, value);
+        }
+        self.answer(request.body(Body::from(outgoing.body.clone().unwrap_or_default())).unwrap()).await
+    }
+
+    /// A request of somebody else.
+    pub async fn direct(&self, method: Method, path: &str, bearer: Option<&str>, body: &str) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(token) = bearer {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
+    }
+
+    async fn answer(&self, request: Request<Body>) -> Answer {
+        let response = router(Arc::clone(&self.app)).oneshot(request).await.unwrap();
+        let ack = response.headers().get("bytec-ack").map(|value| value.to_str().unwrap().to_owned());
+        let status = response.status().as_u16();
+        let body = to_bytes(response.into_body(), 100_000).await.unwrap();
+        Answer { status, body: String::from_utf8(body.to_vec()).unwrap(), ack }
+    }
+
+    /// Texts out of InvolveAsia's database.
+    pub async fn text(&self, sql: &'static str) -> Vec<String> {
+        match self.app.databases.of("involve_asia").await.unwrap() {
+            Store::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
+            Store::Postgres(_) => unreachable!("this world lives on SQLite"),
+        }
+    }
+
+    pub async fn conversions(&self) -> Vec<String> {
+        let sql =
+            "select conversion_id || ' ' || usd_payout || ' ' || usd_sale_amount || ' ' || ts_event from conversions";
+        self.text(sql).await
+    }
+}
