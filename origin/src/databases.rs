@@ -3,6 +3,7 @@
 
 use crate::store::location::Location;
 use crate::store::{Store, StoreError};
+use futures_util::future::join_all;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -57,15 +58,15 @@ impl Databases {
 
     /// Whether each database answers now.
     pub async fn ping_all(&self) -> BTreeMap<&str, Result<(), StoreError>> {
-        let mut outcomes = BTreeMap::new();
-        for code in self.partners.keys() {
+        // All at once, so that several that hang cost no more time than one.
+        let pings = self.partners.keys().map(async |code| {
             let outcome = match self.of(code).await {
                 Ok(store) => store.ping().await,
                 Err(error) => Err(error),
             };
-            outcomes.insert(code.as_str(), outcome);
-        }
-        outcomes
+            (code.as_str(), outcome)
+        });
+        join_all(pings).await.into_iter().collect()
     }
 
     /// The stores that are open.

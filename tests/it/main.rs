@@ -137,6 +137,21 @@ async fn a_conflict_is_acknowledged_as_one() {
 }
 
 #[tokio::test]
+async fn one_partners_broken_database_disturbs_no_other() {
+    // Nothing listens on port 1.
+    let world = World::with_variable("DATABASE_URL_RECTOR", "postgres://nobody@127.0.0.1:1/x").await;
+    let broken = world.forwarded("GET", "/rector/event?conversion_id=c1", "");
+    let answer = world.send(&broken).await;
+    assert_eq!((answer.status, answer.code().as_str(), &answer.ack), (503, "unavailable", &None));
+    let good = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
+    assert_eq!(world.send(&good).await.proven(&world, &good), Some(Verdict::Created));
+    let health = world.direct(Method::GET, "/health", None, "").await;
+    assert_eq!(health.status, 200);
+    assert!(health.body.contains(r#""status":"degraded""#) && health.body.contains(r#""rector":"unavailable""#));
+    assert_eq!(world.direct(Method::GET, "/ready", None, "").await.status, 200);
+}
+
+#[tokio::test]
 async fn a_direct_request_needs_the_tenants_token() {
     let world = World::new().await;
     let path = format!("/postback/involve/event?{LIVE}");

@@ -68,13 +68,18 @@ fn random() -> Option<[u8; 16]> {
 
 impl World {
     pub async fn new() -> World {
+        World::with_variable("", "").await
+    }
+
+    /// A world in which one variable of the origin is set.
+    pub async fn with_variable(name: &str, value: &str) -> World {
         let folder = TempDir::new().unwrap();
         let settings = Settings {
             environment: Some("development".to_owned()),
             bind: None,
             data_dir: Some(folder.path().display().to_string()),
         };
-        let origin = OriginConfig::read(&settings, |_| None).unwrap();
+        let origin = OriginConfig::read(&settings, |asked| (asked == name).then(|| value.to_owned())).unwrap();
         let edge = EdgeConfig::read(|name| match name {
             "ENVIRONMENT" => Some("development".to_owned()),
             "ORIGIN_URL" => Some("http://origin.test".to_owned()),

@@ -20,6 +20,7 @@ use postback::reading::Reading;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::fmt;
+use std::time::Duration;
 
 /// One postback with everything that is written down about it.
 #[derive(Clone, Debug)]
@@ -129,6 +130,16 @@ fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 13 | 14))
 }
 
+/// How long recording may take in all: a database that hangs must not hold the origin's room for requests.
+const RECORD_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long a database may take to say that it is there.
+const PING_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    let late = |_| StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
+    tokio::time::timeout(limit, work).await.map_err(late)?
+}
+
 /// One partner's database.
 #[derive(Clone, Debug)]
 pub enum Store {
@@ -153,12 +164,15 @@ impl Store {
     /// Records one postback, as the contract above says.
     ///
     /// # Errors
-    /// Nothing was recorded.
+    /// Nothing was recorded, or, when time ran out, that is not known: the same request sent again finds out.
     pub async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        match self {
-            Store::Postgres(store) => store.record(record).await,
-            Store::Sqlite(store) => store.record(record).await,
-        }
+        in_time(RECORD_TIMEOUT, async {
+            match self {
+                Store::Postgres(store) => store.record(record).await,
+                Store::Sqlite(store) => store.record(record).await,
+            }
+        })
+        .await
     }
 
     /// Whether the database answers.
@@ -166,10 +180,13 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        match self {
-            Store::Postgres(store) => store.ping().await,
-            Store::Sqlite(store) => store.ping().await,
-        }
+        in_time(PING_TIMEOUT, async {
+            match self {
+                Store::Postgres(store) => store.ping().await,
+                Store::Sqlite(store) => store.ping().await,
+            }
+        })
+        .await
     }
 
     /// Forgets nonces seen before an instant: their signatures have run out.

@@ -1,0 +1,72 @@
+// `npm test`: every test of the repository, cheapest first, with a summary at the end. Sets up what is missing; starts
+// and removes a PostgreSQL of its own.
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import { ensureNodePackages } from "./lib/node-packages.mjs";
+import { originBinary } from "./lib/origin-binary.mjs";
+import { startPostgres } from "./lib/postgres.mjs";
+import { testPython } from "./lib/python.mjs";
+import { Complaint, main, ROOT, run, say, step } from "./lib/run.mjs";
+
+await main(async () => {
+  await ensureNodePackages();
+  const python = await testPython();
+  const postgres = await step("starting a throw-away PostgreSQL", startPostgres);
+  const env = { TEST_POSTGRES_URL: postgres.url, TEST_PSQL: postgres.psql, TEST_PYTHON: python, RUST_BACKTRACE: "0" };
+  const stages = [];
+  const stop = () => postgres.stop().finally(() => process.exit(130));
+  process.on("SIGINT", stop);
+  process.on("SIGTERM", stop);
+  try {
+    stages.push(await stage("documents", process.execPath, nodeTest("tests/documents.test.mjs"), env));
+    const cargo = ["test", "--quiet", "--locked", "--workspace", "--all-features", "--no-fail-fast"];
+    stages.push(await stage("rules, stores, edge and origin on the host (Rust)", "cargo", cargo, env));
+    await originBinary();
+    await run(process.execPath, [join(ROOT, "scripts", "build-edge.mjs")]);
+    const files = readdirSync(join(ROOT, "tests", "e2e")).filter((name) => name.endsWith(".test.mjs"));
+    const paths = files.map((name) => `tests/e2e/${name}`);
+    stages.push(await stage("whole system (WebAssembly in workerd)", process.execPath, nodeTest(...paths), env));
+  } finally {
+    await postgres.stop();
+  }
+  summarise(stages);
+});
+
+/** One file at a time: the tests share one PostgreSQL and two cores. */
+function nodeTest(...files) {
+  return ["--test", "--test-reporter=spec", "--test-concurrency=1", ...files];
+}
+
+/** Runs a test program, its output shown, and counts what it says it ran. */
+async function stage(name, program, args, env) {
+  say(`testing: ${name} ...`);
+  const began = Date.now();
+  const child = spawn(program, args, { cwd: ROOT, env: { ...process.env, ...env }, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on("data", (chunk) => {
+      output += chunk;
+      process.stdout.write(chunk);
+    });
+  }
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  const total = (...patterns) =>
+    patterns.flatMap((pattern) => [...output.matchAll(pattern)]).reduce((sum, match) => sum + Number(match[1]), 0);
+  const passed = total(/^test result: .*?(\d+) passed/gm, /^ℹ pass (\d+)/gm);
+  const counted = total(/^test result: .*?(\d+) failed/gm, /^ℹ (?:fail|cancelled) (\d+)/gm);
+  // A program that fails without counting a failure (it did not compile, say) has failed all the same.
+  const failed = code === 0 ? counted : Math.max(counted, 1);
+  return { name, passed, failed, seconds: (Date.now() - began) / 1000 };
+}
+
+function summarise(stages) {
+  const sum = (key) => stages.reduce((total, stage) => total + stage[key], 0);
+  process.stdout.write("\n");
+  for (const { name, passed, failed, seconds } of stages) {
+    process.stdout.write(`${failed ? "FAILED" : "ok    "} ${name}: ${passed} passed, ${failed} failed, ${seconds.toFixed(0)} s\n`);
+  }
+  process.stdout.write(`\n${sum("passed")} passed, ${sum("failed")} failed\n`);
+  if (sum("failed") > 0) throw new Complaint("tests failed");
+  if (stages.some((stage) => stage.passed === 0)) throw new Complaint("a stage ran no test");
+}

@@ -1,0 +1,62 @@
+// The origin as it is deployed: its own process, on SQLite or PostgreSQL.
+import { randomBytes } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { answers, freePort, Running, until } from "../../../scripts/lib/processes.mjs";
+import { ask, ROOT } from "../../../scripts/lib/run.mjs";
+
+const BINARY = join(ROOT, "target", "debug", "bytec-origin");
+
+/** The kinds of database that every test of the whole path runs on. */
+export const KINDS = ["sqlite", "postgres"];
+
+/** A place for partners' databases of one kind, empty, and how to look into it. */
+export function freshDatabases(kind) {
+  const folder = mkdtempSync(join(tmpdir(), "bytec-e2e-"));
+  const remove = () => rmSync(folder, { recursive: true, force: true });
+  if (kind === "sqlite") {
+    const python = required("TEST_PYTHON");
+    const program = "import json,sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.row_factory=sqlite3.Row; print(json.dumps([dict(r) for r in c.execute(sys.argv[2])]))";
+    const rows = (database, sql) => JSON.parse(ask(python, ["-c", program, join(folder, `${database}.sqlite`), sql]));
+    return { env: { DATA_DIR: folder }, rows, remove };
+  }
+  // One cluster serves all tests, so these partners' databases are made empty before each use.
+  const url = required("TEST_POSTGRES_URL");
+  const psql = (database, sql) => {
+    const target = new URL(url);
+    target.pathname = `/${database}`;
+    const answer = ask(required("TEST_PSQL"), ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", target.href, "-c", sql]);
+    if (answer === undefined) throw new Error(`psql failed in ${database}: ${sql}`);
+    return answer;
+  };
+  for (const database of ["involve_asia_db", "rector_db", "s2s_db"]) psql("postgres", `drop database if exists ${database} with (force)`);
+  const rows = (database, sql) => JSON.parse(psql(database, `select coalesce(json_agg(t), '[]') from (${sql}) t`));
+  return { env: { DATABASE_URL: url }, rows, remove };
+}
+
+function required(name) {
+  const value = process.env[name];
+  if (!value) throw new Error(`${name} is not set: run npm test`);
+  return value;
+}
+
+/** Starts an origin; `env` says where its databases are. */
+export async function startOrigin({ env, port }) {
+  port ??= await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const program = new Running("origin", BINARY, ["serve"], {
+    env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${port}`, ...env },
+  });
+  await until("the origin", () => answers(`${url}/health`), { running: [program] });
+  return {
+    url,
+    port,
+    lines: program.output,
+    fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
+    stop: (signal) => program.stop(signal),
+  };
+}
+
+/** A conversion id that no other test uses. */
+export const uniqueId = () => `c-${randomBytes(6).toString("hex")}`;
