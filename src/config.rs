@@ -3,6 +3,7 @@
 
 use postback::key::{DEVELOPMENT_KEYS, KeySet};
 use postback::partner::Registry;
+use std::fmt;
 use std::sync::OnceLock;
 
 /// What the partner files came to when this program was built.
@@ -20,6 +21,23 @@ pub struct Config {
     pub keys: KeySet,
     /// Scheme, host and port of the origin, without a path.
     pub origin_url: String,
+    /// Lets us through Cloudflare Access in front of the tunnel, where it is set up.
+    pub access: Option<AccessToken>,
+}
+
+/// A Cloudflare Access service token.
+#[derive(Clone)]
+pub struct AccessToken {
+    /// Value of `CF-Access-Client-Id`.
+    pub client_id: String,
+    /// Value of `CF-Access-Client-Secret`.
+    pub client_secret: String,
+}
+
+impl fmt::Debug for AccessToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AccessToken(redacted)")
+    }
 }
 
 impl Config {
@@ -47,13 +65,24 @@ impl Config {
             problems.extend(origin_url_problem(&origin_url, development));
         }
         let keys = match variable("EDGE_KEYS") {
+            Some(text) if !development && text.contains(DEVELOPMENT_KEYS.trim_start_matches("development:")) => {
+                Err("EDGE_KEYS holds the public development key".to_owned())
+            }
             Some(text) => KeySet::parse(&text).map_err(|problem| format!("EDGE_KEYS {problem}")),
             None if development => KeySet::parse(DEVELOPMENT_KEYS).map_err(|problem| problem.to_string()),
             None => Err("EDGE_KEYS is not set: wrangler secret put EDGE_KEYS, with id:hex as at the origin".to_owned()),
         };
+        let access = match (variable("ACCESS_CLIENT_ID"), variable("ACCESS_CLIENT_SECRET")) {
+            (Some(client_id), Some(client_secret)) => Some(AccessToken { client_id, client_secret }),
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                problems.push("ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET go together: set both or neither".to_owned());
+                None
+            }
+        };
         let registry = registry();
         match (keys, registry) {
-            (Ok(keys), Ok(registry)) if problems.is_empty() => Ok(Config { registry, keys, origin_url }),
+            (Ok(keys), Ok(registry)) if problems.is_empty() => Ok(Config { registry, keys, origin_url, access }),
             (keys, registry) => {
                 problems.extend(keys.err());
                 problems.extend(registry.err());
@@ -119,8 +148,11 @@ mod tests {
 
     #[test]
     fn production_never_falls_back_to_the_development_key() {
-        let problems = read(&[("ENVIRONMENT", "production"), ("ORIGIN_URL", "https://origin.bytec.com")]).unwrap_err();
+        let production = [("ENVIRONMENT", "production"), ("ORIGIN_URL", "https://origin.bytec.com")];
+        let problems = read(&production).unwrap_err();
         assert!(problems.len() == 1 && problems[0].starts_with("EDGE_KEYS is not set"), "{problems:?}");
+        let problems = read(&[production[0], production[1], ("EDGE_KEYS", DEVELOPMENT_KEYS)]).unwrap_err();
+        assert_eq!(problems, ["EDGE_KEYS holds the public development key"]);
     }
 
     #[test]
@@ -129,6 +161,16 @@ mod tests {
         let starts: Vec<_> = problems.iter().map(|p| p.split(' ').next().unwrap()).collect();
         assert_eq!(starts, ["ENVIRONMENT", "ORIGIN_URL", "EDGE_KEYS"], "{problems:?}");
         assert!(!problems.concat().contains("tooshort"));
+    }
+
+    #[test]
+    fn an_access_token_is_whole_or_absent_and_never_shown() {
+        let development = [("ENVIRONMENT", "development"), ("ORIGIN_URL", "http://127.0.0.1:8000")];
+        let with = |more: &[(&'static str, &'static str)]| read(&[development.as_slice(), more].concat());
+        assert!(with(&[]).unwrap().access.is_none());
+        let config = with(&[("ACCESS_CLIENT_ID", "id"), ("ACCESS_CLIENT_SECRET", "geheim")]).unwrap();
+        assert!(!format!("{config:?}").contains("geheim"));
+        assert_eq!(with(&[("ACCESS_CLIENT_ID", "id")]).unwrap_err().len(), 1);
     }
 
     #[test]

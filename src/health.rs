@@ -2,10 +2,10 @@
 
 use crate::config::Config;
 use crate::forward::seconds_since_success;
-use crate::outgoing::Outgoing;
+use crate::outgoing::{Outgoing, access_headers};
 use crate::platform::{random_bytes, send};
 use postback::id::Nonce;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How long the origin may take to say that it lives, in milliseconds.
 const HEALTH_TIMEOUT_MS: u32 = 2_000;
@@ -26,6 +26,24 @@ struct Origin {
     reachable: bool,
     /// Seconds since this isolate's last acknowledged forward; null before the first.
     last_success_s_ago: Option<i64>,
+}
+
+/// What a health check asks for.
+#[derive(Debug, Default, Deserialize)]
+pub struct Question {
+    deep: Option<String>,
+}
+
+impl Question {
+    /// Reads the query. One that cannot be read asks for nothing more than the edge itself.
+    pub fn parse(query: &str) -> Question {
+        serde_urlencoded::from_str(query).unwrap_or_default()
+    }
+
+    /// Whether the origin is asked for, too.
+    pub fn is_deep(&self) -> bool {
+        self.deep.as_deref() == Some("1")
+    }
 }
 
 /// The edge's own health; with `deep`, the origin's too.
@@ -49,7 +67,7 @@ async fn origin_lives(config: &Config) -> bool {
     let question = Outgoing {
         url: format!("{}/health", config.origin_url),
         method: "GET".to_owned(),
-        headers: vec![("accept", "application/json".to_owned())],
+        headers: [vec![("accept", "application/json".to_owned())], access_headers(config)].concat(),
         body: None,
         nonce: Nonce::from_bytes(bytes),
     };

@@ -69,7 +69,8 @@ async fn handle(request: &Request, config: &'static Config, at: Moment, began_ms
         Route::Probe => return Ok(Response::empty()?.with_headers(headers(&request_id)?)),
         Route::Postback(partner) => {
             let ingested = ingest(request, &method, target, config, partner, at).await;
-            return postback_reply(ingested, partner, accept.as_deref(), &request_id, began_ms);
+            let asked = Asked { partner, target, accept: accept.as_deref(), request_id: &request_id, began_ms };
+            return postback_reply(ingested, &asked);
         }
         Route::WrongMethod { allow } => (config.registry.by_path(path), Error::MethodNotAllowed { allow }),
         Route::Unknown => (None, Error::PartnerNotFound),
@@ -87,8 +88,8 @@ fn target_of(url: &str) -> &str {
 }
 
 async fn healthy(config: &Config, target: &str, method: &str, now_s: i64) -> Result<Response> {
-    let deep = target.split_once('?').is_some_and(|(_, query)| query.split('&').any(|pair| pair == "deep=1"));
-    let health = health::health(config, deep, now_s).await;
+    let question = health::Question::parse(target.split_once('?').map_or("", |(_, query)| query));
+    let health = health::health(config, question.is_deep(), now_s).await;
     let status = if health.status == "healthy" { 200 } else { 503 };
     let response = if method == "HEAD" { Response::empty()? } else { Response::from_json(&health)? };
     let headers = response.headers().clone();
@@ -96,13 +97,17 @@ async fn healthy(config: &Config, target: &str, method: &str, now_s: i64) -> Res
     Ok(response.with_status(status).with_headers(headers))
 }
 
-fn postback_reply(
-    ingested: Ingested,
-    partner: &Partner,
-    accept: Option<&str>,
-    request_id: &str,
+/// What a reply and its log line need to know of the request.
+struct Asked<'a> {
+    partner: &'a Partner,
+    target: &'a str,
+    accept: Option<&'a str>,
+    request_id: &'a str,
     began_ms: i64,
-) -> Result<Response> {
+}
+
+fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
+    let Asked { partner, target, accept, request_id, began_ms } = *asked;
     let Ingested { event_id, result, reason, attempted } = ingested;
     let (response, outcome, level, message) = match result {
         Ok((verdict, answer)) => {
@@ -127,6 +132,7 @@ fn postback_reply(
         level,
         message,
         partner: Some(&partner.code),
+        target_digest: log::target_digest(target),
         event_id: event_id.as_ref().map(EventId::as_str),
         reason: reason.as_deref(),
         attempt: attempted.then_some(1),
@@ -180,6 +186,7 @@ fn line<'a>(request_id: &'a str, outcome: &'a str, status: u16, began_ms: i64) -
         request_id,
         partner: None,
         event_id: None,
+        target_digest: None,
         outcome,
         status,
         reason: None,

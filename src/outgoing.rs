@@ -31,8 +31,8 @@ pub struct Arrival {
     pub auth: AuthMode,
 }
 
-/// One attempt, ready to be sent.
-#[derive(Clone, Debug)]
+/// One attempt, ready to be sent. Not shown in `Debug`: its headers may hold a service token.
+#[derive(Clone)]
 pub struct Outgoing {
     /// Where to.
     pub url: String,
@@ -94,6 +94,7 @@ pub fn outgoing(
         (header::SIGNATURE, signed.signature),
         (header::REQUEST_ID, arrival.request_id.to_string()),
     ];
+    headers.extend(access_headers(config));
     if body.is_some() {
         headers.push(("content-type", "application/json".to_owned()));
     }
@@ -103,6 +104,17 @@ pub fn outgoing(
         format!("{}{path}?{query}", config.origin_url)
     };
     Some(Outgoing { url, method: arrival.method.clone(), headers, body, nonce })
+}
+
+/// The service token of Cloudflare Access, where one is configured (R16).
+pub fn access_headers(config: &Config) -> Vec<(&'static str, String)> {
+    config
+        .access
+        .iter()
+        .flat_map(|token| {
+            [("cf-access-client-id", token.client_id.clone()), ("cf-access-client-secret", token.client_secret.clone())]
+        })
+        .collect()
 }
 
 fn forwarded_body(postback: &Postback, arrival: &Arrival) -> String {

@@ -11,6 +11,7 @@ import { FAULTS, replay, startTunnel } from "./lib/tunnel.mjs";
 
 const KEY_ID = "e2e-2026a";
 const KEY_HEX = "4bf2d1a07c6e93855e21b7409f8dc3126a0e57f94d38b16c82e7a5f310c96d2b";
+const ACCESS = { ACCESS_CLIENT_ID: "e2e.access", ACCESS_CLIENT_SECRET: "e2e-access-secret" };
 
 describe("between edge and origin", () => {
   let databases, origin, tunnel, edge;
@@ -20,7 +21,7 @@ describe("between edge and origin", () => {
     const env = { ...databases.env, EDGE_KEYS: `${KEY_ID}:${KEY_HEX}` };
     origin = await startOrigin({ env });
     tunnel = await startTunnel(origin.url);
-    edge = await startEdge({ originUrl: tunnel.url, bindings: { EDGE_KEYS: `${KEY_ID}:${KEY_HEX}` } });
+    edge = await startEdge({ originUrl: tunnel.url, bindings: { EDGE_KEYS: `${KEY_ID}:${KEY_HEX}`, ...ACCESS } });
   });
   after(async () => {
     await edge?.stop();
@@ -111,16 +112,19 @@ describe("between edge and origin", () => {
     }
   });
 
-  test("nothing of the partner's own headers passes", async () => {
+  test("nothing of the partner's own headers passes, and the tunnel's service token is the edge's", async () => {
     const { headers } = await captured(`/rector/event?${rector(uniqueId())}`, {
       headers: { cookie: "a=b", authorization: "Bearer x", "cf-access-client-id": "x", "bytec-auth": "signature", signature: "x", "x-anything": "1" },
     });
     const names = headers.map(([name]) => name.toLowerCase()).filter((name) => !["host", "connection", "cf-worker", "cf-connecting-ip", "accept-encoding", "content-length"].includes(name));
     assert.deepEqual(names.sort(), [
       "bytec-auth", "bytec-client-ip", "bytec-event-id", "bytec-original-target", "bytec-received-at", "bytec-request-id",
-      "content-digest", "signature", "signature-input",
+      "cf-access-client-id", "cf-access-client-secret", "content-digest", "signature", "signature-input",
     ]);
-    assert.equal(headers.find(([name]) => name.toLowerCase() === "bytec-auth")[1], "open");
+    const value = (wanted) => headers.find(([name]) => name.toLowerCase() === wanted)[1];
+    assert.equal(value("bytec-auth"), "open");
+    assert.deepEqual([value("cf-access-client-id"), value("cf-access-client-secret")], Object.values(ACCESS));
+    assert.ok(!edge.lines.join("\n").includes(ACCESS.ACCESS_CLIENT_SECRET));
   });
 
   function verify({ method, target, headers, body }) {
