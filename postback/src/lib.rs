@@ -8,7 +8,6 @@
 pub mod limits;
 pub mod rejection;
 pub mod params;
-pub mod json_body;
 pub mod field;
 pub mod event;
 pub mod status;

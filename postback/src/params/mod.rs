@@ -1,18 +1,18 @@
 //! A request's parameters: names and values out of a query, a form body or a JSON body (R4), decoded strictly. What a
 //! lenient decoder would guess at (a stray `%`, broken UTF-8, one name with two values) is refused with a code.
 
-use crate::json_body::params_from_json;
-use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
+mod query;
+mod json;
+mod secrets;
+
+pub use query::decode_pairs;
+pub use secrets::{TOKEN_PARAM, redact, token_param};
+
+use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
-
-/// The parameter that carries a tenant's token. Never stored, logged or forwarded.
-pub const TOKEN_PARAM: &str = "ts_token";
-
-/// Parameters whose values are secrets: they are taken out of everything that is kept.
-const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
-
-/// What stands in the place of a secret.
-const REDACTED: &str = "***";
+use json::params_from_json;
+use query::too_many;
+use secrets::CREDENTIALS;
 
 /// One parameter's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,138 +130,6 @@ impl Params {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamValue)> {
         self.pairs.iter().map(|(name, value)| (name.as_str(), value))
     }
-}
-
-fn too_many() -> Rejection {
-    Rejection::of(Code::TooManyParams, "send at most 64 parameters")
-}
-
-/// Splits and decodes a query as SIGNATURE `bytec-v1` and the mapping both need it: on `&` only, empty pieces skipped,
-/// at the first `=`, `+` is a space, then strict percent-decoding. Repeats are kept.
-///
-/// # Errors
-/// `bad_percent`, `bad_utf8`, `control_char`, or the code of a limit.
-pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
-    let pieces = || raw.split('&').filter(|piece| !piece.is_empty());
-    if pieces().count() > PARAMS_MAX {
-        return Err(too_many());
-    }
-    pieces()
-        .map(|piece| {
-            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            let name = decode(name).map_err(|problem| problem.about("(name)"))?;
-            let value = decode(value).map_err(|problem| problem.about(&name))?;
-            check_sizes(&name, &value)?;
-            Ok((name, value))
-        })
-        .collect()
-}
-
-pub(crate) fn check_sizes(name: &str, value: &str) -> Result<(), Rejection> {
-    if name.len() > PARAM_NAME_BYTES_MAX {
-        return Err(Rejection::of(Code::NameTooLong, "a parameter's name has at most 64 bytes"));
-    }
-    if value.len() > PARAM_VALUE_BYTES_MAX {
-        return Err(Rejection::at(Code::ValueTooLong, name, "a value has at most 1024 bytes"));
-    }
-    Ok(())
-}
-
-/// Refuses control characters, which no field of a postback holds.
-pub(crate) fn check_controls(name: &str, text: &str) -> Result<(), Rejection> {
-    if text.chars().any(char::is_control) { Err(DecodeProblem::Control.about(name)) } else { Ok(()) }
-}
-
-/// What can be wrong with one percent-encoded piece.
-enum DecodeProblem {
-    Percent,
-    Utf8,
-    Control,
-}
-
-impl DecodeProblem {
-    fn about(self, name: &str) -> Rejection {
-        match self {
-            DecodeProblem::Percent => Rejection::at(
-                Code::BadPercent,
-                name,
-                "write a percent sign as %25; after % come two hexadecimal digits",
-            ),
-            DecodeProblem::Utf8 => {
-                Rejection::at(Code::BadUtf8, name, "encode the text as UTF-8 before percent-encoding")
-            }
-            DecodeProblem::Control => {
-                Rejection::at(Code::ControlChar, name, "remove line breaks and control characters")
-            }
-        }
-    }
-}
-
-fn decode(piece: &str) -> Result<String, DecodeProblem> {
-    let mut bytes = Vec::with_capacity(piece.len());
-    let mut rest = piece.bytes();
-    while let Some(byte) = rest.next() {
-        bytes.push(match byte {
-            b'+' => b' ',
-            b'%' => {
-                let high = rest.next().and_then(hex_digit).ok_or(DecodeProblem::Percent)?;
-                let low = rest.next().and_then(hex_digit).ok_or(DecodeProblem::Percent)?;
-                high << 4 | low
-            }
-            other => other,
-        });
-    }
-    let text = String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)?;
-    if text.chars().any(char::is_control) { Err(DecodeProblem::Control) } else { Ok(text) }
-}
-
-fn hex_digit(byte: u8) -> Option<u8> {
-    char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
-}
-
-/// A query, form or request target as it came, with the values of secrets replaced, in printable ASCII.
-pub fn redact(target: &str) -> String {
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (Some(path), query),
-        None if target.starts_with('/') => (Some(target), ""),
-        None => (None, target),
-    };
-    let pieces = query.split('&').map(|piece| match piece.split_once('=') {
-        Some((name, _)) if is_credential(name) => format!("{name}={REDACTED}"),
-        Some(_) | None => piece.to_owned(),
-    });
-    let query = pieces.collect::<Vec<_>>().join("&");
-    let whole = match path {
-        Some(path) if target.contains('?') => format!("{path}?{query}"),
-        Some(path) => path.to_owned(),
-        None => query,
-    };
-    printable(&whole)
-}
-
-/// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is told
-/// to callers who are believed.
-pub fn token_param(query: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|piece| piece.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| decode(name).is_ok_and(|name| name == TOKEN_PARAM))?;
-    decode(value).ok()
-}
-
-fn is_credential(encoded_name: &str) -> bool {
-    decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&name.as_str()))
-}
-
-/// Everything but visible ASCII percent-encoded, so that the text can stand in a header.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
 
 #[cfg(test)]

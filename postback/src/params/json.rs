@@ -1,8 +1,9 @@
 //! A JSON body as parameters: one object, its members' values as text. Numbers keep their source text, because an
 //! amount that has been a float once is no longer what the sender wrote (R9).
 
+use super::query::{check_controls, check_sizes};
+use super::{ParamValue, Params};
 use crate::limits::JSON_DEPTH_MAX;
-use crate::params::{ParamValue, Params, check_controls, check_sizes};
 use crate::rejection::{Code, Rejection};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -12,7 +13,7 @@ use std::fmt;
 ///
 /// # Errors
 /// `malformed_json`, `json_too_deep`, `duplicate_param`, `control_char`, or the code of a limit.
-pub fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
+pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
     let malformed = || Rejection::of(Code::MalformedJson, "send one JSON object in UTF-8, without trailing data");
     if depth(body) > JSON_DEPTH_MAX {
         return Err(Rejection::of(Code::JsonTooDeep, "send a flat JSON object; nesting ends at 8 levels"));
