@@ -32,6 +32,7 @@ await main(async () => {
     });
     running.push(origin);
     await orStopped(stopped, until("the origin", () => answers(`http://127.0.0.1:${originPort}/health`), { running }));
+    await warnOfMissingDatabases(originPort);
 
     const wrangler = join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js");
     const variables = ["--var", `ORIGIN_URL:http://127.0.0.1:${originPort}`];
@@ -54,6 +55,16 @@ await main(async () => {
     say("stopped");
   }
 });
+
+/** The origin lives without its databases, but nothing can be stored in one that is not there. */
+async function warnOfMissingDatabases(originPort) {
+  const reply = await fetch(`http://127.0.0.1:${originPort}/health`, { signal: AbortSignal.timeout(5_000) });
+  const { databases } = await reply.json();
+  const missing = Object.keys(databases).filter((partner) => databases[partner] !== "ok");
+  if (missing.length > 0) {
+    say(`warning: no database for ${missing.join(", ")}; their postbacks get 503. Is DATABASE_URL or DATA_DIR right?`);
+  }
+}
 
 function port(name, otherwise) {
   const text = process.env[name] || `${otherwise}`;

@@ -1,7 +1,7 @@
 //! One postback, from the request to what the partner is told.
 
 use crate::config::Config;
-use crate::error::Error;
+use crate::error::{Error, format_for};
 use crate::forward::{Outcome, forward};
 use crate::outgoing::Arrival;
 use crate::platform::{Answer, read_body};
@@ -91,6 +91,7 @@ pub async fn ingest(
         body: String::from_utf8_lossy(&body).into_owned(),
         client_ip: header("cf-connecting-ip").filter(|text| text.parse::<std::net::IpAddr>().is_ok()),
         auth: AuthMode::Open,
+        reply: format_for(Some(partner), header("accept").as_deref()),
     };
     let event_id = Some(reading.postback.event_id().clone());
     match forward(config, partner, &reading.postback, &arrival, at.now.unix_s()).await {

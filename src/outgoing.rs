@@ -7,6 +7,7 @@ use postback::message_signature::{Covered, header, sign};
 use postback::params::redact;
 use postback::partner::{AuthMode, Partner};
 use postback::postback::Postback;
+use postback::reply::Format;
 use postback::time::Timestamp;
 use serde::Serialize;
 
@@ -29,6 +30,8 @@ pub struct Arrival {
     pub client_ip: Option<String>,
     /// Why the sender was believed.
     pub auth: AuthMode,
+    /// What the sender can read: the origin writes the reply that goes through to it.
+    pub reply: Format,
 }
 
 /// One attempt, ready to be sent. Not shown in `Debug`: its headers may hold a service token.
@@ -93,6 +96,7 @@ pub fn outgoing(
         (header::SIGNATURE_INPUT, signed.signature_input),
         (header::SIGNATURE, signed.signature),
         (header::REQUEST_ID, arrival.request_id.to_string()),
+        ("accept", arrival.reply.media_type().to_owned()),
     ];
     headers.extend(access_headers(config));
     if body.is_some() {

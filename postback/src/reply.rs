@@ -20,6 +20,14 @@ impl Format {
         let asks_for_json = accept.is_some_and(|accept| accept.contains("application/json"));
         if asks_for_json { Format::Json } else { partner.unwrap_or(Format::Json) }
     }
+
+    /// The media type, as the edge asks the origin for it in `Accept`.
+    pub const fn media_type(self) -> &'static str {
+        match self {
+            Format::Json => "application/json",
+            Format::Text => "text/plain",
+        }
+    }
 }
 
 /// A reply's body and its type.

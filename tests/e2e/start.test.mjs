@@ -1,4 +1,4 @@
-// `npm start` as a new user runs it, and every curl of README.md against it.
+// `npm start` as a new user runs it, and every curl of the documents against it.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
@@ -37,17 +37,19 @@ describe("npm start", () => {
     assert.match(shell(line), /^HTTP\/1\.1 200 OK[^]*\r\n\r\nOK$/);
   });
 
-  test("every curl of README.md answers what README.md says", () => {
-    const readme = readFileSync(join(ROOT, "README.md"), "utf8");
-    const blocks = [...readme.matchAll(/```sh\n(curl [^]*?)```\s*(?:```text\n([^]*?)```)?/g)];
-    assert.ok(blocks.length >= 3, `found ${blocks.length}`);
-    for (const [, command, expected] of blocks) {
-      const body = shell(command).trim();
-      if (expected === undefined) continue;
-      const pattern = expected.trim().split("...").map((text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join(".*?");
-      assert.match(body, new RegExp(`^${pattern}$`, "s"), command);
-    }
-  });
+  for (const page of ["README.md", "docs/api.md"]) {
+    test(`every curl of ${page} answers what ${page} says`, () => {
+      const text = readFileSync(join(ROOT, page), "utf8");
+      const blocks = [...text.matchAll(/```sh\n(curl [^]*?)```\s*(?:```text\n([^]*?)```)?/g)];
+      assert.ok(blocks.length >= 3, `found ${blocks.length}`);
+      for (const [, command, expected] of blocks) {
+        const body = shell(command).trim();
+        if (expected === undefined) continue;
+        const pieces = expected.trim().split("...").map((piece) => piece.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+        assert.match(body, new RegExp(`^${pieces.join(".*?")}$`, "s"), command);
+      }
+    });
+  }
 
   test("a second start on the same ports says which is taken", () => {
     const env = { ...process.env, EDGE_PORT: `${edgePort}`, ORIGIN_PORT: `${originPort}` };

@@ -118,6 +118,7 @@ describe("between edge and origin", () => {
     });
     const names = headers.map(([name]) => name.toLowerCase()).filter((name) => !["host", "connection", "cf-worker", "cf-connecting-ip", "accept-encoding", "content-length"].includes(name));
     assert.deepEqual(names.sort(), [
+      "accept",
       "bytec-auth", "bytec-client-ip", "bytec-event-id", "bytec-original-target", "bytec-received-at", "bytec-request-id",
       "cf-access-client-id", "cf-access-client-secret", "content-digest", "signature", "signature-input",
     ]);

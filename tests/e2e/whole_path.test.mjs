@@ -53,8 +53,9 @@ for (const kind of KINDS) {
       };
       assert.deepEqual(conversion("involve_asia_db", id), stored);
 
-      const again = await edge.fetch(`/involve/event?${involveA(id)}`);
-      assert.deepEqual([again.status, again.headers.get("bytec-verdict")], [200, "duplicate"]);
+      const again = await edge.fetch(`/involve/event?${involveA(id)}`, { headers: { accept: "application/json" } });
+      const { event_id, idempotent } = await again.json();
+      assert.deepEqual([again.status, event_id, idempotent], [200, first.headers.get("bytec-event-id"), true]);
       const iso = await edge.fetch(`/involve/event?${involveA(id, { time: "2025-01-01T04:00:00Z" })}`);
       assert.deepEqual([iso.status, iso.headers.get("bytec-verdict")], [200, "duplicate"], "the same instant in ISO form");
       assert.deepEqual(conversion("involve_asia_db", id), stored);

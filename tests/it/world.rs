@@ -112,6 +112,7 @@ impl World {
             body: body.to_owned(),
             client_ip: Some("192.0.2.1".to_owned()),
             auth: AuthMode::Open,
+            reply: partner.reply,
         };
         let nonce = Nonce::from_bytes(random().unwrap());
         outgoing(&self.edge, partner, &reading.postback, &arrival, now_s, nonce).unwrap()
