@@ -11,6 +11,9 @@ import { edgeToolchain } from "./lib/toolchain.mjs";
 /** A first build of the edge is part of the wait. */
 const EDGE_TIMEOUT_MS = 15 * 60 * 1000;
 
+/** Creating and migrating the databases takes a moment. */
+const DATABASES_TIMEOUT_MS = 10_000;
+
 await main(async () => {
   const edgePort = port("EDGE_PORT", 8787);
   const originPort = port("ORIGIN_PORT", 8000);
@@ -58,12 +61,16 @@ await main(async () => {
 
 /** The origin lives without its databases, but nothing can be stored in one that is not there. */
 async function warnOfMissingDatabases(originPort) {
-  const reply = await fetch(`http://127.0.0.1:${originPort}/health`, { signal: AbortSignal.timeout(5_000) });
-  const { databases } = await reply.json();
-  const missing = Object.keys(databases).filter((partner) => databases[partner] !== "ok");
-  if (missing.length > 0) {
-    say(`warning: no database for ${missing.join(", ")}; their postbacks get 503. Is DATABASE_URL or DATA_DIR right?`);
-  }
+  let missing = [];
+  const complete = async () => {
+    const reply = await fetch(`http://127.0.0.1:${originPort}/health`, { signal: AbortSignal.timeout(5_000) });
+    const { databases } = await reply.json();
+    missing = Object.keys(databases).filter((partner) => databases[partner] !== "ok");
+    return missing.length === 0;
+  };
+  await until("the databases", complete, { timeoutMs: DATABASES_TIMEOUT_MS }).catch(() => {
+    say(`warning: no database for ${missing.join(", ")}; their postbacks are not stored. Is DATABASE_URL or DATA_DIR right?`);
+  });
 }
 
 function port(name, otherwise) {

@@ -50,9 +50,9 @@ impl Config {
         let variable = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let development = match variable("ENVIRONMENT").as_deref() {
             Some("development") => true,
-            Some(_) => false,
-            None => {
-                problems.push("ENVIRONMENT is not set: say development, staging or production".to_owned());
+            Some("staging" | "production") => false,
+            Some(_) | None => {
+                problems.push("ENVIRONMENT must be development, staging or production".to_owned());
                 false
             }
         };
@@ -65,10 +65,12 @@ impl Config {
             problems.extend(origin_url_problem(&origin_url, development));
         }
         let keys = match variable("EDGE_KEYS") {
-            Some(text) if !development && text.contains(DEVELOPMENT_KEYS.trim_start_matches("development:")) => {
-                Err("EDGE_KEYS holds the public development key".to_owned())
-            }
-            Some(text) => KeySet::parse(&text).map_err(|problem| format!("EDGE_KEYS {problem}")),
+            Some(text) => match KeySet::parse(&text) {
+                Ok(keys) if keys.holds_development_key() && !development => {
+                    Err("EDGE_KEYS holds the public development key".to_owned())
+                }
+                parsed => parsed.map_err(|problem| format!("EDGE_KEYS {problem}")),
+            },
             None if development => KeySet::parse(DEVELOPMENT_KEYS).map_err(|problem| problem.to_string()),
             None => Err("EDGE_KEYS is not set: wrangler secret put EDGE_KEYS, with id:hex as at the origin".to_owned()),
         };

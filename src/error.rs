@@ -57,7 +57,9 @@ impl Error {
         let whole = |code, hint| Failure { code, field: None, hint };
         match self {
             Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
-            Error::MethodNotAllowed { .. } => whole("method_not_allowed", "use GET or POST"),
+            Error::MethodNotAllowed { .. } => {
+                whole("method_not_allowed", "the header Allow lists the methods of this path")
+            }
             Error::UrlTooLong => whole("url_too_long", "path and query have at most 8192 bytes; use POST"),
             Error::BodyTooLarge => whole("body_too_large", "a body has at most 65536 bytes"),
             Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
@@ -68,7 +70,7 @@ impl Error {
             }
             // One answer for both: a partner can do the same about either, and our inside is not its business.
             Error::Unavailable | Error::Misconfigured => {
-                whole("unavailable", "not stored; send the same request again after Retry-After seconds")
+                whole("unavailable", "not confirmed as stored; send the same request again after Retry-After seconds")
             }
         }
     }

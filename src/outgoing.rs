@@ -4,7 +4,7 @@
 use crate::config::Config;
 use postback::id::Nonce;
 use postback::message_signature::{Covered, header, sign};
-use postback::params::redact;
+use postback::params::{redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
 use postback::postback::Postback;
 use postback::reply::Format;
@@ -83,7 +83,7 @@ pub fn outgoing(
         received_at: &arrival.received_at.to_string(),
         auth: arrival.auth.name(),
         client_ip: arrival.client_ip.as_deref().unwrap_or("unknown"),
-        original_target: &redact(&arrival.target),
+        original_target: &redact_target(&arrival.target),
     };
     let signed = sign(&config.keys, &covered, now_s, &nonce)?;
     let mut headers = vec![
@@ -122,11 +122,10 @@ pub fn access_headers(config: &Config) -> Vec<(&'static str, String)> {
 }
 
 fn forwarded_body(postback: &Postback, arrival: &Arrival) -> String {
-    let is_json = arrival.body.trim_start().starts_with('{');
     let body = ForwardedBody {
         postback: postback.to_json(),
         original_content_type: arrival.content_type.as_deref(),
-        original_body: if is_json { arrival.body.clone() } else { redact(&arrival.body) },
+        original_body: redact_body(&arrival.body),
     };
     // Strings alone are written, which serde_json cannot fail at.
     serde_json::to_string(&body).unwrap_or_default()

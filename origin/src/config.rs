@@ -86,6 +86,19 @@ pub fn registry() -> Registry {
     Registry::from_json(PARTNERS_JSON).unwrap_or_default()
 }
 
+/// Where the partners' databases are, for commands that need nothing else.
+///
+/// # Errors
+/// Every problem, as [`Config::read`] reports them.
+pub fn read_locations(
+    settings: &Settings,
+    variable: impl Fn(&str) -> Option<String>,
+) -> Result<BTreeMap<String, Location>, Vec<String>> {
+    let mut reader = Reader { variable, problems: Vec::new() };
+    let locations = reader.locations(settings, &registry());
+    if reader.problems.is_empty() { Ok(locations) } else { Err(reader.problems) }
+}
+
 struct Reader<V> {
     variable: V,
     problems: Vec<String>,
@@ -149,9 +162,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         };
         match KeySet::parse(&text) {
             Ok(keys) => {
-                let public =
-                    DEVELOPMENT_KEYS.split(',').any(|entry| text.contains(entry.trim_start_matches("development:")));
-                if public && environment == Environment::Production {
+                if keys.holds_development_key() && environment == Environment::Production {
                     self.problems.push("EDGE_KEYS holds the public development key".to_owned());
                 }
                 Some(keys)

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::OnceCell;
 
 /// How long a request waits for a database that was not there before.
-const OPEN_TIMEOUT: Duration = Duration::from_millis(1_500);
+const OPEN_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 /// Every partner's database, by partner code.
 #[derive(Debug)]
@@ -47,13 +47,10 @@ impl Databases {
         database.store.get_or_try_init(|| Store::open(&database.location)).await
     }
 
-    /// Opens all, migrations however long they take, and tells of each whether that worked.
+    /// Opens all at once, migrations however long they take, and tells of each whether that worked.
     pub async fn open_all(&self) -> BTreeMap<&str, Result<(), StoreError>> {
-        let mut outcomes = BTreeMap::new();
-        for code in self.partners.keys() {
-            outcomes.insert(code.as_str(), self.open(code).await.map(|_| ()));
-        }
-        outcomes
+        let openings = self.partners.keys().map(async |code| (code.as_str(), self.open(code).await.map(|_| ())));
+        join_all(openings).await.into_iter().collect()
     }
 
     /// Whether each database answers now.

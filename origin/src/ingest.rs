@@ -6,7 +6,7 @@ use crate::store::{Receipt, Record, Recorded};
 use crate::verify::{Caller, FromEdge, Received};
 use postback::id::EventId;
 use postback::message_signature::header;
-use postback::params::{Params, redact};
+use postback::params::{Params, redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading};
 use postback::time::Timestamp;
@@ -121,7 +121,7 @@ fn sent_directly(
     let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
     let target = match received.query {
         "" => received.path.to_owned(),
-        query => redact(&format!("{}?{query}", received.path)),
+        query => redact_target(&format!("{}?{query}", received.path)),
     };
     let auth_mode = match key_id {
         Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
@@ -137,7 +137,7 @@ fn sent_directly(
         target,
         headers: kept_headers(received),
         content_type: content_type.map(str::to_owned),
-        body: body.map(|body| if body.trim_start().starts_with('{') { body } else { redact(&body) }),
+        body: body.as_deref().map(redact_body),
         nonce: None,
     };
     Ok(Understood { reading, receipt })

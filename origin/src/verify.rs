@@ -2,6 +2,7 @@
 //! what was received; nothing is read or written here.
 
 use crate::config::Config;
+use axum::http::HeaderMap;
 use postback::message_signature::{self, Covered, Refusal, Signed, Verified, header};
 use postback::params::token_param;
 use postback::partner::{AuthMode, Partner};
@@ -18,7 +19,7 @@ pub struct Received<'r> {
     /// The query without `?`.
     pub query: &'r str,
     /// The headers.
-    pub headers: &'r axum::http::HeaderMap,
+    pub headers: &'r HeaderMap,
     /// The body.
     pub body: &'r [u8],
     /// Who opened the connection.
@@ -78,8 +79,8 @@ pub enum Disbelief {
 }
 
 /// Whether a request claims to come from the edge.
-pub fn is_signed_by_edge(received: &Received<'_>) -> bool {
-    received.headers.contains_key(header::SIGNATURE_INPUT) || received.headers.contains_key(header::SIGNATURE)
+pub fn is_signed_by_edge(headers: &HeaderMap) -> bool {
+    headers.contains_key(header::SIGNATURE_INPUT) || headers.contains_key(header::SIGNATURE)
 }
 
 /// Verifies the edge's signature at `now_s` (Unix seconds).

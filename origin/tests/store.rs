@@ -114,7 +114,8 @@ macro_rules! contract {
     };
 }
 
-const FIRST: &str = "conversion_id=c1&rewars=10.50&usd_sale_amount=100.00&click_id=k1&event_time=2025-01-01+12:00:00";
+const FIRST: &str =
+    "event=purchase&conversion_id=c1&rewars=10.50&usd_sale_amount=100.00&click_id=k1&event_time=2025-01-01+12:00:00";
 
 contract! {
     an_event_is_created_once_and_repeats_are_duplicates(db) {
@@ -153,13 +154,13 @@ contract! {
         db.record(FIRST).await;
         assert_eq!(db.record("conversion_id=c1&rewars=12&status=Approved").await, Recorded::As(Revised));
         let state = "select status || ' ' || cast(usd_payout as text) || ' ' || cast(usd_sale_amount as text) || ' ' ||
-            click_id || ' ' || cast(revision as text) from conversions";
-        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 2", "what an update leaves out stays");
+            click_id || ' ' || event || ' ' || cast(revision as text) from conversions";
+        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2", "what an update leaves out stays");
         assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, ["1", "2"]);
         assert_eq!(db.one("select cast(count(*) as text) from events").await, "2");
         // The first event again, late: known, so it changes nothing.
         assert_eq!(db.record(FIRST).await, Recorded::As(Duplicate));
-        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 2");
+        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2");
     }
 
     one_event_id_with_other_money_is_a_conflict_and_both_are_kept(db) {

@@ -89,6 +89,13 @@ impl KeySet {
         self.keys.first()
     }
 
+    /// Whether one of the keys is the public one of the development set-up, under whatever id.
+    pub fn holds_development_key(&self) -> bool {
+        let public = KeySet::parse(DEVELOPMENT_KEYS);
+        let public = public.iter().flat_map(|set| &set.keys).map(|key| key.sign(b"")).collect::<Vec<_>>();
+        self.keys.iter().any(|key| public.contains(&key.sign(b"")))
+    }
+
     /// The key of an id.
     pub fn get(&self, id: &str) -> Option<&Key> {
         self.keys.iter().find(|key| key.id == id)
@@ -146,7 +153,9 @@ mod tests {
         let set = KeySet::parse(&format!("new:{HEX}, old:{}", HEX.replace("00", "ff"))).unwrap();
         assert_eq!(set.newest().unwrap().id(), "new");
         assert!(set.get("old").is_some() && set.get("other").is_none());
-        KeySet::parse(DEVELOPMENT_KEYS).unwrap();
+        assert!(!set.holds_development_key());
+        let renamed = format!("other:{}", DEVELOPMENT_KEYS.trim_start_matches("development:").to_uppercase());
+        assert!(KeySet::parse(&renamed).unwrap().holds_development_key());
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! Edge to origin: HTTP Message Signatures (RFC 9421, `hmac-sha256`) in one fixed profile, with a Content-Digest (RFC
-//! 9530) that is always there. Nothing is negotiated: the verifier takes four values out of `Signature-Input`, writes the
+//! 9530) that is always there. Nothing is negotiated: the verifier takes three values out of `Signature-Input`, writes the
 //! whole header again from them and compares byte for byte, so no structured-field parser is needed, and none can be
 //! fooled.
 //!

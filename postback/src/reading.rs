@@ -54,7 +54,7 @@ pub struct Reading {
 impl Partner {
     /// Reads one request that arrived at `received_at`.
     ///
-    /// (1) each name finds its field; (2) each text becomes a value; (3) what is absent gets the file's default;
+    /// (1) each name finds its field; (2) each text becomes a value; (3) what is absent and has a default gets it;
     /// (4) what must be there is there; (5) amounts and times are possible.
     ///
     /// # Errors
@@ -118,10 +118,10 @@ impl Partner {
 
     fn fill_in(&self, values: &mut BTreeMap<Field, Value>) -> Result<(), Rejection> {
         let canonical = Reader { partner: self, dialect: Dialect::Canonical };
-        for (field, text) in &self.defaults {
-            if !values.contains_key(field) {
-                values.insert(*field, canonical.value(*field, field.name(), text)?);
-            }
+        if let Some(name) = &self.default_event
+            && !values.contains_key(&Field::Event)
+        {
+            values.insert(Field::Event, canonical.value(Field::Event, Field::Event.name(), name)?);
         }
         let has_local_amount = values.contains_key(&Field::SaleAmount) || values.contains_key(&Field::Payout);
         if has_local_amount && let Some(currency) = self.default_currency() {

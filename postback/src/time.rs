@@ -8,8 +8,42 @@ use std::fmt;
 const YEARS: std::ops::RangeInclusive<u32> = 1970..=2099;
 /// The farthest any clock stands from UTC: +14:00 in Kiritimati.
 const OFFSET_HOURS_MAX: u32 = 14;
-const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
-const WEEKDAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
+/// Months, each in the ways it is written.
+const MONTHS: [&[&str]; 12] = [
+    &["jan", "january"],
+    &["feb", "february"],
+    &["mar", "march"],
+    &["apr", "april"],
+    &["may"],
+    &["jun", "june"],
+    &["jul", "july"],
+    &["aug", "august"],
+    &["sep", "sept", "september"],
+    &["oct", "october"],
+    &["nov", "november"],
+    &["dec", "december"],
+];
+/// Weekdays, which say nothing that the date does not.
+const WEEKDAYS: [&str; 18] = [
+    "mon",
+    "monday",
+    "tue",
+    "tues",
+    "tuesday",
+    "wed",
+    "wednesday",
+    "thu",
+    "thur",
+    "thurs",
+    "thursday",
+    "fri",
+    "friday",
+    "sat",
+    "saturday",
+    "sun",
+    "sunday",
+    "weds",
+];
 
 /// An instant in UTC, to the microsecond (what the databases hold).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,7 +136,7 @@ fn date(scan: &mut Scan) -> Option<NaiveDate> {
         day = scan.digits(1, 2)?;
     } else {
         let mut word = scan.word();
-        if WEEKDAYS.iter().any(|name| matches_name(&word, name)) {
+        if WEEKDAYS.contains(&word.as_str()) {
             let _ = scan.eat(b',');
             scan.spaces();
             word = scan.word();
@@ -178,19 +212,8 @@ fn clock(scan: &mut Scan) -> Option<Clock> {
 }
 
 fn month_number(word: &str) -> Option<u32> {
-    let index = MONTHS.iter().position(|name| matches_name(word, name))?;
+    let index = MONTHS.iter().position(|names| names.contains(&word))?;
     u32::try_from(index).ok()?.checked_add(1)
-}
-
-/// Whether a lower-case word is the name whose first three letters are given: `jan`, `january`, `sept`.
-fn matches_name(word: &str, three_letters: &str) -> bool {
-    word.starts_with(three_letters)
-        && [
-            "", "uary", "ruary", "ch", "il", "e", "y", "ust", "t", "tember", "ober", "ember", "day", "sday", "nesday",
-            "rsday", "urday",
-        ]
-        .iter()
-        .any(|ending| word.len() == three_letters.len().saturating_add(ending.len()) && word.ends_with(ending))
 }
 
 /// A place in a text, moving forward.
@@ -282,6 +305,7 @@ mod tests {
             "Jan 1, 2025 12:00",
             "January 1 2025 12:00",
             "Wed, 01 Jan 2025 12:00:00 GMT",
+            "Wednesday 1 January 2025 12:00",
             "Wed, 01 Jan 2025 20:00:00 +0800",
             " 2025-01-01 12:00:00 ",
         ] {
@@ -334,6 +358,7 @@ mod tests {
             "01/02/2025",
             "32 Jan 2025",
             "Foo 1 2025",
+            "Janember 1 2025",
             "２０２５-01-01",
             "2025-01-01 12:00:00 08:00 08:00",
             "2025-01-01\n12:00:00",

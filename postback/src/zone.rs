@@ -1,6 +1,6 @@
 //! One IANA time zone as a table of offsets: what local clocks showed from which instant on. The tables of the zones
 //! that partner files name are made when the program is built (see `partner::file`), so that the edge carries a few
-//! hundred bytes and not the whole time zone database.
+//! kilobytes and not the whole time zone database.
 
 use serde::{Deserialize, Serialize};
 

@@ -65,7 +65,9 @@ impl Error {
         let whole = |code, hint| Failure { code, field: None, hint };
         match self {
             Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
-            Error::MethodNotAllowed { .. } => whole("method_not_allowed", "use GET or POST"),
+            Error::MethodNotAllowed { .. } => {
+                whole("method_not_allowed", "the header Allow lists the methods of this path")
+            }
             Error::UrlTooLong => whole("url_too_long", "path and query have at most 8192 bytes; use POST"),
             Error::BodyTooLarge => whole("body_too_large", "a body has at most 65536 bytes"),
             Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
@@ -90,7 +92,9 @@ impl Error {
                 hint: "this event_id was sent before with other content; give a new event a new id",
             },
             Error::Overloaded => whole("overloaded", "not stored; send the same request again"),
-            Error::Store(StoreError::Unavailable(_)) => whole("unavailable", "not stored; send the same request again"),
+            Error::Store(StoreError::Unavailable(_)) => {
+                whole("unavailable", "not confirmed as stored; send the same request again")
+            }
             Error::Store(StoreError::Bug(_)) | Error::Internal(_) => {
                 whole("internal", "not stored; our mistake, we have been told")
             }

@@ -46,13 +46,14 @@ pub async fn postback(State(app): State<Arc<App>>, request: Request) -> Response
     let accept = parts.headers.get("accept").and_then(|value| value.to_str().ok());
     let partner = app.config.registry.by_path(parts.uri.path());
     let format = Format::negotiate(partner.map(|partner| partner.reply), accept);
+    let via = if verify::is_signed_by_edge(&parts.headers) { "edge" } else { "direct" };
     let served = match partner {
         Some(partner) => serve(&app, partner, &parts, body, &request_id, now).await,
         // (1)
         None => Served::from(Error::PartnerNotFound),
     };
     let response = served.response(&app, format, &request_id);
-    served.log(partner, &request_id, response.status().as_u16(), began.elapsed());
+    served.log(partner, via, &request_id, response.status().as_u16(), began.elapsed());
     response
 }
 
@@ -86,8 +87,7 @@ async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, request_
     // (3)
     let Ok(_slot) = app.slots.try_acquire() else { return Error::Overloaded.into() };
     // (4)
-    let from_edge =
-        parts.headers.contains_key(header::SIGNATURE_INPUT) || parts.headers.contains_key(header::SIGNATURE);
+    let from_edge = verify::is_signed_by_edge(&parts.headers);
     let body = match within_limits(parts, body, from_edge).await {
         Ok(body) => body,
         Err(error) => return error.into(),
@@ -201,9 +201,8 @@ impl Served {
     }
 
     /// One line a request (R21).
-    fn log(&self, partner: Option<&Partner>, request_id: &str, status: u16, took: Duration) {
+    fn log(&self, partner: Option<&Partner>, via: &str, request_id: &str, status: u16, took: Duration) {
         let partner = partner.map_or("-", |partner| partner.code.as_str());
-        let via = if self.acknowledged_to.is_some() { "edge" } else { "direct" };
         let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         match &self.result {
             Ok(None) => {}

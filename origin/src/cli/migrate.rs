@@ -1,14 +1,15 @@
 //! `migrate`: databases and tables, without serving.
 
-use crate::config::Config;
 use crate::databases::Databases;
+use crate::store::location::Location;
+use std::collections::BTreeMap;
 
 /// Opens, creates and migrates every partner's database.
 ///
 /// # Errors
 /// How many could not be; each was named as it failed.
-pub async fn migrate(config: &Config) -> Result<(), String> {
-    let databases = Databases::at(&config.locations);
+pub async fn migrate(locations: &BTreeMap<String, Location>) -> Result<(), String> {
+    let databases = Databases::at(locations);
     let mut failed: usize = 0;
     for (code, outcome) in databases.open_all().await {
         match outcome {

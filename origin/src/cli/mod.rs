@@ -4,7 +4,7 @@ mod migrate;
 mod partners;
 mod serve;
 
-use crate::config::{Config, Settings};
+use crate::config::{Config, Settings, read_locations};
 use clap::{Args, Parser, Subcommand};
 use std::process::ExitCode;
 
@@ -46,26 +46,31 @@ struct SettingsArgs {
 }
 
 impl SettingsArgs {
-    fn config(self) -> Result<Config, ExitCode> {
-        let settings = Settings { environment: self.environment, bind: Some(self.bind), data_dir: Some(self.data_dir) };
-        Config::read(&settings, |name| std::env::var(name).ok()).map_err(|problems| {
-            for problem in &problems {
-                eprintln!("configuration: {problem}");
-            }
-            ExitCode::from(2)
-        })
+    fn settings(self) -> Settings {
+        Settings { environment: self.environment, bind: Some(self.bind), data_dir: Some(self.data_dir) }
     }
+}
+
+/// What was read, or every problem told and the exit code for them.
+fn or_told<T>(read: Result<T, Vec<String>>) -> Result<T, ExitCode> {
+    read.map_err(|problems| {
+        for problem in &problems {
+            eprintln!("configuration: {problem}");
+        }
+        ExitCode::from(2)
+    })
 }
 
 /// Runs the command that the arguments name. 0: done; 1: failed; 2: wrong configuration or usage.
 pub async fn run() -> ExitCode {
+    let variable = |name: &str| std::env::var(name).ok();
     let outcome = match Cli::parse().command {
-        Command::Serve(settings) => match settings.config() {
+        Command::Serve(settings) => match or_told(Config::read(&settings.settings(), variable)) {
             Ok(config) => serve::serve(config).await,
             Err(code) => return code,
         },
-        Command::Migrate(settings) => match settings.config() {
-            Ok(config) => migrate::migrate(&config).await,
+        Command::Migrate(settings) => match or_told(read_locations(&settings.settings(), variable)) {
+            Ok(locations) => migrate::migrate(&locations).await,
             Err(code) => return code,
         },
         Command::Partners { json } => partners::partners(json),

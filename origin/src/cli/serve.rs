@@ -28,16 +28,11 @@ pub async fn serve(config: Config) -> Result<(), String> {
     let bind = config.bind;
     let environment = config.environment;
     let app = App::new(config, Platform::SYSTEM);
-    for (code, outcome) in app.databases.open_all().await {
-        match outcome {
-            Ok(()) => info!(partner = code, "database ready"),
-            Err(error) => error!(partner = code, reason = %error, "database not available; its postbacks get 503"),
-        }
-    }
     let listener = std::net::TcpListener::bind(bind).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
     listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
+    tokio::spawn(open_databases(Arc::clone(&app)));
     tokio::spawn(forget_nonces(Arc::clone(&app)));
     info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
     let mut server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle);
@@ -75,6 +70,18 @@ async fn stop_on_signal(handle: Handle<SocketAddr>) {
     }
     info!("stopping: running requests may end");
     handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
+}
+
+/// Opens the databases while the origin already listens: one that hangs keeps nobody else waiting.
+async fn open_databases(app: Arc<App>) {
+    for (code, outcome) in app.databases.open_all().await {
+        match outcome {
+            Ok(()) => info!(partner = code, "database ready"),
+            Err(error) => {
+                error!(partner = code, reason = %error, "database not available; its postbacks are not stored")
+            }
+        }
+    }
 }
 
 async fn forget_nonces(app: Arc<App>) {

@@ -77,7 +77,8 @@ fn known_fingerprint(postback: &Postback) -> Statement {
     }
 }
 
-/// Creates the conversion or brings it up to date, and notes which event did.
+/// Creates the conversion or brings it up to date, and notes which event did. A plain `conversion` is what a notice that
+/// names no event is read as, so it says nothing about what kind of event is known.
 async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<Verdict, StoreError> {
     let postback = &record.reading.postback;
     let received_at = record.receipt.received_at;
@@ -108,8 +109,9 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .with("updated_at", record.now)
         .insert_or_update(
             "conversion_id",
-            &["revision", "received_at", "created_at"],
-            "revision = known.revision + 1, is_processed = false",
+            &["revision", "event", "received_at", "created_at"],
+            "revision = known.revision + 1, is_processed = false,
+             event = case when excluded.event = 'conversion' then known.event else excluded.event end",
             "revision",
         );
     let revision = transaction.number(conversion).await?;

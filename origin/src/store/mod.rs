@@ -121,17 +121,17 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // Classes of SQLSTATE: connection, no such database yet, transaction rollback (deadlock), resources, lock not
+        // A right that is missing can be granted. Classes of SQLSTATE: connection, no such database yet, transaction rollback (deadlock), resources, lock not
         // available, operator intervention (shutdown, statement timeout), system error.
-        return ["08", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class));
+        return ["42501", "08", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class));
     }
     // SQLite: busy, locked, no memory, read-only, input/output, full, cannot open, by the primary code.
     let primary = code.parse::<u32>().map(|code| code & 0xff);
     matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 13 | 14))
 }
 
-/// How long recording may take in all: a database that hangs must not hold the origin's room for requests.
-const RECORD_TIMEOUT: Duration = Duration::from_millis(2_500);
+/// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold the origin's room for requests.
+const RECORD_TIMEOUT: Duration = Duration::from_millis(1_800);
 /// How long a database may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_millis(1_000);
 

@@ -5,7 +5,7 @@ use super::statement::{Dialect, Statement, Value};
 use super::{Record, Recorded, StoreError};
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgArguments, PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
 use std::time::Duration;
@@ -14,6 +14,8 @@ use std::time::Duration;
 const CONNECTIONS_MAX: u32 = 12;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
+/// How long a server may take to answer at all before its database counts as unavailable.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
 const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock_timeout", "500")];
 
@@ -30,13 +32,12 @@ impl Postgres {
     /// When the server cannot be reached, or may not create the database, or a migration fails.
     pub async fn open(options: &PgConnectOptions) -> Result<Postgres, StoreError> {
         // Migrations may take longer than a request may, so they run on a connection without its limits.
-        let mut connection = match options.connect().await {
-            Ok(connection) => connection,
-            Err(error) if is_missing_database(&error) => {
+        let mut connection = match connect(options).await? {
+            Some(connection) => connection,
+            None => {
                 create_database(options).await?;
                 options.connect().await?
             }
-            Err(error) => return Err(error.into()),
         };
         migrations().run_direct(None, &mut connection, false).await?;
         connection.close().await?;
@@ -110,6 +111,16 @@ fn query(statement: Statement) -> Query<'static, sqlx::Postgres, PgArguments> {
         Value::Amount(amount) => query.bind(amount.map(|amount| amount.to_string())),
         Value::Json(json) => query.bind(json),
     })
+}
+
+/// A connection; None when the server has no such database.
+async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, StoreError> {
+    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+        Ok(Ok(connection)) => Ok(Some(connection)),
+        Ok(Err(error)) if is_missing_database(&error) => Ok(None),
+        Ok(Err(error)) => Err(error.into()),
+        Err(_) => Err(StoreError::Unavailable("the server does not answer".to_owned())),
+    }
 }
 
 fn is_missing_database(error: &sqlx::Error) -> bool {

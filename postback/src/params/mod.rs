@@ -6,7 +6,7 @@ mod json;
 mod secrets;
 
 pub use query::decode_pairs;
-pub use secrets::{TOKEN_PARAM, redact, token_param};
+pub use secrets::{TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
@@ -193,18 +193,21 @@ mod tests {
 
     #[test]
     fn secrets_are_taken_out_of_what_is_kept() {
-        assert_eq!(redact("/a/b?x=1&ts_token=geheim&y=2"), "/a/b?x=1&ts_token=***&y=2");
-        assert_eq!(redact("/a/b?ts%5Ftoken=geheim"), "/a/b?ts%5Ftoken=***");
-        assert_eq!(redact("x=1&_sig=sha256%3Dff"), "x=1&_sig=***");
-        assert_eq!(redact("/a/b"), "/a/b");
-        assert_eq!(redact("/a/b?q=é x"), "/a/b?q=%C3%A9%20x");
+        assert_eq!(redact_target("/a/b?x=1&ts_token=geheim&y=2"), "/a/b?x=1&ts_token=***&y=2");
+        assert_eq!(redact_target("/a/b?ts%5Ftoken=geheim"), "/a/b?ts%5Ftoken=***");
+        assert_eq!(redact_target("/a/b"), "/a/b");
+        assert_eq!(redact_target("/a/b?q=é x"), "/a/b?q=%C3%A9%20x");
+        assert_eq!(redact_body("x=1&_sig=sha256%3Dff"), "x=1&_sig=***");
+        assert_eq!(redact_body("ts_token=geheim&offer_name=why?"), "ts_token=***&offer_name=why?");
+        assert_eq!(redact_body(r#"{"ts\u005ftoken": "geheim", "a": 1.0}"#), r#"{"ts_token":"***","a":1.0}"#);
+        assert_eq!(redact_body(r#"{ "a": 1.0 }"#), r#"{ "a": 1.0 }"#);
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_or_refused_without_a_panic(raw in ".{0,300}") {
             let _ = Params::from_query(&raw);
-            let _ = redact(&raw);
+            let _ = (redact_target(&raw), redact_body(&raw));
         }
 
         #[test]

@@ -1,5 +1,6 @@
 //! Secrets among the parameters: found where they are needed, taken out of everything that is kept.
 
+use super::json::members;
 use super::query::decode;
 
 /// The parameter that carries a tenant's token. Never stored, logged or forwarded.
@@ -19,24 +20,37 @@ pub fn token_param(query: &str) -> Option<String> {
     decode(value).ok()
 }
 
-/// A query, form or request target as it came, with the values of secrets replaced, in printable ASCII.
-pub fn redact(target: &str) -> String {
-    let (path, query) = match target.split_once('?') {
-        Some((path, query)) => (Some(path), query),
-        None if target.starts_with('/') => (Some(target), ""),
-        None => (None, target),
+/// A request target as it came, in printable ASCII, the values of secrets replaced.
+pub fn redact_target(target: &str) -> String {
+    printable(&match target.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", redact_pairs(query)),
+        None => target.to_owned(),
+    })
+}
+
+/// A form or JSON body as it came, the values of secrets replaced. One without secrets is not touched.
+pub fn redact_body(body: &str) -> String {
+    if !body.trim_ascii_start().starts_with('{') {
+        return redact_pairs(body);
+    }
+    // A body that is no object was refused before it came here; there is nothing to find in it.
+    let Some(members) = members(body.as_bytes()) else { return body.to_owned() };
+    if members.iter().all(|(name, _)| !CREDENTIALS.contains(&name.as_str())) {
+        return body.to_owned();
+    }
+    let member = |(name, value): (String, String)| {
+        let value = if CREDENTIALS.contains(&name.as_str()) { format!("\"{REDACTED}\"") } else { value };
+        format!("{}:{value}", serde_json::Value::from(name))
     };
+    format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+}
+
+fn redact_pairs(query: &str) -> String {
     let pieces = query.split('&').map(|piece| match piece.split_once('=') {
         Some((name, _)) if is_credential(name) => format!("{name}={REDACTED}"),
         Some(_) | None => piece.to_owned(),
     });
-    let query = pieces.collect::<Vec<_>>().join("&");
-    let whole = match path {
-        Some(path) if target.contains('?') => format!("{path}?{query}"),
-        Some(path) => path.to_owned(),
-        None => query,
-    };
-    printable(&whole)
+    pieces.collect::<Vec<_>>().join("&")
 }
 
 fn is_credential(encoded_name: &str) -> bool {

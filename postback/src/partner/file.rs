@@ -3,8 +3,8 @@
 
 use super::{AuthMode, Partner, Registry, fold_word};
 use crate::event::Event;
-use crate::field::{Field, Kind};
-use crate::money::{Amount, Currency};
+use crate::field::Field;
+use crate::money::Currency;
 use crate::reply::Format;
 use crate::status::Status;
 use crate::zone::Zone;
@@ -52,11 +52,10 @@ struct PartnerFile {
     currency: Option<String>,
     #[serde(default)]
     negative_amounts: bool,
+    default_event: Option<String>,
     required: Vec<String>,
     #[serde(default)]
     aliases: BTreeMap<String, Vec<String>>,
-    #[serde(default)]
-    defaults: BTreeMap<String, String>,
     #[serde(default)]
     events: BTreeMap<String, String>,
     #[serde(default)]
@@ -174,7 +173,7 @@ impl Checks<'_> {
             required,
             aliases: self.aliases(&written.aliases),
             events: self.events(&written.events),
-            defaults: self.defaults(&written.defaults, &written.statuses),
+            default_event: written.default_event.map(|name| self.default_event(&name)),
             statuses: self.statuses(&written.statuses),
         }
     }
@@ -285,30 +284,12 @@ impl Checks<'_> {
         statuses
     }
 
-    /// Defaults are canonical values, so that reading the canonical form again adds nothing.
-    fn defaults(
-        &mut self,
-        written: &BTreeMap<String, String>,
-        statuses: &BTreeMap<String, String>,
-    ) -> BTreeMap<Field, String> {
-        let mut defaults = BTreeMap::new();
-        for (name, value) in written {
-            let key = format!("defaults.{name}");
-            let Some(field) = self.field(&key, name) else { continue };
-            let good = match field.kind() {
-                Kind::Event => Event::parse(value).is_some_and(|event| event.name() == value),
-                Kind::Status => Status::parse(value).is_some() && !statuses.is_empty(),
-                Kind::Amount => Amount::parse(value).is_some_and(|amount| amount.to_string() == *value),
-                Kind::Currency => Currency::parse(value).is_some_and(|currency| currency.code() == value),
-                Kind::Text => !value.is_empty(),
-                Kind::Id | Kind::Time | Kind::Flag => false,
-            };
-            if !good {
-                self.wrong(&key, format!("{value:?} cannot be a default of {name}"));
-            }
-            defaults.insert(field, value.clone());
+    /// The default is a canonical name, so that reading the canonical form again adds nothing.
+    fn default_event(&mut self, name: &str) -> String {
+        if Event::parse(name).is_none_or(|event| event.name() != name) {
+            self.wrong("default_event", format!("{name:?} is no event's canonical name, such as \"conversion\""));
         }
-        defaults
+        name.to_owned()
     }
 }
 
@@ -339,7 +320,10 @@ pub fn embed(folder: &Path) {
         Ok(registry) => registry,
         Err(problems) => {
             for problem in problems {
-                println!("cargo::error=partners/{problem}");
+                // A parse error shows the place over several lines; each must reach the person.
+                for line in problem.to_string().lines() {
+                    println!("cargo::error=partners/{line}");
+                }
             }
             return;
         }
@@ -366,11 +350,10 @@ time_zone = "Europe/Berlin"
 reply = "json"
 auth = ["open"]
 currency = "EUR"
+default_event = "conversion"
 required = ["conversion_id"]
 [aliases]
 usd_payout = ["rewars", "rewards"]
-[defaults]
-event = "conversion"
 [events]
 deposit_success = "deposit"
 [statuses]
@@ -417,7 +400,7 @@ deposit_success = "deposit"
             ("reply = \"json\"", "reply = \"xml\"", "example.toml: reply: unknown variant `xml`"),
             ("name = \"Example\"", "nmae = \"Example\"", "example.toml: nmae: unknown field `nmae`"),
             ("name = \"Example\"", "", "example.toml: missing field `name`"),
-            ("= \"conversion\"", "= \"Conversion!\"", "example.toml: defaults.event: \"Conversion!\" cannot be"),
+            ("= \"conversion\"", "= \"Conversion!\"", "example.toml: default_event: \"Conversion!\" is no event's"),
         ] {
             let found = problems(find, replace);
             assert!(found.len() == 1 && found[0].starts_with(expected), "{replace}: {found:#?}");
@@ -431,6 +414,14 @@ deposit_success = "deposit"
         let problems = read_files([("a.toml", GOOD), ("b.toml", GOOD)].into_iter()).unwrap_err();
         let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
         assert_eq!(texts, ["b.toml: endpoint: already taken by a.toml", "b.toml: database: already taken by a.toml"]);
+    }
+
+    #[test]
+    fn the_documented_example_is_good() {
+        let page = include_str!("../../../docs/partner-files.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let registry = read_files([("example.toml", example)].into_iter());
+        assert_eq!(registry.unwrap_or_else(|problems| panic!("{problems:#?}")).all().len(), 1);
     }
 
     #[test]

@@ -62,8 +62,8 @@ pub struct Partner {
     pub required: Vec<Field>,
     /// The partner's names that are not canonical ones, and the fields they mean.
     pub aliases: BTreeMap<String, Field>,
-    /// Values of fields that a request leaves out.
-    pub defaults: BTreeMap<Field, String>,
+    /// The event of a request that names none; a notice about a known conversion then leaves its event as it is.
+    pub default_event: Option<String>,
     /// The partner's words for events, folded by [`fold_word`], and our names.
     pub events: BTreeMap<String, String>,
     /// The partner's words for a conversion's standing, folded by [`fold_word`].
@@ -114,7 +114,8 @@ impl Registry {
         let endpoint = ["postback", "partner"]
             .into_iter()
             .find_map(|prefix| match path.strip_prefix(prefix)? {
-                "" => Some(""),
+                // The generic endpoint has one path, `/postback`.
+                "" => (prefix == "postback").then_some(""),
                 rest => rest.strip_prefix('/').filter(|endpoint| !endpoint.is_empty()),
             })
             .or((!path.is_empty()).then_some(path))?;

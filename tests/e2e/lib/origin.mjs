@@ -3,7 +3,7 @@ import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { answers, freePort, Running, until } from "../../../scripts/lib/processes.mjs";
+import { freePort, Running, until } from "../../../scripts/lib/processes.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
 
 const BINARY = join(ROOT, "target", "debug", "bytec-origin");
@@ -48,7 +48,8 @@ export async function startOrigin({ env, port }) {
   const program = new Running("origin", BINARY, ["serve"], {
     env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${port}`, ...env },
   });
-  await until("the origin", () => answers(`${url}/health`), { running: [program] });
+  const healthy = async () => (await (await fetch(`${url}/health`)).json()).status === "healthy";
+  await until("the origin and its databases", healthy, { running: [program] });
   return {
     url,
     port,
