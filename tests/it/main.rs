@@ -204,3 +204,19 @@ async fn limits_are_refused_with_their_codes() {
         assert_eq!((answer.status, answer.code().as_str()), (status, code));
     }
 }
+
+#[tokio::test]
+async fn what_the_edge_takes_at_its_limits_is_not_too_large_for_the_origin() {
+    let world = World::new().await;
+    // Each `!` is one byte to the partner and three once it is encoded.
+    let names = ["aff_sub", "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5", "offer_name", "campaign"];
+    let values: Vec<_> = names.iter().map(|name| format!("{name}={}", "!".repeat(1024))).collect();
+    let target = format!("/involve/event?conversion_id=c1&{}", values.join("&"));
+    assert!(target.len() <= 8192 && target.len() > 7000);
+    assert_eq!(world.send(&world.forwarded("GET", &target, "")).await.status, 200);
+    // Each `"` is doubled once in the sender's JSON and again around it.
+    let ignored: Vec<_> = (0..31).map(|i| format!("\"x{i}\":\"{}\"", "\\\"".repeat(1000))).collect();
+    let body = format!("{{\"conversion_id\":\"c2\",{}}}", ignored.join(","));
+    assert!(body.len() <= 65536 && body.len() > 60_000);
+    assert_eq!(world.send(&world.forwarded("POST", "/involve/event?geo=MY", &body)).await.status, 200);
+}

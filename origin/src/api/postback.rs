@@ -22,10 +22,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A forwarded body holds the original, which JSON can double, beside the canonical form.
-const FORWARDED_BODY_BYTES_MAX: usize = 3 * BODY_BYTES_MAX;
-/// A forwarded target is percent-encoded, which can triple it.
-const FORWARDED_TARGET_BYTES_MAX: usize = 3 * TARGET_BYTES_MAX;
+/// A forwarded body holds the original, which JSON can double, beside the canonical form. What the edge took must never
+/// be too large for the origin, so there is room to spare.
+const FORWARDED_BODY_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+/// A forwarded target is percent-encoded, which can triple it, and has our names, which may be longer.
+const FORWARDED_TARGET_BYTES_MAX: usize = 4 * TARGET_BYTES_MAX;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
