@@ -78,14 +78,13 @@ pub fn outgoing(
         method: &arrival.method,
         path: &path,
         query: &query,
-        body: body.as_deref().unwrap_or("").as_bytes(),
         event_id: postback.event_id().as_str(),
         received_at: &arrival.received_at.to_string(),
         auth: arrival.auth.name(),
         client_ip: arrival.client_ip.as_deref().unwrap_or("unknown"),
         original_target: &redact_target(&arrival.target),
     };
-    let signed = sign(&config.keys, &covered, now_s, &nonce)?;
+    let signed = sign(&config.keys, &covered, body.as_deref().unwrap_or("").as_bytes(), now_s, &nonce)?;
     let mut headers = vec![
         (header::EVENT_ID, covered.event_id.to_owned()),
         (header::RECEIVED_AT, covered.received_at.to_owned()),

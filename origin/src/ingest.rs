@@ -73,31 +73,31 @@ fn forwarded(
     edge: &FromEdge<'_>,
     request_id: &str,
 ) -> Result<Understood, Error> {
-    let received_at = Timestamp::parse(edge.received_at, &Zone::utc()).ok_or(Error::Malformed)?;
-    let event_id = EventId::parse(edge.event_id).ok_or(Error::Malformed)?;
-    let (params, content_type, body) = match received.method {
+    let received_at = Timestamp::parse(edge.claims.received_at, &Zone::utc()).ok_or(Error::Malformed)?;
+    let event_id = EventId::parse(edge.claims.event_id).ok_or(Error::Malformed)?;
+    let (params, content_type, body) = match received.head.method {
         "POST" => {
             let forwarded: ForwardedBody = serde_json::from_slice(received.body).map_err(|_| Error::Malformed)?;
             let pairs = forwarded.postback.into_iter();
             (Params::from_canonical(pairs)?, forwarded.original_content_type, forwarded.original_body)
         }
-        _ => (Params::from_query(received.query)?, None, None),
+        _ => (Params::from_query(received.head.query)?, None, None),
     };
     let reading = partner.read(&params, Dialect::Canonical, received_at)?;
     // The edge's id stands: an id derived by an edge of another version must not become a second event here.
     let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
-    let original_names = edge.original_target.split_once('?').map_or("", |(_, query)| query);
+    let original_names = edge.claims.original_target.split_once('?').map_or("", |(_, query)| query);
     let original =
         Params::from_request(original_names, content_type.as_deref(), body.as_deref().unwrap_or("").as_bytes());
     let ignored = original.map(|params| ignored_names(partner, &params)).unwrap_or_default();
     let receipt = Receipt {
         request_id: request_id.to_owned(),
         received_at,
-        auth_mode: edge.auth.to_owned(),
+        auth_mode: edge.claims.auth.to_owned(),
         key_id: Some(edge.verified.key_id.clone()),
-        client_ip: edge.client_ip.map(str::to_owned),
-        method: received.method.to_owned(),
-        target: edge.original_target.to_owned(),
+        client_ip: edge.claims.client_ip.map(str::to_owned),
+        method: received.head.method.to_owned(),
+        target: edge.claims.original_target.to_owned(),
         headers: kept_headers(received),
         content_type,
         body,
@@ -114,14 +114,14 @@ fn sent_directly(
     request_id: &str,
     now: Timestamp,
 ) -> Result<Understood, Error> {
-    let content_type = received.header("content-type");
-    let mut params = Params::from_request(received.query, content_type, received.body)?;
+    let content_type = received.head.header("content-type");
+    let mut params = Params::from_request(received.head.query, content_type, received.body)?;
     params.drop_credentials();
     let reading = partner.read(&params, Dialect::Partner, now)?;
     let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
-    let target = match received.query {
-        "" => received.path.to_owned(),
-        query => redact_target(&format!("{}?{query}", received.path)),
+    let target = match received.head.query {
+        "" => received.head.path.to_owned(),
+        query => redact_target(&format!("{}?{query}", received.head.path)),
     };
     let auth_mode = match key_id {
         Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
@@ -132,8 +132,8 @@ fn sent_directly(
         received_at: now,
         auth_mode,
         key_id,
-        client_ip: received.peer.map(|peer| peer.to_string()),
-        method: received.method.to_owned(),
+        client_ip: received.head.peer.map(|peer| peer.to_string()),
+        method: received.head.method.to_owned(),
         target,
         headers: kept_headers(received),
         content_type: content_type.map(str::to_owned),
@@ -160,7 +160,7 @@ const KEPT_HEADERS: [&str; 9] = [
 fn kept_headers(received: &Received<'_>) -> serde_json::Value {
     KEPT_HEADERS
         .into_iter()
-        .filter_map(|name| Some((name.to_owned(), serde_json::Value::from(received.header(name)?))))
+        .filter_map(|name| Some((name.to_owned(), serde_json::Value::from(received.head.header(name)?))))
         .collect()
 }
 

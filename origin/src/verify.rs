@@ -9,9 +9,9 @@ use postback::partner::{AuthMode, Partner};
 use postback::signature;
 use std::net::IpAddr;
 
-/// A request as it was received, decoded by nobody yet.
-#[derive(Clone, Debug)]
-pub struct Received<'r> {
+/// The head of a request as it was received, decoded by nobody yet.
+#[derive(Clone, Copy, Debug)]
+pub struct Head<'r> {
     /// In capitals.
     pub method: &'r str,
     /// The path.
@@ -20,19 +20,35 @@ pub struct Received<'r> {
     pub query: &'r str,
     /// The headers.
     pub headers: &'r HeaderMap,
-    /// The body.
-    pub body: &'r [u8],
     /// Who opened the connection.
     pub peer: Option<IpAddr>,
 }
 
-impl<'r> Received<'r> {
+/// A whole request.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'r> {
+    /// All but the body.
+    pub head: Head<'r>,
+    /// The body's bytes.
+    pub body: &'r [u8],
+}
+
+impl<'r> Head<'r> {
     /// A header's text, where it is there once and is text.
     pub fn header(&self, name: &str) -> Option<&'r str> {
         let mut values = self.headers.get_all(name).iter();
         let value = values.next()?.to_str().ok()?;
         values.next().is_none().then_some(value)
     }
+}
+
+/// A caller believed by the head of its request: nobody else can make us wait for a body.
+#[derive(Clone, Debug)]
+pub enum Believed<'r> {
+    /// The edge signed this head.
+    Edge(message_signature::Head, Claims<'r>),
+    /// The token is one of the tenant's.
+    Direct,
 }
 
 /// A caller that proved who it is.
@@ -47,11 +63,18 @@ pub enum Caller<'r> {
     },
 }
 
-/// What the edge's signature covers.
+/// The edge, and what its signature covers.
 #[derive(Clone, Debug)]
 pub struct FromEdge<'r> {
     /// Key and nonce.
     pub verified: Verified,
+    /// What it says.
+    pub claims: Claims<'r>,
+}
+
+/// What the edge says about a postback.
+#[derive(Clone, Copy, Debug)]
+pub struct Claims<'r> {
     /// The event's id.
     pub event_id: &'r str,
     /// When the edge received the postback.
@@ -83,18 +106,50 @@ pub fn is_signed_by_edge(headers: &HeaderMap) -> bool {
     headers.contains_key(header::SIGNATURE_INPUT) || headers.contains_key(header::SIGNATURE)
 }
 
-/// Verifies the edge's signature at `now_s` (Unix seconds).
+/// Decides by its head alone whether a request is worth reading, at `now_s` (Unix seconds).
 ///
 /// # Errors
-/// The one public answer, with the cause beside it.
-pub fn edge<'r>(config: &Config, received: &Received<'r>, now_s: i64) -> Result<FromEdge<'r>, Disbelief> {
-    let refused = |refusal: Refusal| Disbelief::SignatureInvalid { cause: refusal.name() };
-    let header_of = |name: &str| received.header(name).ok_or(refused(Refusal::Malformed));
+/// What is missing or wrong.
+pub fn head<'r>(config: &Config, partner: &Partner, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>, Disbelief> {
+    if is_signed_by_edge(head.headers) {
+        return edge(config, head, now_s);
+    }
+    let token = token_of(head).ok_or(Disbelief::TokenMissing)?;
+    if config.tokens.belong_to(&partner.tenant, &token) { Ok(Believed::Direct) } else { Err(Disbelief::TokenInvalid) }
+}
+
+impl<'r> Believed<'r> {
+    /// Decides over the whole request: the body is the one that was signed.
+    ///
+    /// # Errors
+    /// It is not, or a partner's own signature is missing or wrong.
+    pub fn with_body(
+        self,
+        config: &Config,
+        partner: &Partner,
+        received: &Received<'_>,
+        now_s: i64,
+    ) -> Result<Caller<'r>, Disbelief> {
+        match self {
+            Believed::Edge(head, claims) => {
+                let verified = head.with_body(received.body).map_err(refused)?;
+                Ok(Caller::Edge(FromEdge { verified, claims }))
+            }
+            Believed::Direct => Ok(Caller::Direct { key_id: partner_signature(config, partner, received, now_s)? }),
+        }
+    }
+}
+
+fn refused(refusal: Refusal) -> Disbelief {
+    Disbelief::SignatureInvalid { cause: refusal.name() }
+}
+
+fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>, Disbelief> {
+    let header_of = |name: &str| head.header(name).ok_or(refused(Refusal::Malformed));
     let covered = Covered {
-        method: received.method,
-        path: received.path,
-        query: received.query,
-        body: received.body,
+        method: head.method,
+        path: head.path,
+        query: head.query,
         event_id: header_of(header::EVENT_ID)?,
         received_at: header_of(header::RECEIVED_AT)?,
         auth: header_of(header::AUTH)?,
@@ -107,45 +162,38 @@ pub fn edge<'r>(config: &Config, received: &Received<'r>, now_s: i64) -> Result<
         signature: header_of(header::SIGNATURE)?.to_owned(),
     };
     let verified = message_signature::verify(&config.edge_keys, &covered, &signed, now_s).map_err(refused)?;
-    Ok(FromEdge {
-        verified,
+    let claims = Claims {
         event_id: covered.event_id,
         received_at: covered.received_at,
         auth: covered.auth,
         client_ip: (covered.client_ip != "unknown").then_some(covered.client_ip),
         original_target: covered.original_target,
-    })
+    };
+    Ok(Believed::Edge(verified, claims))
 }
 
-/// Checks a direct caller: the tenant's token always, the partner's own signature where one was sent or the partner's
-/// file asks for one. Answers the id of the key that signed.
-///
-/// # Errors
-/// What is missing or wrong.
-pub fn direct(
+/// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one. Answers the id
+/// of the key that signed.
+fn partner_signature(
     config: &Config,
     partner: &Partner,
     received: &Received<'_>,
     now_s: i64,
 ) -> Result<Option<String>, Disbelief> {
-    let token = token_of(received).ok_or(Disbelief::TokenMissing)?;
-    if !config.tokens.belong_to(&partner.tenant, &token) {
-        return Err(Disbelief::TokenInvalid);
-    }
+    let Received { head, body } = received;
     let invalid = |cause: &'static str| Disbelief::SignatureInvalid { cause };
-    if !received.headers.contains_key("x-signature") {
+    if !head.headers.contains_key("x-signature") {
         let required = partner.auth.contains(&AuthMode::Signature);
         return if required { Err(invalid("missing")) } else { Ok(None) };
     }
-    let header_of = |name: &str| received.header(name).ok_or(invalid("malformed"));
+    let header_of = |name: &str| head.header(name).ok_or(invalid("malformed"));
     let headers = signature::Headers {
         key_id: header_of("x-key-id")?,
         timestamp: header_of("x-timestamp")?,
         nonce: header_of("x-nonce")?,
         signature: header_of("x-signature")?,
     };
-    let request =
-        signature::Request { method: received.method, path: received.path, query: received.query, body: received.body };
+    let request = signature::Request { method: head.method, path: head.path, query: head.query, body };
     let keys = config.partner_keys.get(&partner.code).ok_or(invalid("unknown_key"))?;
     if signature::verify(keys, headers, &request, now_s) {
         Ok(Some(headers.key_id.to_owned()))
@@ -155,10 +203,10 @@ pub fn direct(
 }
 
 /// The token of a request: as bearer, or as a parameter of the query.
-fn token_of(received: &Received<'_>) -> Option<String> {
-    let bearer = received.header("authorization").and_then(|value| value.split_once(' '));
+fn token_of(head: &Head<'_>) -> Option<String> {
+    let bearer = head.header("authorization").and_then(|value| value.split_once(' '));
     match bearer {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => Some(token.trim().to_owned()),
-        Some(_) | None => token_param(received.query),
+        Some(_) | None => token_param(head.query),
     }
 }

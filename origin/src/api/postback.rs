@@ -4,7 +4,7 @@ use super::error::Error;
 use super::reply;
 use crate::app::App;
 use crate::ingest::{Ingested, ingest};
-use crate::verify::{self, Caller, Received};
+use crate::verify::{self, Believed, Caller, Head, Received};
 use axum::body::{Body, Bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::HeaderMap;
@@ -34,9 +34,9 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// (1) the path names a partner ............. 404
 /// (2) the method is GET or POST ............ 405; HEAD answers and records nothing
-/// (3) there is room for it ................. 503
-/// (4) it is within limits .................. 413, 414, 415
-/// (5) the caller proves who it is .......... 401, 403
+/// (3) its head proves who sends it ......... 401, 403; nobody else can make us wait or hold a place
+/// (4) there is room for it ................. 503
+/// (5) it is within limits, and whole ....... 413, 414, 415, 403
 /// (6) it is read and stored ................ 400, 409, 500, 503
 /// (7) the edge gets an acknowledgement
 pub async fn postback(State(app): State<Arc<App>>, request: Request) -> Response {
@@ -85,29 +85,27 @@ async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, request_
         "HEAD" => return Served { result: Ok(None), acknowledged_to: None },
         _ => return Error::MethodNotAllowed { allow: "GET, HEAD, POST" }.into(),
     }
-    // (3)
-    let Ok(_slot) = app.slots.try_acquire() else { return Error::Overloaded.into() };
-    // (4)
-    let from_edge = verify::is_signed_by_edge(&parts.headers);
-    let body = match within_limits(parts, body, from_edge).await {
-        Ok(body) => body,
-        Err(error) => return error.into(),
-    };
-    let received = Received {
+    let head = Head {
         method: parts.method.as_str(),
         path: parts.uri.path(),
         query: parts.uri.query().unwrap_or(""),
         headers: &parts.headers,
-        body: &body,
         peer: parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(peer)| peer.ip()),
     };
-    // (5)
-    let caller = if from_edge {
-        verify::edge(&app.config, &received, now.unix_s()).map(Caller::Edge)
-    } else {
-        verify::direct(&app.config, partner, &received, now.unix_s()).map(|key_id| Caller::Direct { key_id })
+    // (3)
+    let believed = match verify::head(&app.config, partner, &head, now.unix_s()) {
+        Ok(believed) => believed,
+        Err(disbelief) => return Error::from(disbelief).into(),
     };
-    let caller = match caller {
+    // (4)
+    let Ok(_slot) = app.slots.try_acquire() else { return Error::Overloaded.into() };
+    // (5)
+    let body = match within_limits(parts, body, matches!(believed, Believed::Edge(..))).await {
+        Ok(body) => body,
+        Err(error) => return error.into(),
+    };
+    let received = Received { head, body: &body };
+    let caller = match believed.with_body(&app.config, partner, &received, now.unix_s()) {
         Ok(caller) => caller,
         Err(disbelief) => return Error::from(disbelief).into(),
     };
@@ -117,7 +115,7 @@ async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, request_
         Caller::Edge(edge) => Some(Signer {
             key_id: edge.verified.key_id,
             nonce: edge.verified.nonce,
-            event_id: edge.event_id.to_owned(),
+            event_id: edge.claims.event_id.to_owned(),
         }),
         Caller::Direct { .. } => None,
     };
