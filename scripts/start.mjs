@@ -11,6 +11,9 @@ import { edgeToolchain } from "./lib/toolchain.mjs";
 /** A first build of the edge is part of the wait. */
 const EDGE_TIMEOUT_MS = 15 * 60 * 1000;
 
+/** Long enough to see the edge without its origin. */
+const ORIGIN_RESTART_MS = 5_000;
+
 /** Creating and migrating the databases takes a moment. */
 const DATABASES_TIMEOUT_MS = 10_000;
 
@@ -29,10 +32,7 @@ await main(async () => {
   const running = [];
   const stopped = onceStopped();
   try {
-    const origin = new Running("origin", binary, ["serve"], {
-      env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${originPort}` },
-      onLine: (line) => process.stdout.write(`[origin] ${line}\n`),
-    });
+    let origin = startOrigin(binary, originPort);
     running.push(origin);
     await orStopped(stopped, until("the origin", () => answers(`http://127.0.0.1:${originPort}/health`), { running }));
     await warnOfMissingDatabases(originPort);
@@ -50,8 +50,16 @@ await main(async () => {
     await orStopped(stopped, until("the edge", () => answers(`${edgeUrl}/health?deep=1`), wait));
 
     if (!stopped.isStopped) invite(edgeUrl, originPort);
-    const end = await Promise.race([stopped, origin.ended, edge.ended]);
-    if (!stopped.isStopped) throw new Complaint(end);
+    for (;;) {
+      const end = await Promise.race([stopped, origin.ended, edge.ended]);
+      if (stopped.isStopped) break;
+      if (!edge.alive) throw new Complaint(end);
+      // As in production: the edge stays, and answers 503 until the origin is back.
+      say(`${end}; starting it again in ${ORIGIN_RESTART_MS / 1000} s, the edge answers 503 meanwhile`);
+      await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, ORIGIN_RESTART_MS))]);
+      if (stopped.isStopped) break;
+      running.splice(running.indexOf(origin), 1, (origin = startOrigin(binary, originPort)));
+    }
   } finally {
     say("stopping edge and origin ...");
     for (const program of running.reverse()) await program.stop();
@@ -70,6 +78,13 @@ async function warnOfMissingDatabases(originPort) {
   };
   await until("the databases", complete, { timeoutMs: DATABASES_TIMEOUT_MS }).catch(() => {
     say(`warning: no database for ${missing.join(", ")}; their postbacks are not stored. Is DATABASE_URL or DATA_DIR right?`);
+  });
+}
+
+function startOrigin(binary, originPort) {
+  return new Running("origin", binary, ["serve"], {
+    env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${originPort}` },
+    onLine: (line) => process.stdout.write(`[origin] ${line}\n`),
   });
 }
 

@@ -4,6 +4,7 @@
 use postback::partner::Partner;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
+use postback::verdict::Verdict;
 
 /// Seconds after which a partner is asked to try again.
 pub const RETRY_AFTER_S: &str = "30";
@@ -54,7 +55,7 @@ impl Error {
 
     /// What the sender is told.
     pub fn failure(&self) -> Failure<'_> {
-        let whole = |code, hint| Failure { code, field: None, hint };
+        let whole = Failure::of;
         match self {
             Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
             Error::MethodNotAllowed { .. } => {
@@ -65,9 +66,11 @@ impl Error {
             Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
             Error::BodyIncomplete => whole("body_incomplete", "the body broke off; send the request again"),
             Error::NotAccepted => whole("not_accepted", "this endpoint takes no unproven requests here"),
-            Error::Rejected(rejection) => {
-                Failure { code: rejection.code().as_str(), field: rejection.field(), hint: rejection.hint() }
-            }
+            Error::Rejected(rejection) => Failure {
+                field: rejection.field(),
+                verdict: Some(Verdict::Rejected),
+                ..Failure::of(rejection.code().as_str(), rejection.hint())
+            },
             // One answer for both: a partner can do the same about either, and our inside is not its business.
             Error::Unavailable | Error::Misconfigured => {
                 whole("unavailable", "not confirmed as stored; send the same request again after Retry-After seconds")
@@ -92,8 +95,7 @@ impl Error {
 }
 
 /// The status code of an answer that the origin acknowledged: its own where it is one that the verdict may have.
-pub fn status_of_verdict(verdict: postback::verdict::Verdict, origin_status: u16) -> u16 {
-    use postback::verdict::Verdict;
+pub fn status_of_verdict(verdict: Verdict, origin_status: u16) -> u16 {
     match verdict {
         Verdict::Created | Verdict::Duplicate | Verdict::Revised => 200,
         Verdict::Conflict => 409,

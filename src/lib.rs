@@ -23,7 +23,7 @@ use crate::route::{Route, route};
 use postback::id::{EventId, Nonce};
 use postback::message_signature::header;
 use postback::partner::Partner;
-use postback::reply::{self, Body};
+use postback::reply::{self, Body, Failure};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use worker::{Context, Env, Headers, Request, Response, Result, event};
@@ -52,7 +52,7 @@ async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response
                 ..line(&request_id, "misconfigured", Error::Misconfigured.status(), began_ms)
             };
             log::write(&line);
-            failed(&Error::Misconfigured, None, None, &request_id)
+            failed(&Error::Misconfigured, None, None, &request_id, None)
         }
     }
 }
@@ -76,7 +76,7 @@ async fn handle(request: &Request, config: &'static Config, at: Moment, began_ms
         Route::Unknown => (None, Error::PartnerNotFound),
     };
     log::write(&line(&request_id, error.failure().code, error.status(), began_ms));
-    failed(&error, partner, accept.as_deref(), &request_id)
+    failed(&error, partner, accept.as_deref(), &request_id, None)
 }
 
 /// Path and query of an absolute URL, as they came.
@@ -125,7 +125,7 @@ fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
                 (Level::Warn, "postback refused")
             };
             let outcome = error.failure().code.to_owned();
-            (failed(&error, Some(partner), accept, request_id)?, outcome, level, message)
+            (failed(&error, Some(partner), accept, request_id, event_id.as_ref())?, outcome, level, message)
         }
     };
     log::write(&Line {
@@ -158,10 +158,24 @@ fn answered(verdict: Verdict, answer: Answer, event_id: Option<&EventId>, reques
     Ok(Response::from(response))
 }
 
-fn failed(error: &Error, partner: Option<&Partner>, accept: Option<&str>, request_id: &str) -> Result<Response> {
-    let Body { content_type, text } = reply::failure(format_for(partner, accept), error.failure(), request_id);
+/// An error reply; `event_id` where the event is known.
+fn failed(
+    error: &Error,
+    partner: Option<&Partner>,
+    accept: Option<&str>,
+    request_id: &str,
+    event_id: Option<&EventId>,
+) -> Result<Response> {
+    let failure = Failure { event_id: event_id.map(EventId::as_str), ..error.failure() };
+    let Body { content_type, text } = reply::failure(format_for(partner, accept), failure, request_id);
     let headers = headers(request_id)?;
     headers.set("content-type", content_type)?;
+    if let Some(event_id) = failure.event_id {
+        headers.set(header::EVENT_ID, event_id)?;
+    }
+    if let Some(verdict) = failure.verdict {
+        headers.set(header::VERDICT, verdict.name())?;
+    }
     if let Some((name, value)) = error.header() {
         headers.set(name, value)?;
     }

@@ -56,6 +56,11 @@ pub struct App {
 }
 
 impl App {
+    /// A fresh name for a request; `-` when the system has no randomness to give.
+    pub fn request_id(&self) -> String {
+        self.platform.nonce().map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
+    }
+
     /// An origin with this configuration; no database is opened yet.
     pub fn new(config: Config, platform: Platform) -> Arc<App> {
         let databases = Databases::at(&config.locations);

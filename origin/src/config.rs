@@ -67,7 +67,7 @@ impl Config {
         let mut reader = Reader { variable, problems: Vec::new() };
         let environment = reader.environment(settings);
         let bind = reader.bind(settings, environment);
-        let registry = registry();
+        let registry = registry().map_err(|problem| vec![problem])?;
         let edge_keys = reader.edge_keys(environment);
         let tokens = reader.tokens(environment, &registry);
         let partner_keys = reader.partner_keys(&registry);
@@ -81,9 +81,12 @@ impl Config {
     }
 }
 
-/// The partners that this program was built with. Empty only in a build that should have failed.
-pub fn registry() -> Registry {
-    Registry::from_json(PARTNERS_JSON).unwrap_or_default()
+/// The partners that this program was built with.
+///
+/// # Errors
+/// Never in a build that succeeded.
+pub fn registry() -> Result<Registry, String> {
+    Registry::from_json(PARTNERS_JSON).map_err(|error| format!("the embedded partners cannot be read: {error}"))
 }
 
 /// Where the partners' databases are, for commands that need nothing else.
@@ -95,7 +98,7 @@ pub fn read_locations(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, Location>, Vec<String>> {
     let mut reader = Reader { variable, problems: Vec::new() };
-    let locations = reader.locations(settings, &registry());
+    let locations = reader.locations(settings, &registry().map_err(|problem| vec![problem])?);
     if reader.problems.is_empty() { Ok(locations) } else { Err(reader.problems) }
 }
 

@@ -8,7 +8,8 @@ use postback::id::EventId;
 use postback::message_signature::header;
 use postback::params::{Params, redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
-use postback::reading::{Dialect, Reading};
+use postback::reading::{Dialect, Reading, Warning};
+use postback::rejection::Rejection;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use postback::zone::Zone;
@@ -86,10 +87,14 @@ fn forwarded(
     let reading = partner.read(&params, Dialect::Canonical, received_at)?;
     // The edge's id stands: an id derived by an edge of another version must not become a second event here.
     let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
-    let original_names = edge.claims.original_target.split_once('?').map_or("", |(_, query)| query);
-    let original =
-        Params::from_request(original_names, content_type.as_deref(), body.as_deref().unwrap_or("").as_bytes());
-    let ignored = original.map(|params| ignored_names(partner, &params)).unwrap_or_default();
+    // The original is read for what canonical form cannot show: names that mean nothing here, words that were odd.
+    let original_query = edge.claims.original_target.split_once('?').map_or("", |(_, query)| query);
+    let original_body = body.as_deref().unwrap_or("").as_bytes();
+    let original = Params::from_request(original_query, content_type.as_deref(), original_body);
+    let (ignored, warnings) = match original.and_then(|params| read_partners(partner, params, received_at)) {
+        Ok(original) => (original.ignored, original.warnings),
+        Err(_) => (Vec::new(), vec![Warning::UnreadableOriginal]),
+    };
     let receipt = Receipt {
         request_id: request_id.to_owned(),
         received_at,
@@ -103,7 +108,7 @@ fn forwarded(
         body,
         nonce: Some(edge.verified.nonce.clone()),
     };
-    Ok(Understood { reading: Reading { ignored, ..reading }, receipt })
+    Ok(Understood { reading: Reading { ignored, warnings, ..reading }, receipt })
 }
 
 /// A request of the partner's own, in the partner's names and words.
@@ -115,9 +120,8 @@ fn sent_directly(
     now: Timestamp,
 ) -> Result<Understood, Error> {
     let content_type = received.head.header("content-type");
-    let mut params = Params::from_request(received.head.query, content_type, received.body)?;
-    params.drop_credentials();
-    let reading = partner.read(&params, Dialect::Partner, now)?;
+    let params = Params::from_request(received.head.query, content_type, received.body)?;
+    let reading = read_partners(partner, params, now)?;
     let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
     let target = match received.head.query {
         "" => received.head.path.to_owned(),
@@ -164,9 +168,8 @@ fn kept_headers(received: &Received<'_>) -> serde_json::Value {
         .collect()
 }
 
-/// The names of a request that the partner's file does not map.
-fn ignored_names(partner: &Partner, params: &Params) -> Vec<String> {
-    let mut params = params.clone();
+/// Reads what a partner sent, in its own names and words; secrets are no data.
+fn read_partners(partner: &Partner, mut params: Params, received_at: Timestamp) -> Result<Reading, Rejection> {
     params.drop_credentials();
-    params.iter().map(|(name, _)| name).filter(|name| partner.field_of(name).is_none()).map(str::to_owned).collect()
+    partner.read(&params, Dialect::Partner, received_at)
 }

@@ -72,7 +72,7 @@ impl Fresh {
 }
 
 fn partner() -> Partner {
-    let registry = bytec_origin::config::registry();
+    let registry = bytec_origin::config::registry().unwrap();
     registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone()
 }
 
@@ -158,8 +158,10 @@ contract! {
         assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2", "what an update leaves out stays");
         assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, ["1", "2"]);
         assert_eq!(db.one("select cast(count(*) as text) from events").await, "2");
-        // The first event again, late: known, so it changes nothing.
+        // The first event again, late: known, so it changes nothing; that it was superseded is noted.
         assert_eq!(db.record(FIRST).await, Recorded::As(Duplicate));
+        let warned = "select cast(count(*) as text) from postbacks where cast(warnings as text) like '%superseded_event%'";
+        assert_eq!(db.one(warned).await, "1");
         assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2");
     }
 

@@ -5,6 +5,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::fmt;
 
+/// How ids begin that follow from an event's content; 32 hexadecimal digits come behind.
+const DERIVED_PREFIX: &str = "evt_";
+
 /// The identity of one event within its partner: printable ASCII without spaces, 1 to 128 bytes, because it travels in
 /// headers and in what is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -17,10 +20,19 @@ impl EventId {
         fits.then(|| EventId(text.to_owned()))
     }
 
+    /// Reads an id that a sender gives its event. None also for one of the form that we derive: a sender must not take
+    /// the place of an event to come.
+    pub fn given(text: &str) -> Option<EventId> {
+        let looks_derived = text
+            .strip_prefix(DERIVED_PREFIX)
+            .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
+        EventId::parse(text).filter(|_| !looks_derived)
+    }
+
     /// The id of an event whose sender gives none: from the digest of its canonical content (R47).
     pub(crate) fn derived(content_digest: &[u8]) -> EventId {
         let hex: String = content_digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        EventId(format!("evt_{hex}"))
+        EventId(format!("{DERIVED_PREFIX}{hex}"))
     }
 
     /// The id as text.

@@ -73,7 +73,7 @@ impl Postback {
     /// A postback of checked values. Its id is the one the sender gave, or follows from its content.
     pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Option<Postback> {
         let event_id = match values.get(&Field::EventId) {
-            Some(given) => EventId::parse(&given.to_string())?,
+            Some(given) => EventId::given(&given.to_string())?,
             None => EventId::derived(&digest("bytec-event-v1", partner_code, values.iter())),
         };
         Some(Postback { event_id, values })

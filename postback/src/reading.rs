@@ -29,6 +29,10 @@ pub enum Dialect {
 pub enum Warning {
     /// A time lies more than 180 days back.
     OldTime(Field),
+    /// The sender's word for the event cannot be a name; the partner's default event stands in its place.
+    UnnamedEvent,
+    /// The origin cannot read the original that came beside a canonical postback: edge and origin differ in version.
+    UnreadableOriginal,
 }
 
 impl Warning {
@@ -36,6 +40,8 @@ impl Warning {
     pub fn text(self) -> String {
         match self {
             Warning::OldTime(field) => format!("old_time:{}", field.name()),
+            Warning::UnnamedEvent => "unnamed_event:event".to_owned(),
+            Warning::UnreadableOriginal => "unreadable_original".to_owned(),
         }
     }
 }
@@ -65,8 +71,16 @@ impl Partner {
         // (2)
         let reader = Reader { partner: self, dialect };
         let mut values = BTreeMap::new();
+        let mut warnings = Vec::new();
         for (field, (name, text)) in &sent {
-            values.insert(*field, reader.value(*field, name, text)?);
+            match reader.value(*field, name, text) {
+                Ok(value) => drop(values.insert(*field, value)),
+                // What a publisher wrote into a free field must not cost a conversion where the partner has a default.
+                Err(problem) if problem.code() == Code::InvalidEvent && self.default_event.is_some() => {
+                    warnings.push(Warning::UnnamedEvent);
+                }
+                Err(problem) => return Err(problem),
+            }
         }
         // (3)
         self.fill_in(&mut values)?;
@@ -79,7 +93,7 @@ impl Partner {
         let postback = Postback::new(&self.code, values)
             .ok_or_else(|| Rejection::at(Code::InvalidId, sender_name(Field::EventId), EVENT_ID_HINT))?;
         // (5)
-        let warnings = self.check(&postback, received_at, sender_name)?;
+        warnings.extend(self.check(&postback, received_at, sender_name)?);
         Ok(Reading { postback, ignored, warnings })
     }
 
@@ -165,7 +179,8 @@ impl Partner {
 /// The parameters that mean something: the sender's name and text of each field.
 type Sent<'p> = BTreeMap<Field, (&'p str, &'p str)>;
 
-const EVENT_ID_HINT: &str = "an event id is 1 to 128 printable ASCII characters without spaces";
+const EVENT_ID_HINT: &str =
+    "an event id is 1 to 128 printable ASCII characters without spaces, and not evt_ with 32 hex digits";
 
 /// Turns texts into values, by one dialect.
 struct Reader<'a> {
@@ -181,7 +196,7 @@ impl Reader<'_> {
             |value: Option<Value>, code: Code, hint: &'static str| value.ok_or_else(|| Rejection::at(code, name, hint));
         match field.kind() {
             Kind::Id if field == Field::EventId => {
-                or(EventId::parse(text).map(|id| Value::Id(id.to_string())), Code::InvalidId, EVENT_ID_HINT)
+                or(EventId::given(text).map(|id| Value::Id(id.to_string())), Code::InvalidId, EVENT_ID_HINT)
             }
             Kind::Id => {
                 let fits = text.len() <= ID_BYTES_MAX;

@@ -48,6 +48,17 @@ pub struct Failure<'a> {
     pub field: Option<&'a str>,
     /// What to do about it.
     pub hint: &'a str,
+    /// The event, where it is known.
+    pub event_id: Option<&'a str>,
+    /// What became of it, where that is settled.
+    pub verdict: Option<Verdict>,
+}
+
+impl<'a> Failure<'a> {
+    /// An error of no field and no event.
+    pub fn of(code: &'a str, hint: &'a str) -> Failure<'a> {
+        Failure { code, field: None, hint, event_id: None, verdict: None }
+    }
 }
 
 /// The reply to a postback that was taken.
@@ -80,11 +91,16 @@ pub fn failure(format: Format, failure: Failure<'_>, request_id: &str) -> Body {
         #[serde(skip_serializing_if = "Option::is_none")]
         field: Option<&'a str>,
         hint: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        verdict: Option<&'static str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        event_id: Option<&'a str>,
         request_id: &'a str,
     }
-    let Failure { code, field, hint } = failure;
+    let Failure { code, field, hint, event_id, verdict } = failure;
+    let verdict = verdict.map(Verdict::name);
     match format {
-        Format::Json => json(&Error { error: code, field, hint, request_id }),
+        Format::Json => json(&Error { error: code, field, hint, verdict, event_id, request_id }),
         Format::Text => {
             let field = field.map(|field| format!(" field={field}")).unwrap_or_default();
             text(format!("ERROR {code}{field} hint={hint} request_id={request_id}"))

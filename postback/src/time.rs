@@ -1,13 +1,13 @@
 //! Instants: every way partners write a time, read into UTC (R8). The clock is never asked here; "now" is an argument.
 
 use crate::zone::Zone;
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
 use std::fmt;
 
-/// The years read. Before the first the zones' tables do not reach, nor do conversions.
+/// The years read, on local clocks and as instants. The zones' tables do not reach farther, nor do conversions.
 const YEARS: std::ops::RangeInclusive<u32> = 1970..=2099;
 /// The farthest any clock stands from UTC: +14:00 in Kiritimati.
-const OFFSET_HOURS_MAX: u32 = 14;
+const OFFSET_S_MAX: i64 = 14 * 3600;
 /// Months, each in the ways it is written.
 const MONTHS: [&[&str]; 12] = [
     &["jan", "january"],
@@ -89,7 +89,7 @@ impl Timestamp {
             Clock::Local => zone.instant(local_s),
             Clock::Offset { seconds_east } => local_s.checked_sub(seconds_east)?,
         };
-        DateTime::from_timestamp(unix_s, micros.checked_mul(1000)?).map(Timestamp)
+        DateTime::from_timestamp(unix_s, micros.checked_mul(1000)?).and_then(in_range)
     }
 
     /// Always 27 characters with six digits behind the point, so that the order of texts is the order of times.
@@ -116,11 +116,18 @@ enum Clock {
     Offset { seconds_east: i64 },
 }
 
+/// An instant whose UTC form can be read again: a local time near the ends may lie beyond them. The epoch itself is what
+/// a missing time turns into in many systems, and no time.
+fn in_range(instant: DateTime<Utc>) -> Option<Timestamp> {
+    let in_years = u32::try_from(instant.year()).is_ok_and(|year| YEARS.contains(&year));
+    (in_years && instant > DateTime::UNIX_EPOCH).then_some(Timestamp(instant))
+}
+
 fn epoch(digits: &str) -> Option<Timestamp> {
     let number: i64 = digits.parse().ok()?;
     match digits.len() {
-        10 => DateTime::from_timestamp(number, 0).map(Timestamp),
-        13 => Timestamp::from_unix_ms(number),
+        10 => DateTime::from_timestamp(number, 0).and_then(in_range),
+        13 => DateTime::from_timestamp_millis(number).and_then(in_range),
         _ => None,
     }
 }
@@ -204,10 +211,10 @@ fn clock(scan: &mut Scan) -> Option<Clock> {
     let colon = scan.eat(b':').is_some();
     let minutes = scan.digits(2, 2);
     let minutes = if colon { minutes? } else { minutes.unwrap_or(0) };
-    if hours > OFFSET_HOURS_MAX || minutes > 59 {
+    let seconds = i64::from(hours).checked_mul(3600)?.checked_add(i64::from(minutes).checked_mul(60)?)?;
+    if minutes > 59 || seconds > OFFSET_S_MAX {
         return None;
     }
-    let seconds = i64::from(hours).checked_mul(3600)?.checked_add(i64::from(minutes).checked_mul(60)?)?;
     Some(Clock::Offset { seconds_east: if west { seconds.checked_neg()? } else { seconds } })
 }
 
@@ -354,6 +361,12 @@ mod tests {
             "1e9",
             "25-01-01",
             "1969-12-31",
+            "1970-01-01 00:00:00",
+            "0000000000",
+            "1970-01-01 08:00:00 +08:00",
+            "2099-12-31 23:00:00 -05:00",
+            "9999999999",
+            "2025-01-01T12:00:00+14:59",
             "2100-01-01",
             "01/02/2025",
             "32 Jan 2025",

@@ -145,11 +145,11 @@ fn what_cannot_be_read_says_why_and_where() {
         (with("conversion_id=conv789&", "conversion_id=&"), "missing_field conversion_id"),
         (with("conversion_id=conv789&", "conversion_id=+&"), "missing_field conversion_id"),
         (with("conversion_id=conv789", &format!("conversion_id={}", "x".repeat(129))), "invalid_id conversion_id"),
-        (with("event=purchase", "event=%7Baff_sub3%7D"), "invalid_event event"),
         (format!("{LIVE}&status=Maybe"), "unknown_status status"),
         (format!("{LIVE}&conversion_currency=%C2%A4cy"), "invalid_currency conversion_currency"),
         (format!("{LIVE}&is_ftd=perhaps"), "invalid_flag is_ftd"),
         (format!("{LIVE}&event_id=a%20b"), "invalid_id event_id"),
+        (format!("{LIVE}&event_id=evt_{}", "0a".repeat(16)), "invalid_id event_id"),
         (format!("{LIVE}&rewars=11"), "duplicate_param rewars"),
     ] {
         assert_eq!(outcome(query("involve_asia", &raw)), expected, "{raw}");
@@ -170,6 +170,17 @@ fn what_nothing_maps_is_listed_and_not_merged() {
     let reading = query("involve_asia", &format!("{LIVE}&myr_payout=44.10&adv_sub=x")).unwrap();
     assert_eq!(reading.ignored, ["myr_payout", "adv_sub"]);
     assert!(!reading.postback.to_query().contains("44.10"));
+}
+
+#[test]
+fn a_word_that_cannot_name_an_event_gives_way_to_the_partners_default() {
+    for word in ["%7Baff_sub3%7D", "fb/campaign:1", "%E0%B8%AA"] {
+        let reading = query("involve_asia", &LIVE.replace("event=purchase", &format!("event={word}"))).unwrap();
+        assert_eq!(reading.postback.event().name(), "conversion", "{word}");
+        assert_eq!(reading.warnings.first().map(|warning| warning.text()).as_deref(), Some("unnamed_event:event"));
+    }
+    let no_default = Params::from_query("event_id=1&event=fb/campaign:1");
+    assert_eq!(outcome(read("s2s", no_default)), "invalid_event event");
 }
 
 #[test]
@@ -228,6 +239,8 @@ fn requests() -> impl Strategy<Value = String> {
             "2025-01-01T12:00:00+08:00",
             "2025-01-15",
             "1735732800",
+            "1970-01-01",
+            "1970-01-01 09:00:00",
             "1735732800123",
             "jan 20 2020",
             "a b",

@@ -1,10 +1,20 @@
 // From a partner's request to the database, on every kind of database: real WebAssembly in workerd, the real origin
 // process, real SQLite and PostgreSQL.
 import assert from "node:assert/strict";
+import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { startEdge } from "./lib/edge.mjs";
 import { freshDatabases, KINDS, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { involveA, involveB, rector, TOKEN } from "./lib/requests.mjs";
+
+/** Sends bytes as they are and reads the whole answer. */
+function raw(url, bytes) {
+  return new Promise((resolve, reject) => {
+    const socket = connect(new URL(url).port, "127.0.0.1", () => socket.write(bytes));
+    let answer = "";
+    socket.on("data", (chunk) => (answer += chunk)).on("end", () => resolve(answer)).on("error", reject);
+  });
+}
 
 for (const kind of KINDS) {
   describe(`the whole path on ${kind}`, () => {
@@ -126,7 +136,8 @@ for (const kind of KINDS) {
       assert.deepEqual([first.status, first.idempotent, first.event_id], ["ok", false, id]);
       assert.equal((await (await post("100.00")).json()).idempotent, true);
       const conflict = await post("100.01");
-      assert.deepEqual([conflict.status, (await conflict.json()).error], [409, "event_id_conflict"]);
+      const told = await conflict.json();
+      assert.deepEqual([conflict.status, told.error, told.verdict, told.event_id], [409, "event_id_conflict", "conflict", id]);
       const [row] = databases.rows("s2s_db", `select cast(sale_amount as text) as amount, currency, event from conversions where event_id = '${id}'`);
       assert.deepEqual(row, { amount: "100.00", currency: "USD", event: "deposit" });
       const forged = await post("100.00", { authorization: `Bearer ${TOKEN}`, "x-key-id": "k", "x-timestamp": "1", "x-nonce": "n".repeat(22), "x-signature": "sha256=00" });
@@ -183,6 +194,21 @@ for (const kind of KINDS) {
       const xml = await edge.fetch("/rector/event", { method: "POST", headers: { "content-type": "text/xml" }, body: "<x/>" });
       assert.deepEqual([xml.status, (await xml.json()).error], [415, "unsupported_body"]);
       assert.equal(conversion("involve_asia_db", id), undefined);
+    });
+
+    test("raw bytes that are not UTF-8 are refused, so that two ids never become one", async () => {
+      const reply = await raw(edge.url, Buffer.from("GET /rector/event?conversion_id=M\xff\xfa HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", "latin1"));
+      assert.match(reply, /^HTTP\/1\.1 400 [^]*"bad_utf8"/);
+    });
+
+    test("senders who prove nothing cannot fill the origin with bodies that never end", async () => {
+      const head = "POST /postback/rector/event HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{";
+      const sockets = Array.from({ length: 300 }, () => connect(origin.port, "127.0.0.1").on("error", () => {}));
+      for (const socket of sockets) socket.write(head);
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const reply = await edge.fetch(`/rector/event?${rector(uniqueId())}`);
+      assert.equal(reply.status, 200);
+      for (const socket of sockets) socket.destroy();
     });
 
     test("sixteen identical requests at once create one conversion", async () => {

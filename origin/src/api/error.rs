@@ -4,6 +4,7 @@ use crate::store::StoreError;
 use crate::verify::Disbelief;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
+use postback::verdict::Verdict;
 
 /// Why the origin answers with an error.
 #[derive(Debug)]
@@ -62,7 +63,7 @@ impl Error {
 
     /// What the caller is told.
     pub fn failure(&self) -> Failure<'_> {
-        let whole = |code, hint| Failure { code, field: None, hint };
+        let whole = Failure::of;
         match self {
             Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
             Error::MethodNotAllowed { .. } => {
@@ -82,14 +83,19 @@ impl Error {
                 whole("signature_invalid", "check canonical order")
             }
             Error::Replay => whole("replay", "this signature was used before; sign each attempt anew"),
-            Error::Rejected(rejection) => {
-                Failure { code: rejection.code().as_str(), field: rejection.field(), hint: rejection.hint() }
-            }
+            Error::Rejected(rejection) => Failure {
+                field: rejection.field(),
+                verdict: Some(Verdict::Rejected),
+                ..Failure::of(rejection.code().as_str(), rejection.hint())
+            },
             Error::Malformed => whole("malformed_forward", "this is not a request of the edge's making"),
             Error::Conflict => Failure {
-                code: "event_id_conflict",
                 field: Some("event_id"),
-                hint: "this event_id was sent before with other content; give a new event a new id",
+                verdict: Some(Verdict::Conflict),
+                ..whole(
+                    "event_id_conflict",
+                    "this event_id was sent before with other content; give a new event a new id",
+                )
             },
             Error::Overloaded => whole("overloaded", "not stored; send the same request again"),
             Error::Store(StoreError::Unavailable(_)) => {

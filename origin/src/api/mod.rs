@@ -9,7 +9,7 @@ use crate::api::error::Error;
 use crate::app::App;
 use ::postback::reply::Format;
 use axum::Router;
-use axum::extract::Request;
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{any, get};
 use std::any::Any;
@@ -26,16 +26,23 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(postback::postback))
         .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
         .with_state(app)
 }
 
-async fn not_found(_request: Request) -> Response {
-    reply::failure(&Error::PartnerNotFound, Format::Json, "-")
+async fn not_found(State(app): State<Arc<App>>) -> Response {
+    reply::failure(&Error::PartnerNotFound, Format::Json, &app.request_id(), None)
+}
+
+/// Of the paths that take one method alone; postbacks see to theirs themselves.
+async fn wrong_method(State(app): State<Arc<App>>) -> Response {
+    let error = Error::MethodNotAllowed { allow: "GET, HEAD" };
+    reply::failure(&error, Format::Json, &app.request_id(), None)
 }
 
 /// No request should reach this; if one does, it costs that request alone.
 fn panicked(_panic: Box<dyn Any + Send>) -> Response {
     tracing::error!("a request panicked; this is a bug");
-    reply::failure(&Error::Internal("panic"), Format::Json, "-")
+    reply::failure(&Error::Internal("panic"), Format::Json, "-", None)
 }

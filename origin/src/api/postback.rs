@@ -43,18 +43,19 @@ pub async fn postback(State(app): State<Arc<App>>, request: Request) -> Response
     let began = Instant::now();
     let now = (app.platform.now)();
     let (parts, body) = request.into_parts();
-    let request_id = request_id(&app, &parts.headers);
+    let own_id = app.request_id();
     let accept = parts.headers.get("accept").and_then(|value| value.to_str().ok());
     let partner = app.config.registry.by_path(parts.uri.path());
     let format = Format::negotiate(partner.map(|partner| partner.reply), accept);
     let via = if verify::is_signed_by_edge(&parts.headers) { "edge" } else { "direct" };
     let served = match partner {
-        Some(partner) => serve(&app, partner, &parts, body, &request_id, now).await,
+        Some(partner) => serve(&app, partner, &parts, body, &own_id, now).await,
         // (1)
         None => Served::from(Error::PartnerNotFound),
     };
-    let response = served.response(&app, format, &request_id);
-    served.log(partner, via, &request_id, response.status().as_u16(), began.elapsed());
+    let request_id = served.acknowledged_to.as_ref().map_or(own_id.as_str(), |signer| &signer.request_id);
+    let response = served.response(&app, format, request_id);
+    served.log(partner, via, request_id, response.status().as_u16(), began.elapsed());
     response
 }
 
@@ -70,6 +71,8 @@ struct Signer {
     key_id: String,
     nonce: Nonce,
     event_id: String,
+    /// The edge's name of the request, or ours where it gives none.
+    request_id: String,
 }
 
 impl From<Error> for Served {
@@ -78,7 +81,7 @@ impl From<Error> for Served {
     }
 }
 
-async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, request_id: &str, now: Timestamp) -> Served {
+async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, own_id: &str, now: Timestamp) -> Served {
     // (2)
     match parts.method.as_str() {
         "GET" | "POST" => {}
@@ -110,15 +113,17 @@ async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, request_
         Err(disbelief) => return Error::from(disbelief).into(),
     };
     // (6)
-    let result = ingest(app, partner, &received, &caller, request_id, now).await.map(Some);
-    let acknowledged_to = match caller {
+    let acknowledged_to = match &caller {
         Caller::Edge(edge) => Some(Signer {
-            key_id: edge.verified.key_id,
-            nonce: edge.verified.nonce,
+            key_id: edge.verified.key_id.clone(),
+            nonce: edge.verified.nonce.clone(),
             event_id: edge.claims.event_id.to_owned(),
+            request_id: named_by_edge(&parts.headers).map_or(own_id.to_owned(), |id| id.to_string()),
         }),
         Caller::Direct { .. } => None,
     };
+    let request_id = acknowledged_to.as_ref().map_or(own_id, |signer| &signer.request_id);
+    let result = ingest(app, partner, &received, &caller, request_id, now).await.map(Some);
     Served { result, acknowledged_to }
 }
 
@@ -160,10 +165,9 @@ fn is_too_large(error: &axum::Error) -> bool {
     false
 }
 
-/// The edge's name of the request where it gives one, otherwise one of ours.
-fn request_id(app: &App, headers: &HeaderMap) -> String {
-    let given = headers.get(header::REQUEST_ID).and_then(|value| Nonce::parse(value.to_str().ok()?));
-    given.or_else(|| app.platform.nonce()).map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
+/// The edge's name of the request, which a signed caller may give; otherwise ours.
+fn named_by_edge(headers: &HeaderMap) -> Option<Nonce> {
+    Nonce::parse(headers.get(header::REQUEST_ID)?.to_str().ok()?)
 }
 
 impl Served {
@@ -180,15 +184,11 @@ impl Served {
         let mut response = match &self.result {
             Ok(None) => reply::empty(request_id),
             Ok(Some(ingested)) if ingested.verdict == Verdict::Conflict => {
-                reply::failure(&Error::Conflict, format, request_id)
+                reply::failure(&Error::Conflict, format, request_id, Some(&ingested.event_id))
             }
             Ok(Some(ingested)) => reply::success(ingested, format, request_id),
-            Err(error) => reply::failure(error, format, request_id),
+            Err(error) => reply::failure(error, format, request_id, None),
         };
-        if let Ok(Some(ingested)) = &self.result {
-            reply::set(&mut response, header::EVENT_ID, ingested.event_id.as_str());
-            reply::set(&mut response, header::VERDICT, ingested.verdict.name());
-        }
         // (7)
         if let (Some(signer), Some(verdict)) = (&self.acknowledged_to, self.settled())
             && let Some(key) = app.config.edge_keys.get(&signer.key_id)

@@ -3,19 +3,32 @@
 use super::error::Error;
 use crate::ingest::Ingested;
 use axum::body::Body;
-use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use postback::reply::{self, Format};
+use postback::id::EventId;
+use postback::message_signature::header;
+use postback::reply::{self, Failure, Format};
 
 /// The reply to a stored postback.
 pub fn success(ingested: &Ingested, format: Format, request_id: &str) -> Response {
     let body = reply::success(format, ingested.verdict, &ingested.event_id, request_id);
-    build(200, body, request_id)
+    let mut response = build(200, body, request_id);
+    set(&mut response, header::EVENT_ID, ingested.event_id.as_str());
+    set(&mut response, header::VERDICT, ingested.verdict.name());
+    response
 }
 
-/// The reply to anything else.
-pub fn failure(error: &Error, format: Format, request_id: &str) -> Response {
-    let mut response = build(error.status(), reply::failure(format, error.failure(), request_id), request_id);
+/// The reply to anything else; `event_id` where the event is known.
+pub fn failure(error: &Error, format: Format, request_id: &str, event_id: Option<&EventId>) -> Response {
+    let failure = Failure { event_id: event_id.map(EventId::as_str), ..error.failure() };
+    let mut response = build(error.status(), reply::failure(format, failure, request_id), request_id);
+    if let Some(event_id) = failure.event_id {
+        set(&mut response, header::EVENT_ID, event_id);
+    }
+    if let Some(verdict) = failure.verdict {
+        set(&mut response, header::VERDICT, verdict.name());
+    }
     if let Some((name, value)) = error.header() {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
@@ -38,8 +51,8 @@ fn build(status: u16, body: reply::Body, request_id: &str) -> Response {
     let mut response = Response::new(Body::from(body.text));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    set(&mut response, postback::message_signature::header::REQUEST_ID, request_id);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    set(&mut response, header::REQUEST_ID, request_id);
     response
 }

@@ -7,7 +7,7 @@ use crate::config::registry;
 /// # Errors
 /// When JSON cannot be written, which does not happen.
 pub fn partners(json: bool) -> Result<(), String> {
-    let registry = registry();
+    let registry = registry()?;
     if json {
         println!("{}", serde_json::to_string_pretty(registry.all()).map_err(|error| error.to_string())?);
         return Ok(());

@@ -48,7 +48,14 @@ pub async fn serve(config: Config) -> Result<(), String> {
 fn start_logging() {
     let filter = tracing_subscriber::EnvFilter::try_from_env("LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,sqlx=warn"));
-    let lines = tracing_subscriber::fmt().json().flatten_event(true).with_target(false).with_env_filter(filter);
+    // A log that nobody reads any more (a closed pipe) must not stop postbacks: without this a failed line would be
+    // reported on standard error, and that failing would panic.
+    let lines = tracing_subscriber::fmt()
+        .json()
+        .flatten_event(true)
+        .with_target(false)
+        .log_internal_errors(false)
+        .with_env_filter(filter);
     if lines.try_init().is_err() {
         eprintln!("logging was started before");
     }
@@ -68,8 +75,8 @@ async fn stop_on_signal(handle: Handle<SocketAddr>) {
             let _ = interrupt.await;
         }
     }
-    info!("stopping: running requests may end");
     handle.graceful_shutdown(Some(DRAIN_TIMEOUT));
+    info!("stopping: running requests may end");
 }
 
 /// Opens the databases while the origin already listens: one that hangs keeps nobody else waiting.

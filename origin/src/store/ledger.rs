@@ -7,6 +7,10 @@ use postback::field::Field;
 use postback::postback::Postback;
 use postback::verdict::Verdict;
 
+/// The warning on a repeat of an event that later ones have superseded. It may be a late retry, or a conversion that
+/// returned to an earlier state; the two look alike, so nothing is changed and reconciliation is told.
+const SUPERSEDED: &str = "superseded_event";
+
 /// A transaction of one kind of database. Dropped without [`Transaction::commit`], it leaves no trace.
 pub trait Transaction: Sized {
     /// How its statements are spelled.
@@ -43,16 +47,20 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
     }
     // (2)
     let is_new = transaction.execute(enter_event(T::DIALECT, record)).await? == 1;
+    let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.text()).collect();
     let verdict = if is_new {
         // (3)
         revise(&mut transaction, record).await?
-    } else if transaction.text(known_fingerprint(postback)).await? == postback.fingerprint() {
-        Verdict::Duplicate
-    } else {
+    } else if transaction.text(known_fingerprint(postback)).await? != postback.fingerprint() {
         Verdict::Conflict
+    } else {
+        if transaction.number(is_current(postback)).await? == 0 {
+            notes.push(SUPERSEDED.to_owned());
+        }
+        Verdict::Duplicate
     };
     // (4)
-    transaction.execute(receipt(T::DIALECT, record, verdict)).await?;
+    transaction.execute(receipt(T::DIALECT, record, verdict, notes)).await?;
     // (5)
     transaction.commit().await?;
     Ok(Recorded::As(verdict))
@@ -74,6 +82,14 @@ fn known_fingerprint(postback: &Postback) -> Statement {
     Statement {
         sql: "select fingerprint from events where event_id = $1".to_owned(),
         values: vec![postback.event_id().as_str().into()],
+    }
+}
+
+/// Whether the conversion still stands as this event left it: 1 or 0.
+fn is_current(postback: &Postback) -> Statement {
+    Statement {
+        sql: "select cast(count(*) as integer) from conversions where conversion_id = $1 and event_id = $2".to_owned(),
+        values: vec![postback.conversion_id().into(), postback.event_id().as_str().into()],
     }
 }
 
@@ -124,7 +140,7 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
     Ok(if revision == 1 { Verdict::Created } else { Verdict::Revised })
 }
 
-fn receipt(dialect: Dialect, record: &Record, verdict: Verdict) -> Statement {
+fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, warnings: Vec<String>) -> Statement {
     let Record { reading, receipt, now: _ } = record;
     let list = |texts: Vec<String>| Value::Json(serde_json::Value::from(texts).to_string());
     Row::of(dialect, "postbacks")
@@ -142,6 +158,6 @@ fn receipt(dialect: Dialect, record: &Record, verdict: Verdict) -> Statement {
         .with("body", receipt.body.as_deref())
         .with("content", Value::Json(reading.postback.to_json().to_string()))
         .with("ignored", list(reading.ignored.clone()))
-        .with("warnings", list(reading.warnings.iter().map(|warning| warning.text()).collect()))
+        .with("warnings", list(warnings))
         .insert()
 }

@@ -121,9 +121,11 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // A right that is missing can be granted. Classes of SQLSTATE: connection, no such database yet, transaction rollback (deadlock), resources, lock not
+        // A right that is missing can be granted, a standby promoted. Classes of SQLSTATE: connection, no such database yet, transaction rollback (deadlock), resources, lock not
         // available, operator intervention (shutdown, statement timeout), system error.
-        return ["42501", "08", "28", "3D", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class));
+        return ["42501", "25006", "08", "28", "3D", "40", "53", "55", "57", "58"]
+            .iter()
+            .any(|class| code.starts_with(class));
     }
     // SQLite: busy, locked, no memory, read-only, input/output, full, cannot open, by the primary code.
     let primary = code.parse::<u32>().map(|code| code & 0xff);

@@ -39,6 +39,7 @@ impl Postgres {
                 options.connect().await?
             }
         };
+        refuse_unsafe_settings(&mut connection).await?;
         migrations().run_direct(None, &mut connection, false).await?;
         connection.close().await?;
         let pool = PgPoolOptions::new()
@@ -53,8 +54,9 @@ impl Postgres {
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("select 1").execute(&self.pool).await?;
-        Ok(())
+        let read_only: String =
+            sqlx::query_scalar("select current_setting('transaction_read_only')").fetch_one(&self.pool).await?;
+        if read_only == "off" { Ok(()) } else { Err(StoreError::Unavailable("it is read-only".to_owned())) }
     }
 
     pub(super) async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
@@ -121,6 +123,18 @@ async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, Sto
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(StoreError::Unavailable("the server does not answer".to_owned())),
     }
+}
+
+/// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until then.
+async fn refuse_unsafe_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
+    for setting in ["fsync", "synchronous_commit"] {
+        let value: String =
+            sqlx::query_scalar("select current_setting($1)").bind(setting).fetch_one(&mut *connection).await?;
+        if value == "off" {
+            return Err(StoreError::Unavailable(format!("{setting} is off, so a commit could be lost; switch it on")));
+        }
+    }
+    Ok(())
 }
 
 fn is_missing_database(error: &sqlx::Error) -> bool {

@@ -23,6 +23,16 @@ pub enum ParamValue {
     Nested,
 }
 
+impl ParamValue {
+    /// Nothing but spaces: counts as absent.
+    fn is_empty(&self) -> bool {
+        match self {
+            ParamValue::Text(text) => text.trim_matches(' ').is_empty(),
+            ParamValue::Nested => false,
+        }
+    }
+}
+
 /// Parameters with unique names, in the order they came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params {
@@ -103,8 +113,11 @@ impl Params {
     /// `too_many_params`.
     pub fn or_from(mut self, body: Params) -> Result<Params, Rejection> {
         for (name, value) in body.pairs {
-            if self.get(&name).is_none() {
-                self.pairs.push((name, value));
+            // An empty value says nothing, so it wins over nothing.
+            match self.pairs.iter_mut().find(|(known, _)| *known == name) {
+                Some((_, known)) if known.is_empty() => *known = value,
+                Some(_) => {}
+                None => self.pairs.push((name, value)),
             }
         }
         if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(self) }
@@ -162,6 +175,7 @@ mod tests {
             ("a=%+1", "bad_percent"),
             ("a=%ff", "bad_utf8"),
             ("a=%ed%a0%80", "bad_utf8"),
+            ("a=x%EF%BF%BDy", "bad_utf8"),
             ("a=1%0A2", "control_char"),
             ("a=%00", "control_char"),
             ("%07=1", "control_char"),
@@ -186,7 +200,9 @@ mod tests {
 
     #[test]
     fn the_query_wins_over_the_body() {
-        let merged = Params::from_query("a=1").unwrap().or_from(Params::from_query("a=2&b=3").unwrap()).unwrap();
+        let body = Params::from_query("a=2&b=3&c=4").unwrap();
+        let merged = Params::from_query("a=1&c=+").unwrap().or_from(body).unwrap();
+        assert_eq!(merged.get("c"), Some(&text("4")), "an empty value wins over nothing");
         assert_eq!(merged.get("a"), Some(&text("1")));
         assert_eq!(merged.get("b"), Some(&text("3")));
     }
@@ -211,7 +227,7 @@ mod tests {
         }
 
         #[test]
-        fn what_is_encoded_is_read_back(value in "[^\\p{Cc}]{0,100}") {
+        fn what_is_encoded_is_read_back(value in "[^\\p{Cc}\u{FFFD}]{0,100}") {
             let raw = serde_urlencoded::to_string([("v", &value)]).unwrap();
             let params = Params::from_query(&raw).unwrap();
             prop_assert_eq!(params.get("v"), Some(&ParamValue::Text(value)));

@@ -79,6 +79,10 @@ pub(super) fn decode(piece: &str) -> Result<String, DecodeProblem> {
         });
     }
     let text = String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)?;
+    // U+FFFD is what a platform leaves where raw bytes were not UTF-8: two different ids would become one.
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Err(DecodeProblem::Utf8);
+    }
     if text.chars().any(char::is_control) { Err(DecodeProblem::Control) } else { Ok(text) }
 }
 

@@ -89,7 +89,7 @@ pub fn fold_word(word: &str) -> String {
 }
 
 /// All partners that a program knows.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registry {
     partners: Vec<Partner>,
 }
