@@ -1,7 +1,8 @@
 //! The edge: a Cloudflare Worker that takes partners' postbacks, rewrites them into canonical form, signs them and
 //! forwards them to the origin. It decides nothing about meaning (that is the `postback` crate) and stores nothing.
 //!
-//! This file is the entry: it reads the clock, names the request, and turns what came of it into a reply and a log line.
+//! This file is the entry: it reads the clock, names the request, and turns what came of it into a reply and a log
+//! line.
 
 // In the order of a request's way.
 pub mod config;

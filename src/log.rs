@@ -50,8 +50,8 @@ pub struct Line<'a> {
 }
 
 /// What stands in the log for the path and query of a request, so that a request which a partner shows us can be found
-/// without the log holding it: HMAC-SHA256 under a fixed label, which keeps our digests apart from everybody else's, its
-/// first 16 bytes in hexadecimal. `printf %s "$TARGET" | openssl dgst -sha256 -hmac bytec-log-v1` computes it.
+/// without the log holding it: HMAC-SHA256 under a fixed label, which keeps our digests apart from everybody else's,
+/// its first 16 bytes in hexadecimal. `printf %s "$TARGET" | openssl dgst -sha256 -hmac bytec-log-v1` computes it.
 pub fn target_digest(target: &str) -> Option<String> {
     let mut mac = Hmac::<Sha256>::new_from_slice(b"bytec-log-v1").ok()?;
     mac.update(target.as_bytes());

@@ -1,5 +1,5 @@
-//! The calls into JavaScript that the `worker` crate has no single call for. Crossing the boundary is what costs time in
-//! a Worker, so each of these does a whole job in one crossing.
+//! The calls into JavaScript that the `worker` crate has no single call for. Crossing the boundary is what costs time
+//! in a Worker, so each of these does a whole job in one crossing.
 
 use crate::outgoing::Outgoing;
 use wasm_bindgen::prelude::*;

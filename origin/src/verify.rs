@@ -1,5 +1,5 @@
-//! Who is calling: the edge, proved by its signature, or somebody else, proved by the tenant's token. Pure decisions over
-//! what was received; nothing is read or written here.
+//! Who is calling: the edge, proved by its signature, or somebody else, proved by the tenant's token. Pure decisions
+//! over what was received; nothing is read or written here.
 
 use crate::config::Config;
 use axum::http::HeaderMap;
@@ -172,8 +172,8 @@ fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>
     Ok(Believed::Edge(verified, claims))
 }
 
-/// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one. Answers the id
-/// of the key that signed.
+/// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one. Answers the
+/// id of the key that signed.
 fn partner_signature(
     config: &Config,
     partner: &Partner,

@@ -1,7 +1,7 @@
 //! Edge to origin: HTTP Message Signatures (RFC 9421, `hmac-sha256`) in one fixed profile, with a Content-Digest (RFC
-//! 9530) that is always there. Nothing is negotiated: the verifier takes three values out of `Signature-Input`, writes the
-//! whole header again from them and compares byte for byte, so no structured-field parser is needed, and none can be
-//! fooled.
+//! 9530) that is always there. Nothing is negotiated: the verifier takes three values out of `Signature-Input`, writes
+//! the whole header again from them and compares byte for byte, so no structured-field parser is needed, and none can
+//! be fooled.
 //!
 //! `@authority` and `@scheme` are not covered, because a tunnel may change both.
 
@@ -124,8 +124,8 @@ pub fn sign(keys: &KeySet, covered: &Covered<'_>, body: &[u8], created_s: i64, n
     })
 }
 
-/// A request whose head was signed by the holder of a key. Its body has not been looked at: who has no key cannot make us
-/// read one. Nothing is verified until [`Head::with_body`] says so.
+/// A request whose head was signed by the holder of a key. Its body has not been looked at: who has no key cannot make
+/// us read one. Nothing is verified until [`Head::with_body`] says so.
 #[derive(Clone, Debug)]
 pub struct Head {
     verified: Verified,
@@ -143,8 +143,8 @@ impl Head {
     }
 }
 
-/// Verifies the head of a request as it arrived: header shape, key id and tag, window, code. The body is next; the nonce
-/// is the caller's to check, in the transaction that stores the event.
+/// Verifies the head of a request as it arrived: header shape, key id and tag, window, code. The body is next; the
+/// nonce is the caller's to check, in the transaction that stores the event.
 ///
 /// # Errors
 /// The first of these that does not hold.

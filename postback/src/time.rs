@@ -116,8 +116,8 @@ enum Clock {
     Offset { seconds_east: i64 },
 }
 
-/// An instant whose UTC form can be read again: a local time near the ends may lie beyond them. The epoch itself is what
-/// a missing time turns into in many systems, and no time.
+/// An instant whose UTC form can be read again: a local time near the ends may lie beyond them. The epoch itself is
+/// what a missing time turns into in many systems, and no time.
 fn in_range(instant: DateTime<Utc>) -> Option<Timestamp> {
     let in_years = u32::try_from(instant.year()).is_ok_and(|year| YEARS.contains(&year));
     (in_years && instant > DateTime::UNIX_EPOCH).then_some(Timestamp(instant))

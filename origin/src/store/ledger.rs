@@ -93,8 +93,8 @@ fn is_current(postback: &Postback) -> Statement {
     }
 }
 
-/// Creates the conversion or brings it up to date, and notes which event did. A plain `conversion` is what a notice that
-/// names no event is read as, so it says nothing about what kind of event is known.
+/// Creates the conversion or brings it up to date, and notes which event did. A plain `conversion` is what a notice
+/// that names no event is read as, so it says nothing about what kind of event is known.
 async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<Verdict, StoreError> {
     let postback = &record.reading.postback;
     let received_at = record.receipt.received_at;

@@ -1,10 +1,10 @@
 //! Where postbacks are kept. One contract, several databases:
 //!
-//! **[`Store::record`] takes effect wholly or not at all, and exactly once.** In one transaction it spends the request's
-//! nonce, enters the event under its id, brings the conversion up to date with a revision, and writes down the request
-//! as it was received. When it returns a verdict, that is committed and will survive the loss of power. Two requests of
-//! one event, however close together, get one `created` or `revised` between them; which of the two is the database's
-//! unique key to decide, never a look beforehand.
+//! **[`Store::record`] takes effect wholly or not at all, and exactly once.** In one transaction it spends the
+//! request's nonce, enters the event under its id, brings the conversion up to date with a revision, and writes down
+//! the request as it was received. When it returns a verdict, that is committed and will survive the loss of power. Two
+//! requests of one event, however close together, get one `created` or `revised` between them; which of the two is the
+//! database's unique key to decide, never a look beforehand.
 //!
 //! Both kinds are held to this by one conformance suite (`tests/store.rs`).
 
@@ -121,8 +121,9 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // A right that is missing can be granted, a standby promoted. Classes of SQLSTATE: connection, no such database yet, transaction rollback (deadlock), resources, lock not
-        // available, operator intervention (shutdown, statement timeout), system error.
+        // A right that is missing can be granted, a standby promoted. Classes of SQLSTATE: connection, no such database
+        // yet, transaction rollback (deadlock), resources, lock not available, operator intervention (shutdown,
+        // statement timeout), system error.
         return ["42501", "25006", "08", "28", "3D", "40", "53", "55", "57", "58"]
             .iter()
             .any(|class| code.starts_with(class));
@@ -132,7 +133,8 @@ fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 13 | 14))
 }
 
-/// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold the origin's room for requests.
+/// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold
+/// the origin's room for requests.
 const RECORD_TIMEOUT: Duration = Duration::from_millis(1_800);
 /// How long a database may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_millis(1_000);

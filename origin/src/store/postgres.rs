@@ -125,7 +125,8 @@ async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, Sto
     }
 }
 
-/// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until then.
+/// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until
+/// then.
 async fn refuse_unsafe_settings(connection: &mut PgConnection) -> Result<(), StoreError> {
     for setting in ["fsync", "synchronous_commit"] {
         let value: String =

@@ -48,8 +48,8 @@ impl Params {
         Params::unique(decode_pairs(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
     }
 
-    /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON when
-    /// it begins like an object, and a form otherwise.
+    /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON
+    /// when it begins like an object, and a form otherwise.
     ///
     /// # Errors
     /// The code of the first thing wrong; `unsupported_body` for a body of another type.

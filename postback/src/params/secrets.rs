@@ -12,8 +12,8 @@ pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
 /// What stands in the place of a secret.
 const REDACTED: &str = "***";
 
-/// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is told
-/// to callers who are believed.
+/// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is
+/// told to callers who are believed.
 pub fn token_param(query: &str) -> Option<String> {
     let mut pairs = query.split('&').filter_map(|piece| piece.split_once('='));
     let (_, value) = pairs.find(|(name, _)| decode(name).is_ok_and(|name| name == TOKEN_PARAM))?;
