@@ -3,7 +3,7 @@
 
 use crate::key::KeySet;
 use crate::limits::SIGNATURE_WINDOW_S;
-use crate::params::decode_pairs;
+use crate::params::{decode_pairs, percent_encode};
 use crate::rejection::{Code, Rejection};
 use sha2::{Digest, Sha256};
 
@@ -84,15 +84,7 @@ pub fn canonical_query(raw: &str) -> Result<String, Rejection> {
 }
 
 fn encode(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
+    percent_encode(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// A number in the one spelling that its value has.

@@ -58,6 +58,11 @@ impl Timestamp {
         DateTime::from_timestamp_millis(unix_ms).map(Timestamp)
     }
 
+    /// Whole milliseconds since 1970.
+    pub fn unix_ms(self) -> i64 {
+        self.0.timestamp_millis()
+    }
+
     /// Whole seconds since 1970.
     pub fn unix_s(self) -> i64 {
         self.0.timestamp()

@@ -6,6 +6,7 @@ mod json;
 mod secrets;
 
 pub use query::decode_pairs;
+pub(crate) use query::percent_encode;
 pub use secrets::{TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;

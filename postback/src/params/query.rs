@@ -93,3 +93,16 @@ fn hex_digit(byte: u8) -> Option<u8> {
 pub(super) fn too_many() -> Rejection {
     Rejection::of(Code::TooManyParams, "send at most 64 parameters")
 }
+
+/// Percent-encodes every byte but the literal ones, in capitals.
+pub(crate) fn percent_encode(text: &str, is_literal: impl Fn(u8) -> bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if is_literal(byte) {
+            out.push(char::from(byte));
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    out
+}

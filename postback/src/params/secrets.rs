@@ -1,7 +1,7 @@
 //! Secrets among the parameters: found where they are needed, taken out of everything that is kept.
 
 use super::json::members;
-use super::query::decode;
+use super::query::{decode, percent_encode};
 
 /// The parameter that carries a tenant's token. Never stored, logged or forwarded.
 pub const TOKEN_PARAM: &str = "ts_token";
@@ -22,10 +22,12 @@ pub fn token_param(query: &str) -> Option<String> {
 
 /// A request target as it came, in printable ASCII, the values of secrets replaced.
 pub fn redact_target(target: &str) -> String {
-    printable(&match target.split_once('?') {
+    let redacted = match target.split_once('?') {
         Some((path, query)) => format!("{path}?{}", redact_pairs(query)),
         None => target.to_owned(),
-    })
+    };
+    // Visible ASCII stands as it is, so that the text can stand in a header.
+    percent_encode(&redacted, |byte| byte.is_ascii_graphic())
 }
 
 /// A form or JSON body as it came, the values of secrets replaced. One without secrets is not touched.
@@ -55,17 +57,4 @@ fn redact_pairs(query: &str) -> String {
 
 fn is_credential(encoded_name: &str) -> bool {
     decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&name.as_str()))
-}
-
-/// Everything but visible ASCII percent-encoded, so that the text can stand in a header.
-fn printable(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_graphic() {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-    }
-    out
 }
