@@ -1,7 +1,6 @@
 //! Everything that can go wrong at the edge, and the one place where it gets a status code. What a partner is told is
 //! here; what only our log is told is logged where it happened.
 
-use postback::partner::Partner;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
 use postback::verdict::Verdict;
@@ -102,9 +101,4 @@ pub fn status_of_verdict(verdict: Verdict, origin_status: u16) -> u16 {
         Verdict::Rejected if matches!(origin_status, 400 | 413 | 415 | 422) => origin_status,
         Verdict::Rejected => 400,
     }
-}
-
-/// The reply format of a partner that may not have been found.
-pub fn format_for(partner: Option<&Partner>, accept: Option<&str>) -> postback::reply::Format {
-    postback::reply::Format::negotiate(partner.map(|partner| partner.reply), accept)
 }

@@ -40,7 +40,7 @@ pub async fn forward(
         Ok(bytes) => Nonce::from_bytes(bytes),
         Err(reason) => return Outcome::Unavailable { reason },
     };
-    let Some(request) = outgoing(config, partner, postback, arrival, now_s, nonce) else {
+    let Some(request) = outgoing(config, partner, postback, arrival, now_s, &nonce) else {
         return Outcome::Unavailable { reason: "no key to sign with".to_owned() };
     };
     let answer = match send(&request, ATTEMPT_TIMEOUT_MS).await {
@@ -48,7 +48,7 @@ pub async fn forward(
         Err(reason) => return Outcome::Unavailable { reason },
     };
     let header = answer.ack.as_deref().unwrap_or("");
-    match acknowledgement::read(&config.keys, header, postback.event_id(), &request.nonce) {
+    match acknowledgement::read(&config.keys, header, postback.event_id(), &nonce) {
         Some(verdict) => {
             LAST_SUCCESS_S.store(now_s, Ordering::Relaxed);
             Outcome::Answered(verdict, answer)

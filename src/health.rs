@@ -3,8 +3,7 @@
 use crate::config::Config;
 use crate::forward::seconds_since_success;
 use crate::outgoing::{Outgoing, access_headers};
-use crate::platform::{random_bytes, send};
-use postback::id::Nonce;
+use crate::platform::send;
 use serde::{Deserialize, Serialize};
 
 /// How long the origin may take to say that it lives, in milliseconds.
@@ -63,13 +62,11 @@ pub async fn health(config: &Config, deep: bool, now_s: i64) -> Health {
 }
 
 async fn origin_lives(config: &Config) -> bool {
-    let Ok(bytes) = random_bytes() else { return false };
     let question = Outgoing {
         url: format!("{}/health", config.origin_url),
         method: "GET".to_owned(),
         headers: [vec![("accept", "application/json".to_owned())], access_headers(config)].concat(),
         body: None,
-        nonce: Nonce::from_bytes(bytes),
     };
     match send(&question, HEALTH_TIMEOUT_MS).await {
         Ok(answer) => {

@@ -1,7 +1,7 @@
 //! One postback, from the request to what the partner is told.
 
 use crate::config::Config;
-use crate::error::{Error, format_for};
+use crate::error::Error;
 use crate::forward::{Outcome, forward};
 use crate::outgoing::Arrival;
 use crate::platform::{Answer, read_body};
@@ -10,6 +10,7 @@ use postback::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
 use postback::params::Params;
 use postback::partner::{AuthMode, Partner};
 use postback::reading::Dialect;
+use postback::reply::Format;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use worker::Request;
@@ -32,13 +33,21 @@ impl From<Error> for Ingested {
     }
 }
 
-/// The clock is read once, when the request arrives.
+/// What is known of a request before its postback is read.
 #[derive(Clone, Debug)]
-pub struct Moment {
+pub struct Asked<'a> {
     /// The edge's name of the request.
     pub request_id: Nonce,
-    /// When it arrived.
+    /// When it arrived; the clock is read once.
     pub now: Timestamp,
+    /// In capitals.
+    pub method: &'a str,
+    /// Path and query as they came.
+    pub target: &'a str,
+    /// Whose endpoint it is.
+    pub partner: &'a Partner,
+    /// What the sender can read.
+    pub reply: Format,
 }
 
 /// Takes one postback:
@@ -48,14 +57,8 @@ pub struct Moment {
 /// (3) its parameters decode .............. 400
 /// (4) they are a postback ................ 400
 /// (5) the origin acknowledges it ......... its answer, or 503
-pub async fn ingest(
-    request: &Request,
-    method: &str,
-    target: &str,
-    config: &Config,
-    partner: &Partner,
-    at: Moment,
-) -> Ingested {
+pub async fn ingest(request: &Request, config: &Config, asked: &Asked<'_>) -> Ingested {
+    let Asked { method, target, partner, now, .. } = *asked;
     // (1)
     if partner.auth != [AuthMode::Open] {
         return Error::NotAccepted.into();
@@ -76,25 +79,25 @@ pub async fn ingest(
     };
     params.drop_credentials();
     // (4)
-    let reading = match partner.read(&params, Dialect::Partner, at.now) {
+    let reading = match partner.read(&params, Dialect::Partner, now) {
         Ok(reading) => reading,
         Err(rejection) => return Error::Rejected(rejection).into(),
     };
     // (5)
-    let header = |name: &str| request.headers().get(name).ok().flatten();
+    let client_ip = header(request, "cf-connecting-ip");
     let arrival = Arrival {
-        request_id: at.request_id,
-        received_at: at.now,
+        request_id: asked.request_id.clone(),
+        received_at: now,
         method: method.to_owned(),
         target: target.to_owned(),
         content_type,
         body: String::from_utf8_lossy(&body).into_owned(),
-        client_ip: header("cf-connecting-ip").filter(|text| text.parse::<std::net::IpAddr>().is_ok()),
+        client_ip: client_ip.filter(|text| text.parse::<std::net::IpAddr>().is_ok()),
         auth: AuthMode::Open,
-        reply: format_for(Some(partner), header("accept").as_deref()),
+        reply: asked.reply,
     };
     let event_id = Some(reading.postback.event_id().clone());
-    match forward(config, partner, &reading.postback, &arrival, at.now.unix_s()).await {
+    match forward(config, partner, &reading.postback, &arrival, now.unix_s()).await {
         Outcome::Answered(verdict, answer) => {
             Ingested { event_id, result: Ok((verdict, answer)), reason: None, attempted: true }
         }
@@ -109,18 +112,21 @@ async fn bounded_body(request: &Request, method: &str) -> Result<(Option<String>
     if method != "POST" {
         return Ok((None, Vec::new()));
     }
-    let header = |name: &str| request.headers().get(name).ok().flatten();
-    if header("content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+    if header(request, "content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err((Error::UnsupportedEncoding, None));
     }
-    let announced = header("content-length").and_then(|length| length.parse::<u64>().ok());
+    let announced = header(request, "content-length").and_then(|length| length.parse::<u64>().ok());
     let bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
     if announced.is_some_and(|length| length > u64::from(bytes_max)) {
         return Err((Error::BodyTooLarge, None));
     }
     match read_body(request.inner(), bytes_max).await {
-        Ok(Some(body)) => Ok((header("content-type"), body)),
+        Ok(Some(body)) => Ok((header(request, "content-type"), body)),
         Ok(None) => Err((Error::BodyTooLarge, None)),
         Err(reason) => Err((Error::BodyIncomplete, Some(reason))),
     }
+}
+
+fn header(request: &Request, name: &str) -> Option<String> {
+    request.headers().get(name).ok().flatten()
 }

@@ -16,15 +16,14 @@ pub mod error;
 pub mod log;
 
 use crate::config::Config;
-use crate::error::{Error, format_for, status_of_verdict};
-use crate::ingest::{Ingested, Moment, ingest};
+use crate::error::{Error, status_of_verdict};
+use crate::ingest::{Asked, Ingested, ingest};
 use crate::log::{Level, Line};
 use crate::platform::Answer;
 use crate::route::{Route, route};
 use postback::id::{EventId, Nonce};
 use postback::message_signature::header;
-use postback::partner::Partner;
-use postback::reply::{self, Body, Failure};
+use postback::reply::{self, Body, Failure, Format};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use worker::{Context, Env, Headers, Request, Response, Result, event};
@@ -35,49 +34,47 @@ use worker::{Context, Env, Headers, Request, Response, Result, event};
 /// Only when the platform cannot build a response.
 #[event(fetch)]
 async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let began_ms = now_ms();
-    let (Ok(bytes), Some(now)) = (platform::random_bytes(), Timestamp::from_unix_ms(began_ms)) else {
+    let (Ok(bytes), Some(now)) = (platform::random_bytes(), Timestamp::from_unix_ms(now_ms())) else {
         return Response::error("unavailable", 503);
     };
-    let at = Moment { request_id: Nonce::from_bytes(bytes), now };
+    let request_id = Nonce::from_bytes(bytes);
     let variable = |name: &str| env.var(name).map(|value| value.to_string()).ok();
     match Config::of_isolate(variable) {
-        Ok(config) => handle(&request, config, at, began_ms).await,
+        Ok(config) => handle(&request, config, request_id, now).await,
         Err(problems) => {
-            let request_id = at.request_id.to_string();
             let reason = problems.join("; ");
             let line = Line {
                 level: Level::Error,
                 message: "the configuration is wrong",
                 reason: Some(&reason),
-                ..line(&request_id, "misconfigured", Error::Misconfigured.status(), began_ms)
+                ..line(&request_id, "misconfigured", Error::Misconfigured.status(), now)
             };
             log::write(&line);
-            failed(&Error::Misconfigured, None, None, &request_id, None)
+            failed(&Error::Misconfigured, Format::Json, &request_id, None)
         }
     }
 }
 
-async fn handle(request: &Request, config: &'static Config, at: Moment, began_ms: i64) -> Result<Response> {
-    let request_id = at.request_id.to_string();
+async fn handle(request: &Request, config: &'static Config, request_id: Nonce, now: Timestamp) -> Result<Response> {
     let method = request.inner().method();
     let url = request.inner().url();
     let target = target_of(&url);
-    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let accept = request.headers().get("accept")?;
     let (partner, error) = match route(&method, path, &config.registry) {
-        Route::Health => return healthy(config, target, &method, at.now.unix_s()).await,
-        Route::Probe => return Ok(Response::empty()?.with_headers(headers(&request_id)?)),
+        Route::Health => return healthy(config, query, &method, now.unix_s()).await,
+        Route::Probe => return Ok(Response::empty()?.with_headers(headers(&request_id, None, None)?)),
         Route::Postback(partner) => {
-            let ingested = ingest(request, &method, target, config, partner, at).await;
-            let asked = Asked { partner, target, accept: accept.as_deref(), request_id: &request_id, began_ms };
-            return postback_reply(ingested, &asked);
+            let reply = Format::negotiate(Some(partner.reply), accept.as_deref());
+            let asked = Asked { request_id, now, method: &method, target, partner, reply };
+            return postback_reply(ingest(request, config, &asked).await, &asked);
         }
         Route::WrongMethod { allow } => (config.registry.by_path(path), Error::MethodNotAllowed { allow }),
         Route::Unknown => (None, Error::PartnerNotFound),
     };
-    log::write(&line(&request_id, error.failure().code, error.status(), began_ms));
-    failed(&error, partner, accept.as_deref(), &request_id, None)
+    log::write(&line(&request_id, error.failure().code, error.status(), now));
+    let format = Format::negotiate(partner.map(|partner| partner.reply), accept.as_deref());
+    failed(&error, format, &request_id, None)
 }
 
 /// Path and query of an absolute URL, as they came.
@@ -88,8 +85,8 @@ fn target_of(url: &str) -> &str {
     target.split('#').next().unwrap_or(target)
 }
 
-async fn healthy(config: &Config, target: &str, method: &str, now_s: i64) -> Result<Response> {
-    let question = health::Question::parse(target.split_once('?').map_or("", |(_, query)| query));
+async fn healthy(config: &Config, query: &str, method: &str, now_s: i64) -> Result<Response> {
+    let question = health::Question::parse(query);
     let health = health::health(config, question.is_deep(), now_s).await;
     let status = if health.status == "healthy" { 200 } else { 503 };
     let response = if method == "HEAD" { Response::empty()? } else { Response::from_json(&health)? };
@@ -98,17 +95,8 @@ async fn healthy(config: &Config, target: &str, method: &str, now_s: i64) -> Res
     Ok(response.with_status(status).with_headers(headers))
 }
 
-/// What a reply and its log line need to know of the request.
-struct Asked<'a> {
-    partner: &'a Partner,
-    target: &'a str,
-    accept: Option<&'a str>,
-    request_id: &'a str,
-    began_ms: i64,
-}
-
 fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
-    let Asked { partner, target, accept, request_id, began_ms } = *asked;
+    let Asked { request_id, now, target, partner, reply, .. } = asked;
     let Ingested { event_id, result, reason, attempted } = ingested;
     let (response, outcome, level, message) = match result {
         Ok((verdict, answer)) => {
@@ -126,7 +114,7 @@ fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
                 (Level::Warn, "postback refused")
             };
             let outcome = error.failure().code.to_owned();
-            (failed(&error, Some(partner), accept, request_id, event_id.as_ref())?, outcome, level, message)
+            (failed(&error, *reply, request_id, event_id.as_ref())?, outcome, level, message)
         }
     };
     log::write(&Line {
@@ -137,18 +125,14 @@ fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
         event_id: event_id.as_ref().map(EventId::as_str),
         reason: reason.as_deref(),
         attempt: attempted.then_some(1),
-        ..line(request_id, &outcome, response.status_code(), began_ms)
+        ..line(request_id, &outcome, response.status_code(), *now)
     });
     Ok(response)
 }
 
 /// The origin's acknowledged answer: its body streams through unread.
-fn answered(verdict: Verdict, answer: Answer, event_id: Option<&EventId>, request_id: &str) -> Result<Response> {
-    let headers = headers(request_id)?;
-    headers.set(header::VERDICT, verdict.name())?;
-    if let Some(event_id) = event_id {
-        headers.set(header::EVENT_ID, event_id.as_str())?;
-    }
+fn answered(verdict: Verdict, answer: Answer, event_id: Option<&EventId>, request_id: &Nonce) -> Result<Response> {
+    let headers = headers(request_id, event_id, Some(verdict))?;
     if let Some(content_type) = &answer.content_type {
         headers.set("content-type", content_type)?;
     }
@@ -160,23 +144,11 @@ fn answered(verdict: Verdict, answer: Answer, event_id: Option<&EventId>, reques
 }
 
 /// An error reply; `event_id` where the event is known.
-fn failed(
-    error: &Error,
-    partner: Option<&Partner>,
-    accept: Option<&str>,
-    request_id: &str,
-    event_id: Option<&EventId>,
-) -> Result<Response> {
+fn failed(error: &Error, format: Format, request_id: &Nonce, event_id: Option<&EventId>) -> Result<Response> {
     let failure = Failure { event_id: event_id.map(EventId::as_str), ..error.failure() };
-    let Body { content_type, text } = reply::failure(format_for(partner, accept), failure, request_id);
-    let headers = headers(request_id)?;
+    let Body { content_type, text } = reply::failure(format, failure, request_id.as_str());
+    let headers = headers(request_id, event_id, failure.verdict)?;
     headers.set("content-type", content_type)?;
-    if let Some(event_id) = failure.event_id {
-        headers.set(header::EVENT_ID, event_id)?;
-    }
-    if let Some(verdict) = failure.verdict {
-        headers.set(header::VERDICT, verdict.name())?;
-    }
     if let Some((name, value)) = error.header() {
         headers.set(name, value)?;
     }
@@ -185,20 +157,26 @@ fn failed(
         .with_headers(headers))
 }
 
-/// The headers that every reply has.
-fn headers(request_id: &str) -> Result<Headers> {
+/// The headers that every reply has, and those about the event where there is one.
+fn headers(request_id: &Nonce, event_id: Option<&EventId>, verdict: Option<Verdict>) -> Result<Headers> {
     let headers = Headers::new();
     headers.set("cache-control", "no-store")?;
-    headers.set(header::REQUEST_ID, request_id)?;
+    headers.set(header::REQUEST_ID, request_id.as_str())?;
+    if let Some(event_id) = event_id {
+        headers.set(header::EVENT_ID, event_id.as_str())?;
+    }
+    if let Some(verdict) = verdict {
+        headers.set(header::VERDICT, verdict.name())?;
+    }
     Ok(headers)
 }
 
 /// A log line with the fields that every line has.
-fn line<'a>(request_id: &'a str, outcome: &'a str, status: u16, began_ms: i64) -> Line<'a> {
+fn line<'a>(request_id: &'a Nonce, outcome: &'a str, status: u16, began: Timestamp) -> Line<'a> {
     Line {
         level: Level::Info,
         message: "request answered",
-        request_id,
+        request_id: request_id.as_str(),
         partner: None,
         event_id: None,
         target_digest: None,
@@ -206,7 +184,7 @@ fn line<'a>(request_id: &'a str, outcome: &'a str, status: u16, began_ms: i64) -
         status,
         reason: None,
         attempt: None,
-        duration_ms: now_ms().saturating_sub(began_ms),
+        duration_ms: now_ms().saturating_sub(began.unix_ms()),
     }
 }
 

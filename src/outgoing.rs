@@ -34,7 +34,7 @@ pub struct Arrival {
     pub reply: Format,
 }
 
-/// One attempt, ready to be sent. Not shown in `Debug`: its headers may hold a service token.
+/// A request, ready to be sent. Not shown in `Debug`: its headers may hold a service token.
 #[derive(Clone)]
 pub struct Outgoing {
     /// Where to.
@@ -45,8 +45,6 @@ pub struct Outgoing {
     pub headers: Vec<(&'static str, String)>,
     /// The body of a POST.
     pub body: Option<String>,
-    /// What the acknowledgement must repeat.
-    pub nonce: Nonce,
 }
 
 /// The body of a forwarded POST.
@@ -64,7 +62,7 @@ pub fn outgoing(
     postback: &Postback,
     arrival: &Arrival,
     now_s: i64,
-    nonce: Nonce,
+    nonce: &Nonce,
 ) -> Option<Outgoing> {
     let path = match partner.endpoint.as_str() {
         "" => "/postback".to_owned(),
@@ -84,7 +82,7 @@ pub fn outgoing(
         client_ip: arrival.client_ip.as_deref().unwrap_or("unknown"),
         original_target: &redact_target(&arrival.target),
     };
-    let signed = sign(&config.keys, &covered, body.as_deref().unwrap_or("").as_bytes(), now_s, &nonce)?;
+    let signed = sign(&config.keys, &covered, body.as_deref().unwrap_or("").as_bytes(), now_s, nonce)?;
     let mut headers = vec![
         (header::EVENT_ID, covered.event_id.to_owned()),
         (header::RECEIVED_AT, covered.received_at.to_owned()),
@@ -106,7 +104,7 @@ pub fn outgoing(
     } else {
         format!("{}{path}?{query}", config.origin_url)
     };
-    Some(Outgoing { url, method: arrival.method.clone(), headers, body, nonce })
+    Some(Outgoing { url, method: arrival.method.clone(), headers, body })
 }
 
 /// The service token of Cloudflare Access, where one is configured (R16).

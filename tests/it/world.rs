@@ -51,7 +51,9 @@ impl Answer {
     /// What the acknowledgement proves to the edge that sent the request.
     pub fn proven(&self, world: &World, request: &Outgoing) -> Option<Verdict> {
         let (_, event_id) = request.headers.iter().find(|(name, _)| *name == "bytec-event-id")?;
-        acknowledgement::read(&world.edge.keys, self.ack.as_deref()?, &EventId::parse(event_id)?, &request.nonce)
+        let (_, input) = request.headers.iter().find(|(name, _)| *name == "signature-input")?;
+        let nonce = Nonce::parse(input.split_once("nonce=\"")?.1.split_once('"')?.0)?;
+        acknowledgement::read(&world.edge.keys, self.ack.as_deref()?, &EventId::parse(event_id)?, &nonce)
     }
 }
 
@@ -115,7 +117,7 @@ impl World {
             reply: partner.reply,
         };
         let nonce = Nonce::from_bytes(random().unwrap());
-        outgoing(&self.edge, partner, &reading.postback, &arrival, now_s, nonce).unwrap()
+        outgoing(&self.edge, partner, &reading.postback, &arrival, now_s, &nonce).unwrap()
     }
 
     /// Hands a forwarded request to the origin.
