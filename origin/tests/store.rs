@@ -18,7 +18,7 @@ use postback::params::Params;
 use postback::partner::Partner;
 use postback::reading::Dialect;
 use postback::time::Timestamp;
-use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
+use postback::verdict::Verdict::{self, Conflict, Created, Duplicate, Revised};
 use postback::zone::Zone;
 use std::sync::atomic::{AtomicU32, Ordering};
 use tempfile::TempDir;
@@ -64,6 +64,26 @@ impl Fresh {
             Store::Postgres(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
             Store::Sqlite(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
         }
+    }
+
+    /// Records requests at the same moment: one of them creates, and every other has the other verdict.
+    async fn created_once_at_once(&self, queries: impl Iterator<Item = String>, other: Verdict) {
+        let tasks: Vec<_> = queries
+            .map(|query| {
+                let store = self.store.clone();
+                tokio::spawn(async move { store.record(&record(&query)).await.unwrap() })
+            })
+            .collect();
+        let mut created = 0;
+        for task in tasks {
+            let recorded = task.await.unwrap();
+            if recorded == Recorded::As(Created) {
+                created += 1;
+            } else {
+                assert_eq!(recorded, Recorded::As(other));
+            }
+        }
+        assert_eq!(created, 1);
     }
 
     async fn record(&self, query: &str) -> Recorded {
@@ -194,36 +214,14 @@ contract! {
     }
 
     repeats_at_the_same_moment_create_one_event(db) {
-        let tasks: Vec<_> = (0..16).map(|_| { let store = db.store.clone(); tokio::spawn(async move { store.record(&record(FIRST)).await.unwrap() }) }).collect();
-        let mut created = 0;
-        for task in tasks {
-            let verdict = task.await.unwrap();
-            if verdict == Recorded::As(Created) {
-                created += 1;
-            } else {
-                assert_eq!(verdict, Recorded::As(Duplicate));
-            }
-        }
-        assert_eq!(created, 1);
+        db.created_once_at_once((0..16).map(|_| FIRST.to_owned()), Duplicate).await;
         assert_eq!(db.one("select cast(count(*) as text) from events").await, "1");
         assert_eq!(db.one("select cast(count(*) as text) from conversions").await, "1");
         assert_eq!(db.one("select cast(count(*) as text) from postbacks").await, "16");
     }
 
     revisions_at_the_same_moment_are_counted_each(db) {
-        let tasks: Vec<_> = (0..16).map(|i| { let store = db.store.clone(); tokio::spawn(async move {
-            store.record(&record(&format!("conversion_id=c1&rewars={i}"))).await.unwrap()
-        }) }).collect();
-        let mut created = 0;
-        for task in tasks {
-            let verdict = task.await.unwrap();
-            if verdict == Recorded::As(Created) {
-                created += 1;
-            } else {
-                assert_eq!(verdict, Recorded::As(Revised));
-            }
-        }
-        assert_eq!(created, 1);
+        db.created_once_at_once((0..16).map(|i| format!("conversion_id=c1&rewars={i}")), Revised).await;
         let revisions: Vec<_> = (1..=16).map(|revision| revision.to_string()).collect();
         assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, revisions);
         assert_eq!(db.one("select cast(revision as text) from conversions").await, "16");

@@ -175,8 +175,7 @@ impl Served {
     fn settled(&self) -> Option<Verdict> {
         match &self.result {
             Ok(ingested) => ingested.as_ref().map(|ingested| ingested.verdict),
-            Err(Error::Rejected(_)) => Some(Verdict::Rejected),
-            Err(_) => None,
+            Err(error) => error.failure().verdict,
         }
     }
 

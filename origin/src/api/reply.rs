@@ -9,13 +9,13 @@ use axum::response::Response;
 use postback::id::EventId;
 use postback::message_signature::header;
 use postback::reply::{self, Failure, Format};
+use postback::verdict::Verdict;
 
 /// The reply to a stored postback.
 pub fn success(ingested: &Ingested, format: Format, request_id: &str) -> Response {
     let body = reply::success(format, ingested.verdict, &ingested.event_id, request_id);
     let mut response = build(200, body, request_id);
-    set(&mut response, header::EVENT_ID, ingested.event_id.as_str());
-    set(&mut response, header::VERDICT, ingested.verdict.name());
+    name_event(&mut response, Some(&ingested.event_id), Some(ingested.verdict));
     response
 }
 
@@ -23,12 +23,7 @@ pub fn success(ingested: &Ingested, format: Format, request_id: &str) -> Respons
 pub fn failure(error: &Error, format: Format, request_id: &str, event_id: Option<&EventId>) -> Response {
     let failure = Failure { event_id: event_id.map(EventId::as_str), ..error.failure() };
     let mut response = build(error.status(), reply::failure(format, failure, request_id), request_id);
-    if let Some(event_id) = failure.event_id {
-        set(&mut response, header::EVENT_ID, event_id);
-    }
-    if let Some(verdict) = failure.verdict {
-        set(&mut response, header::VERDICT, verdict.name());
-    }
+    name_event(&mut response, event_id, failure.verdict);
     if let Some((name, value)) = error.header() {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
@@ -44,6 +39,16 @@ pub fn empty(request_id: &str) -> Response {
 pub fn set(response: &mut Response, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
         response.headers_mut().insert(HeaderName::from_static(name), value);
+    }
+}
+
+/// The headers about the event, where there is one (R20).
+fn name_event(response: &mut Response, event_id: Option<&EventId>, verdict: Option<Verdict>) {
+    if let Some(event_id) = event_id {
+        set(response, header::EVENT_ID, event_id.as_str());
+    }
+    if let Some(verdict) = verdict {
+        set(response, header::VERDICT, verdict.name());
     }
 }
 

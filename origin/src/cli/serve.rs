@@ -95,7 +95,7 @@ async fn forget_nonces(app: Arc<App>) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
     loop {
         ticks.tick().await;
-        let now_ms = (app.platform.now)().unix_s().saturating_mul(1000);
+        let now_ms = (app.platform.now)().unix_ms();
         let Some(before) = Timestamp::from_unix_ms(now_ms.saturating_sub(NONCE_LIFE_MS)) else { continue };
         for (code, store) in app.databases.opened() {
             if let Err(error) = store.forget_nonces(before).await {

@@ -46,7 +46,8 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
         }
     }
     // (2)
-    let is_new = transaction.execute(enter_event(T::DIALECT, record)).await? == 1;
+    let content = Value::Json(postback.to_json().to_string());
+    let is_new = transaction.execute(enter_event(T::DIALECT, record, content.clone())).await? == 1;
     let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.text()).collect();
     let verdict = if is_new {
         // (3)
@@ -60,20 +61,20 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
         Verdict::Duplicate
     };
     // (4)
-    transaction.execute(receipt(T::DIALECT, record, verdict, notes)).await?;
+    transaction.execute(receipt(T::DIALECT, record, verdict, content, notes)).await?;
     // (5)
     transaction.commit().await?;
     Ok(Recorded::As(verdict))
 }
 
-fn enter_event(dialect: Dialect, record: &Record) -> Statement {
+fn enter_event(dialect: Dialect, record: &Record, content: Value) -> Statement {
     let postback = &record.reading.postback;
     Row::of(dialect, "events")
         .with("event_id", postback.event_id().as_str())
         .with("event", postback.event().name())
         .with("conversion_id", postback.conversion_id())
         .with("fingerprint", postback.fingerprint().as_str())
-        .with("content", Value::Json(postback.to_json().to_string()))
+        .with("content", content)
         .with("received_at", record.receipt.received_at)
         .insert_once("event_id")
 }
@@ -140,7 +141,7 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
     Ok(if revision == 1 { Verdict::Created } else { Verdict::Revised })
 }
 
-fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, warnings: Vec<String>) -> Statement {
+fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, content: Value, warnings: Vec<String>) -> Statement {
     let Record { reading, receipt, now: _ } = record;
     let list = |texts: Vec<String>| Value::Json(serde_json::Value::from(texts).to_string());
     Row::of(dialect, "postbacks")
@@ -156,7 +157,7 @@ fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, warnings: Vec<St
         .with("headers", Value::Json(receipt.headers.to_string()))
         .with("content_type", receipt.content_type.as_deref())
         .with("body", receipt.body.as_deref())
-        .with("content", Value::Json(reading.postback.to_json().to_string()))
+        .with("content", content)
         .with("ignored", list(reading.ignored.clone()))
         .with("warnings", list(warnings))
         .insert()
