@@ -8,7 +8,7 @@ use postback::id::EventId;
 use postback::message_signature::header;
 use postback::params::{Params, redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
-use postback::reading::{Dialect, Reading, Warning};
+use postback::reading::{Dialect, Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -91,9 +91,14 @@ fn forwarded(
     let original_query = edge.claims.original_target.split_once('?').map_or("", |(_, query)| query);
     let original_body = body.as_deref().unwrap_or("").as_bytes();
     let original = Params::from_request(original_query, content_type.as_deref(), original_body);
-    let (ignored, warnings) = match original.and_then(|params| read_partners(partner, params, received_at)) {
-        Ok(original) => (original.ignored, original.warnings),
-        Err(_) => (Vec::new(), vec![Warning::UnreadableOriginal]),
+    let reading = match original.and_then(|params| read_partners(partner, params, received_at)) {
+        Ok(original) => Reading { postback: reading.postback, ..original },
+        Err(_) => Reading {
+            words: BTreeMap::new(),
+            ignored: Vec::new(),
+            warnings: vec![Warning { code: WarningCode::UnreadableOriginal, field: None }],
+            ..reading
+        },
     };
     let receipt = Receipt {
         request_id: request_id.to_owned(),
@@ -108,7 +113,7 @@ fn forwarded(
         body,
         nonce: Some(edge.verified.nonce.clone()),
     };
-    Ok(Understood { reading: Reading { ignored, warnings, ..reading }, receipt })
+    Ok(Understood { reading, receipt })
 }
 
 /// A request of the partner's own, in the partner's names and words.

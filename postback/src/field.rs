@@ -40,6 +40,11 @@ macro_rules! fields {
             pub const fn kind(self) -> Kind {
                 match self { $(Field::$variant => Kind::$kind,)* }
             }
+
+            /// The field of a canonical name.
+            pub fn parse(name: &str) -> Option<Field> {
+                match name { $($name => Some(Field::$variant),)* _ => None }
+            }
         }
     };
 }
@@ -107,13 +112,6 @@ fields! {
     Device = "device": Text,
     /// The version of the consent the customer gave (R64).
     ConsentVersion = "consent_version": Text,
-}
-
-impl Field {
-    /// The field of a canonical name.
-    pub fn parse(name: &str) -> Option<Field> {
-        Field::ALL.iter().copied().find(|field| field.name() == name)
-    }
 }
 
 /// In partner files and their built form a field is its canonical name.

@@ -3,6 +3,7 @@
 use crate::limits::ID_BYTES_MAX;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 use std::fmt;
 
 /// How ids begin that follow from an event's content; 32 hexadecimal digits come behind.
@@ -30,9 +31,8 @@ impl EventId {
     }
 
     /// The id of an event whose sender gives none: from the digest of its canonical content (R47).
-    pub(crate) fn derived(content_digest: &[u8]) -> EventId {
-        let hex: String = content_digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-        EventId(format!("{DERIVED_PREFIX}{hex}"))
+    pub(crate) fn derived(content: ContentDigest) -> EventId {
+        EventId(content.into_id(DERIVED_PREFIX))
     }
 
     /// The id as text.
@@ -44,6 +44,41 @@ impl EventId {
 impl fmt::Display for EventId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+/// SHA-256 over a list of texts that no other list can imitate: the length of each stands before it.
+pub(crate) struct ContentDigest(Sha256);
+
+impl ContentDigest {
+    /// Begins with what the digest is for, which keeps digests of different purposes apart.
+    pub(crate) fn of(purpose: &str) -> ContentDigest {
+        let mut digest = ContentDigest(Sha256::new());
+        digest.add(purpose);
+        digest
+    }
+
+    pub(crate) fn add(&mut self, text: &str) {
+        let mut length = itoa::Buffer::new();
+        self.0.update(length.format(text.len()).as_bytes());
+        self.0.update(b":");
+        self.0.update(text.as_bytes());
+    }
+
+    /// Lower-case hexadecimal digits of the whole digest.
+    pub(crate) fn into_hex(self) -> String {
+        hex::encode(self.0.finalize())
+    }
+
+    /// `prefix` and 32 hexadecimal digits: 128 bits are enough where nobody but us makes the content.
+    pub(crate) fn into_id(self, prefix: &str) -> String {
+        let digest = self.0.finalize();
+        let mut id = String::with_capacity(prefix.len().saturating_add(32));
+        id.push_str(prefix);
+        for byte in digest.iter().take(16) {
+            id.extend([byte >> 4, byte & 0xf].into_iter().filter_map(|nibble| char::from_digit(u32::from(nibble), 16)));
+        }
+        id
     }
 }
 

@@ -14,10 +14,13 @@ pub mod status;
 pub mod zone;
 pub mod time;
 pub mod money;
+pub mod macros;
+pub mod html;
 pub mod id;
 pub mod partner;
 pub mod reading;
 pub mod postback;
+pub mod duplicate;
 // ... and from there to what became of it, between parties that prove who they are.
 pub mod verdict;
 pub mod reply;

@@ -6,8 +6,10 @@ pub const TARGET_BYTES_MAX: usize = 8 * 1024;
 pub const PARAMS_MAX: usize = 64;
 /// A parameter's name, decoded, in bytes.
 pub const PARAM_NAME_BYTES_MAX: usize = 64;
-/// A parameter's value, decoded, in bytes.
+/// A parameter's value in a query or form, decoded, in bytes.
 pub const PARAM_VALUE_BYTES_MAX: usize = 1024;
+/// A string in a JSON body, in bytes.
+pub const JSON_STRING_BYTES_MAX: usize = 4 * 1024;
 /// A request body in bytes, counted while it is read.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Objects and arrays inside one another in a JSON body.

@@ -1,5 +1,6 @@
 //! Amounts and currencies, exact from the sender's text to the database (R9). No float anywhere.
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
 /// Digits behind the point that are kept.
@@ -53,6 +54,12 @@ impl Amount {
     pub fn is_negative(self) -> bool {
         self.micros < 0
     }
+
+    /// The same amount, going back: zero or below.
+    #[must_use]
+    pub fn taken_back(self) -> Amount {
+        Amount { micros: self.micros.saturating_abs().saturating_neg() }
+    }
 }
 
 /// The one canonical text: at least two digits behind the point and no zeros beyond them, so that equal amounts have
@@ -61,10 +68,28 @@ impl fmt::Display for Amount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let magnitude = self.micros.unsigned_abs();
         let sign = if self.micros < 0 { "-" } else { "" };
-        let digits = format!("{magnitude:07}");
-        let (whole, fraction) = digits.split_at_checked(digits.len().saturating_sub(SCALE)).unwrap_or((&digits, ""));
-        let (kept, tail) = fraction.split_at_checked(2).unwrap_or((fraction, ""));
-        write!(f, "{sign}{whole}.{kept}{}", tail.trim_end_matches('0'))
+        // One unit is a million micros; dividing by a constant other than zero cannot fail.
+        let (whole, mut fraction) = (magnitude / 1_000_000, magnitude % 1_000_000);
+        let mut digits = SCALE;
+        while digits > 2 && fraction.is_multiple_of(10) {
+            fraction /= 10;
+            digits = digits.saturating_sub(1);
+        }
+        write!(f, "{sign}{whole}.{fraction:0digits$}")
+    }
+}
+
+/// In partner files and their built form an amount is its text.
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+        Amount::parse(&text).ok_or_else(|| serde::de::Error::custom("not an amount"))
     }
 }
 

@@ -3,13 +3,12 @@
 
 use crate::event::Event;
 use crate::field::{Field, Kind};
-use crate::id::EventId;
+use crate::id::{ContentDigest, EventId};
 use crate::money::{Amount, Currency};
 use crate::status::Status;
 use crate::time::Timestamp;
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// The value of one field, of the type that [`Field::kind`] says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,7 +73,7 @@ impl Postback {
     pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Option<Postback> {
         let event_id = match values.get(&Field::EventId) {
             Some(given) => EventId::given(&given.to_string())?,
-            None => EventId::derived(&digest("bytec-event-v1", partner_code, values.iter())),
+            None => EventId::derived(digest("bytec-event-v1", partner_code, values.iter())),
         };
         Some(Postback { event_id, values })
     }
@@ -101,6 +100,14 @@ impl Postback {
             Some(Value::Event(event)) => event,
             // Reading puts an event into every postback that a partner's file lets through without one.
             Some(_) | None => &Event::Conversion,
+        }
+    }
+
+    /// Where the conversion stands.
+    pub fn status(&self) -> Option<Status> {
+        match self.values.get(&Field::Status) {
+            Some(Value::Status(status)) => Some(*status),
+            Some(_) | None => None,
         }
     }
 
@@ -161,7 +168,7 @@ impl Postback {
     /// What must not differ between two requests of one event id: lower-case hex SHA-256.
     pub fn fingerprint(&self) -> String {
         let identity = self.values.iter().filter(|(field, _)| IDENTITY.contains(field));
-        hex::encode(digest("bytec-fingerprint-v1", "", identity))
+        digest("bytec-fingerprint-v1", "", identity).into_hex()
     }
 
     /// Amounts below zero.
@@ -188,19 +195,17 @@ impl Postback {
     }
 }
 
-/// A digest of fields that no value can imitate: each text is preceded by its length.
-fn digest<'a>(purpose: &str, scope: &str, values: impl Iterator<Item = (&'a Field, &'a Value)>) -> Vec<u8> {
-    let mut hash = Sha256::new();
-    let mut add = |text: &str| {
-        hash.update(text.len().to_string().as_bytes());
-        hash.update(b":");
-        hash.update(text.as_bytes());
-    };
-    add(purpose);
-    add(scope);
+/// A digest of fields and their canonical texts.
+fn digest<'a>(purpose: &str, scope: &str, values: impl Iterator<Item = (&'a Field, &'a Value)>) -> ContentDigest {
+    let mut digest = ContentDigest::of(purpose);
+    digest.add(scope);
+    let mut text = String::with_capacity(64);
     for (field, value) in values {
-        add(field.name());
-        add(&value.to_string());
+        digest.add(field.name());
+        text.clear();
+        // Writing to a String cannot fail.
+        let _ = write!(text, "{value}");
+        digest.add(&text);
     }
-    hash.finalize().to_vec()
+    digest
 }

@@ -31,6 +31,8 @@ pub enum Code {
     NotScalar,
     /// A field that this partner must send is absent or empty.
     MissingField,
+    /// A field that this partner must send holds a macro that was not expanded, or a word for nothing.
+    MacroNotReplaced,
     /// Two names of the sender's mean the same field and carry different values.
     ConflictingValues,
     /// An identifier that is too long or, for an event id, not printable ASCII.
@@ -55,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documentation and tests that hold the two together.
-    pub const ALL: [Code; 22] = [
+    pub const ALL: [Code; 23] = [
         Code::BadPercent,
         Code::BadUtf8,
         Code::ControlChar,
@@ -68,6 +70,7 @@ impl Code {
         Code::JsonTooDeep,
         Code::NotScalar,
         Code::MissingField,
+        Code::MacroNotReplaced,
         Code::ConflictingValues,
         Code::InvalidId,
         Code::InvalidTime,
@@ -95,6 +98,7 @@ impl Code {
             Code::JsonTooDeep => "json_too_deep",
             Code::NotScalar => "not_scalar",
             Code::MissingField => "missing_field",
+            Code::MacroNotReplaced => "macro_not_replaced",
             Code::ConflictingValues => "conflicting_values",
             Code::InvalidId => "invalid_id",
             Code::InvalidTime => "invalid_time",

@@ -145,7 +145,6 @@ fn what_cannot_be_read_says_why_and_where() {
         (with("conversion_id=conv789&", "conversion_id=&"), "missing_field conversion_id"),
         (with("conversion_id=conv789&", "conversion_id=+&"), "missing_field conversion_id"),
         (with("conversion_id=conv789", &format!("conversion_id={}", "x".repeat(129))), "invalid_id conversion_id"),
-        (format!("{LIVE}&status=Maybe"), "unknown_status status"),
         (format!("{LIVE}&conversion_currency=%C2%A4cy"), "invalid_currency conversion_currency"),
         (format!("{LIVE}&is_ftd=perhaps"), "invalid_flag is_ftd"),
         (format!("{LIVE}&event_id=a%20b"), "invalid_id event_id"),
@@ -174,10 +173,10 @@ fn what_nothing_maps_is_listed_and_not_merged() {
 
 #[test]
 fn a_word_that_cannot_name_an_event_gives_way_to_the_partners_default() {
-    for word in ["%7Baff_sub3%7D", "fb/campaign:1", "%E0%B8%AA"] {
+    for word in ["fb/campaign:1", "%E0%B8%AA"] {
         let reading = query("involve_asia", &LIVE.replace("event=purchase", &format!("event={word}"))).unwrap();
         assert_eq!(reading.postback.event().name(), "conversion", "{word}");
-        assert_eq!(reading.warnings.first().map(|warning| warning.text()).as_deref(), Some("unnamed_event:event"));
+        assert_eq!(reading.warnings.first().map(|warning| warning.to_string()).as_deref(), Some("unnamed_event:event"));
     }
     let no_default = Params::from_query("event_id=1&event=fb/campaign:1");
     assert_eq!(outcome(read("s2s", no_default)), "invalid_event event");
@@ -185,7 +184,7 @@ fn a_word_that_cannot_name_an_event_gives_way_to_the_partners_default() {
 
 #[test]
 fn an_old_event_is_taken_and_flagged() {
-    let warnings: Vec<_> = query("involve_asia", LIVE).unwrap().warnings.iter().map(|w| w.text()).collect();
+    let warnings: Vec<_> = query("involve_asia", LIVE).unwrap().warnings.iter().map(|w| w.to_string()).collect();
     assert_eq!(warnings, ["old_time:ts_event", "old_time:conversion_datetime"]);
     let fresh = query("involve_asia", &LIVE.replace("2025-01-01", "2025-11-20")).unwrap();
     assert!(fresh.warnings.is_empty());
@@ -285,7 +284,7 @@ proptest! {
 
     #[test]
     fn a_refusal_repeats_nothing_that_was_sent(canary in "[a-z]{12}") {
-        for raw in [format!("{LIVE}&status={canary}"), format!("{LIVE}&{canary}%20x=1&{canary}%20x=2")] {
+        for raw in [format!("{LIVE}&is_ftd={canary}"), format!("{LIVE}&{canary}%20x=1&{canary}%20x=2")] {
             let text = query("involve_asia", &raw).unwrap_err().to_string();
             prop_assert!(!text.contains(&canary), "{}", text);
         }

@@ -48,7 +48,7 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
     // (2)
     let content = Value::Json(postback.to_json().to_string());
     let is_new = transaction.execute(enter_event(T::DIALECT, record, content.clone())).await? == 1;
-    let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.text()).collect();
+    let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.to_string()).collect();
     let verdict = if is_new {
         // (3)
         revise(&mut transaction, record).await?

@@ -3,7 +3,7 @@
 
 use super::query::{check_controls, check_sizes};
 use super::{ParamValue, Params};
-use crate::limits::JSON_DEPTH_MAX;
+use crate::limits::{JSON_DEPTH_MAX, JSON_STRING_BYTES_MAX};
 use crate::rejection::{Code, Rejection};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
@@ -32,9 +32,9 @@ pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
         match &value {
             ParamValue::Text(text) => {
                 check_controls(&name, text)?;
-                check_sizes(&name, text)?;
+                check_sizes(&name, text, JSON_STRING_BYTES_MAX)?;
             }
-            ParamValue::Nested => check_sizes(&name, "")?,
+            ParamValue::Nested => check_sizes(&name, "", 0)?,
         }
         pairs.push((name, value));
     }

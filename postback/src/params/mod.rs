@@ -6,13 +6,13 @@ mod json;
 mod secrets;
 
 pub use query::decode_pairs;
-pub(crate) use query::percent_encode;
+pub(crate) use query::{percent_decode, percent_encode};
 pub use secrets::{TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
-use query::too_many;
+use query::{decode_pairs_and_macros, too_many};
 use secrets::CREDENTIALS;
 
 /// One parameter's value.
@@ -46,7 +46,7 @@ impl Params {
     /// # Errors
     /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
     pub fn from_query(raw: &str) -> Result<Params, Rejection> {
-        Params::unique(decode_pairs(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
+        Params::unique(decode_pairs_and_macros(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
     }
 
     /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON

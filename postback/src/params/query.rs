@@ -1,6 +1,7 @@
 //! Strict decoding of queries and forms: what a lenient decoder would guess at is refused.
 
 use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
+use crate::macros::is_percent_macro;
 use crate::rejection::{Code, Rejection};
 
 /// Splits and decodes a query as the mapping and `bytec-v1` signatures both need it: on `&` only, empty pieces skipped,
@@ -9,6 +10,22 @@ use crate::rejection::{Code, Rejection};
 /// # Errors
 /// `bad_percent`, `bad_utf8`, `control_char`, or the code of a limit.
 pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
+    decode_with(raw, decode)
+}
+
+/// The same for reading, where a value that is a whole `%MACRO%` stands for itself: it is no broken encoding, and who
+/// sent it is to be told what it is.
+///
+/// # Errors
+/// As [`decode_pairs`].
+pub(super) fn decode_pairs_and_macros(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
+    decode_with(raw, |value| if is_percent_macro(value) { Ok(value.to_owned()) } else { decode(value) })
+}
+
+fn decode_with(
+    raw: &str,
+    decode_value: impl Fn(&str) -> Result<String, DecodeProblem>,
+) -> Result<Vec<(String, String)>, Rejection> {
     let pieces = || raw.split('&').filter(|piece| !piece.is_empty());
     if pieces().count() > PARAMS_MAX {
         return Err(too_many());
@@ -17,19 +34,28 @@ pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
         .map(|piece| {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
             let name = decode(name).map_err(|problem| problem.about("(name)"))?;
-            let value = decode(value).map_err(|problem| problem.about(&name))?;
-            check_sizes(&name, &value)?;
+            let value = decode_value(value).map_err(|problem| problem.about(&name))?;
+            check_sizes(&name, &value, PARAM_VALUE_BYTES_MAX)?;
             Ok((name, value))
         })
         .collect()
 }
 
-pub(super) fn check_sizes(name: &str, value: &str) -> Result<(), Rejection> {
+/// Decodes a text that may have been encoded once more than it should. None where it is not wholly valid encoding.
+pub(crate) fn percent_decode(text: &str) -> Option<String> {
+    decode(text).ok()
+}
+
+pub(super) fn check_sizes(name: &str, value: &str, value_bytes_max: usize) -> Result<(), Rejection> {
     if name.len() > PARAM_NAME_BYTES_MAX {
         return Err(Rejection::of(Code::NameTooLong, "a parameter's name has at most 64 bytes"));
     }
-    if value.len() > PARAM_VALUE_BYTES_MAX {
-        return Err(Rejection::at(Code::ValueTooLong, name, "a value has at most 1024 bytes"));
+    if value.len() > value_bytes_max {
+        return Err(Rejection::at(
+            Code::ValueTooLong,
+            name,
+            format!("a value has at most {value_bytes_max} bytes here"),
+        ));
     }
     Ok(())
 }

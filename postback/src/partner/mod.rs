@@ -3,12 +3,21 @@
 
 #[cfg(feature = "files")]
 pub mod file;
+#[cfg(feature = "files")]
+mod schema;
+#[cfg(feature = "files")]
+mod zones;
+mod rules;
 
+pub use rules::{FirstDeposit, JwtExpected, RefundAmounts, UnknownStatus};
+
+use crate::duplicate::DuplicatePolicy;
 use crate::field::Field;
 use crate::money::Currency;
 use crate::reply::Format;
 use crate::status::Status;
 use crate::zone::Zone;
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -22,6 +31,14 @@ pub enum AuthMode {
     Token,
     /// An HMAC signature over the request (`bytec-v1`).
     Signature,
+    /// A JSON Web Token as bearer.
+    Jwt,
+    /// An address on a list.
+    Ip,
+    /// A pinned client certificate.
+    Mtls,
+    /// An unguessable segment behind the endpoint, for networks that can send nothing but macros.
+    PathKey,
 }
 
 impl AuthMode {
@@ -31,6 +48,10 @@ impl AuthMode {
             AuthMode::Open => "open",
             AuthMode::Token => "token",
             AuthMode::Signature => "signature",
+            AuthMode::Jwt => "jwt",
+            AuthMode::Ip => "ip",
+            AuthMode::Mtls => "mtls",
+            AuthMode::PathKey => "path_key",
         }
     }
 }
@@ -44,30 +65,62 @@ pub struct Partner {
     pub name: String,
     /// Whose data it is.
     pub tenant: String,
+    /// Whether the endpoint is served.
+    pub is_active: bool,
+    /// Whether requests are logged, beside those that fail.
+    pub enable_logging: bool,
     /// The path after `/`, `/postback/` or `/partner/`; empty for the generic endpoint.
     pub endpoint: String,
     /// The database that holds this partner's postbacks and nothing else (R45).
     pub database: String,
-    /// The clocks that times without an offset were read from.
-    pub zone: Zone,
     /// What a successful answer looks like.
     pub reply: Format,
-    /// All of these must hold for a request at the edge.
+
+    /// All of these must hold for a request at the edge (R12).
     pub auth: Vec<AuthMode>,
+    /// Where requests may come from, with [`AuthMode::Ip`].
+    pub ip_allow: Vec<IpNet>,
+    /// SHA-256 of the certificates that may be presented, lower-case hex, with [`AuthMode::Mtls`].
+    pub mtls_sha256: Vec<String>,
+    /// What a token must say, with [`AuthMode::Jwt`].
+    pub jwt: Option<JwtExpected>,
+
+    /// The clocks that times without an offset were read from.
+    pub zone: Zone,
     /// The currency of `sale_amount` and `payout` where the request names none.
     pub currency: Option<String>,
     /// Whether amounts below zero are normal for this partner, whatever the event.
     pub negative_amounts: bool,
+    /// How amounts of refunds and chargebacks are written.
+    pub refund_amounts: RefundAmounts,
     /// Fields without which a postback is refused.
     pub required: Vec<Field>,
     /// The partner's names that are not canonical ones, and the fields they mean.
     pub aliases: BTreeMap<String, Field>,
+    /// Fields that always have this canonical text, whatever is sent.
+    pub constants: BTreeMap<Field, String>,
     /// The event of a request that names none; a notice about a known conversion then leaves its event as it is.
     pub default_event: Option<String>,
     /// The partner's words for events, folded by [`fold_word`], and our names.
     pub events: BTreeMap<String, String>,
     /// The partner's words for a conversion's standing, folded by [`fold_word`].
     pub statuses: BTreeMap<String, Status>,
+    /// What a word that is not among them comes to.
+    pub unknown_status: UnknownStatus,
+    /// Words that the partner's templates leave where a value should be.
+    pub placeholders: Vec<String>,
+
+    /// What another postback about a known conversion does (R48).
+    pub duplicates: DuplicatePolicy,
+    /// What counts as a first deposit (R49).
+    pub first_deposit: Option<FirstDeposit>,
+
+    /// Requests in a day (R46).
+    pub max_daily_requests: u32,
+    /// Requests in a minute (R14).
+    pub max_requests_per_minute: u32,
+    /// Days after which requests as received are dropped; conversions stay (R59).
+    pub data_retention_days: u32,
 }
 
 impl Partner {
@@ -75,6 +128,12 @@ impl Partner {
     /// file says otherwise.
     pub fn field_of(&self, name: &str) -> Option<Field> {
         self.aliases.get(name).copied().or_else(|| Field::parse(name))
+    }
+
+    /// The field of a name that differs from one of the partner's in case alone.
+    pub fn field_of_any_case(&self, name: &str) -> Option<Field> {
+        let alias = self.aliases.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, field)| *field);
+        alias.or_else(|| Field::parse(&name.to_ascii_lowercase()))
     }
 
     /// The currency that amounts without one are in.
@@ -108,7 +167,12 @@ impl Registry {
         &self.partners
     }
 
-    /// The partner whose endpoint a path names: `/{endpoint}`, `/postback/{endpoint}` or `/partner/{endpoint}` (R1).
+    /// The partner of a code.
+    pub fn by_code(&self, code: &str) -> Option<&Partner> {
+        self.partners.iter().find(|partner| partner.code == code)
+    }
+
+    /// The active partner whose endpoint a path names: `/{endpoint}`, `/postback/{endpoint}` or `/partner/{endpoint}` (R1).
     pub fn by_path(&self, path: &str) -> Option<&Partner> {
         let path = path.strip_prefix('/')?;
         let endpoint = ["postback", "partner"]
@@ -119,7 +183,7 @@ impl Registry {
                 rest => rest.strip_prefix('/').filter(|endpoint| !endpoint.is_empty()),
             })
             .or((!path.is_empty()).then_some(path))?;
-        self.partners.iter().find(|partner| partner.endpoint == endpoint)
+        self.partners.iter().find(|partner| partner.is_active && partner.endpoint == endpoint)
     }
 }
 

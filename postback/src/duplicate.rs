@@ -1,0 +1,131 @@
+//! Duplicate policy (R48): which postbacks are about one conversion, and what another one about it does. Pure rules; a
+//! store keeps what they need to know and applies what they decide, in one transaction.
+//!
+//! That the same *event* is never counted twice is not policy and not here: its id is unique in the database (R47).
+
+use crate::field::Field;
+use crate::id::ContentDigest;
+use crate::postback::Postback;
+use crate::status::{Status, Transition};
+use crate::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What two postbacks of one conversion have in common.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DuplicateKey {
+    /// The partner's id of the conversion.
+    #[default]
+    #[serde(rename = "conversion_id")]
+    ConversionId,
+    /// That and the event: a deposit and a refund under one id are two conversions.
+    #[serde(rename = "conversion_id+event")]
+    ConversionIdAndEvent,
+    /// The event's own id: every event stands for itself.
+    #[serde(rename = "event_id")]
+    EventId,
+    /// Click and event, for partners without ids of their own: one conversion for as long as the window lasts.
+    #[serde(rename = "click_id+event")]
+    ClickIdAndEvent,
+}
+
+/// What a further event of a known conversion does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnRepeat {
+    /// It brings the conversion up to date; the history is kept.
+    #[default]
+    Revise,
+    /// It changes nothing: the first stands.
+    Ignore,
+    /// It is a conversion of its own, marked as a possible duplicate.
+    Flag,
+}
+
+/// A partner's policy.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DuplicatePolicy {
+    /// What makes a repeat.
+    pub key: DuplicateKey,
+    /// How long after the last one a repeat is one, in seconds. None: for ever.
+    pub window_s: Option<u32>,
+    /// What a repeat does.
+    pub repeat: OnRepeat,
+}
+
+/// What a store knows of the conversion under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Known {
+    /// Where it stands.
+    pub status: Option<Status>,
+    /// When the last postback about it was received.
+    pub last_received_at: Timestamp,
+}
+
+/// What a new event does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// A conversion begins.
+    Creates,
+    /// The known conversion takes over what the event says.
+    Revises,
+    /// The event belongs to the known conversion's history only: what it says was overtaken before it came.
+    Late,
+    /// The event is written down and changes nothing.
+    Ignored,
+    /// A conversion of its own begins, marked as a possible duplicate.
+    Flagged,
+}
+
+impl DuplicatePolicy {
+    /// The name under which a store finds the conversion of a postback: of one partner, equal for what is about one
+    /// conversion and different for everything else. A postback that lacks a part of the key stands for itself.
+    pub fn conversion_key(&self, postback: &Postback) -> String {
+        let parts = match self.key {
+            DuplicateKey::ConversionId => return postback.conversion_id().to_owned(),
+            DuplicateKey::EventId => return postback.event_id().as_str().to_owned(),
+            DuplicateKey::ConversionIdAndEvent => postback.id(Field::ConversionId),
+            DuplicateKey::ClickIdAndEvent => postback.id(Field::ClickId),
+        };
+        match parts {
+            Some(id) => {
+                let mut digest = ContentDigest::of("bytec-conversion-v1");
+                digest.add(self.key.label());
+                digest.add(id);
+                digest.add(postback.event().name());
+                digest.into_id("cnv_")
+            }
+            None => postback.event_id().as_str().to_owned(),
+        }
+    }
+
+    /// What a new event, received at `received_at`, does to the conversion that is `known` under its key.
+    ///
+    /// The window reaches from one postback to the next, both ways, because order is not promised.
+    pub fn effect(&self, known: Option<&Known>, postback: &Postback, received_at: Timestamp) -> Effect {
+        let Some(known) = known else { return Effect::Creates };
+        let apart_s = received_at.unix_s().saturating_sub(known.last_received_at.unix_s()).saturating_abs();
+        if self.window_s.is_some_and(|window_s| apart_s > i64::from(window_s)) {
+            return Effect::Creates;
+        }
+        match self.repeat {
+            OnRepeat::Ignore => Effect::Ignored,
+            OnRepeat::Flag => Effect::Flagged,
+            OnRepeat::Revise => match Status::transition(known.status, postback.status()) {
+                Transition::Late => Effect::Late,
+                Transition::Takes | Transition::Keeps => Effect::Revises,
+            },
+        }
+    }
+}
+
+impl DuplicateKey {
+    /// Keeps keys of different kinds apart.
+    const fn label(self) -> &'static str {
+        match self {
+            DuplicateKey::ConversionId => "conversion_id",
+            DuplicateKey::ConversionIdAndEvent => "conversion_id+event",
+            DuplicateKey::EventId => "event_id",
+            DuplicateKey::ClickIdAndEvent => "click_id+event",
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Parameters that went through an HTML decoder on their way (R10). `&currency=EUR` in a page is read there as the
+//! character reference `&curren` and `cy=EUR`, so `payout=10&currency=EUR` arrives as one value, `10¤cy=EUR`; and
+//! `&amp;x=1` that nobody decoded arrives under the name `amp;x`. Both can be undone without guessing, because only a
+//! name that means something to the partner is turned back.
+
+/// The references that HTML reads without a semicolon and that a parameter's name can begin with (HTML Standard,
+/// "Named character references"); accented letters begin no name that a network uses.
+const REFERENCES: [(char, &str); 33] = [
+    ('¤', "curren"),
+    ('©', "copy"),
+    ('®', "reg"),
+    ('¶', "para"),
+    ('§', "sect"),
+    ('¬', "not"),
+    ('×', "times"),
+    ('°', "deg"),
+    ('µ', "micro"),
+    ('¥', "yen"),
+    ('£', "pound"),
+    ('¢', "cent"),
+    ('÷', "divide"),
+    ('±', "plusmn"),
+    ('·', "middot"),
+    ('¿', "iquest"),
+    ('¡', "iexcl"),
+    ('ª', "ordf"),
+    ('º', "ordm"),
+    ('«', "laquo"),
+    ('»', "raquo"),
+    ('¦', "brvbar"),
+    ('¨', "uml"),
+    ('¯', "macr"),
+    ('´', "acute"),
+    ('¸', "cedil"),
+    ('¹', "sup1"),
+    ('²', "sup2"),
+    ('³', "sup3"),
+    ('¼', "frac14"),
+    ('½', "frac12"),
+    ('¾', "frac34"),
+    ('\u{ad}', "shy"),
+];
+
+/// What `&amp;` leaves at the beginning of a name.
+const AMP: &str = "amp;";
+
+/// The name that a damaged one was. None when it shows no damage.
+pub fn repaired_name(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix(AMP) {
+        return Some(rest.to_owned());
+    }
+    let mut characters = name.chars();
+    let reference = reference(characters.next()?)?;
+    Some(format!("{reference}{}", characters.as_str()))
+}
+
+/// A parameter that was glued to the end of a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Glued<'v> {
+    /// The value without it.
+    pub before: &'v str,
+    /// Its name, repaired.
+    pub name: String,
+    /// Its value, which may hold another.
+    pub value: &'v str,
+}
+
+/// The first parameter glued into a value whose name `is_known`.
+pub fn glued<'v>(value: &'v str, is_known: impl Fn(&str) -> bool) -> Option<Glued<'v>> {
+    if value.is_ascii() && !value.contains("&amp;") {
+        return None;
+    }
+    value.char_indices().find_map(|(index, character)| {
+        let (before, damaged) = value.split_at_checked(index)?;
+        let damaged = if character == '&' { damaged.strip_prefix('&')? } else { damaged };
+        let (name, value) = damaged.split_once('=')?;
+        let name = repaired_name(name).filter(|name| is_known(name))?;
+        Some(Glued { before, name, value })
+    })
+}
+
+fn reference(character: char) -> Option<&'static str> {
+    REFERENCES.iter().find(|(known, _)| *known == character).map(|(_, reference)| *reference)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_name_is_turned_back() {
+        for (name, repaired) in [
+            ("amp;snuid", "snuid"),
+            ("¤cy", "currency"),
+            ("×tamp", "timestamp"),
+            ("®ion", "region"),
+            ("§ion", "section"),
+        ] {
+            assert_eq!(repaired_name(name).as_deref(), Some(repaired), "{name}");
+        }
+        for name in ["", "currency", "éacute", "a¤cy"] {
+            assert_eq!(repaired_name(name), None, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_glued_parameter_is_found_where_its_name_is_known() {
+        let known = |name: &str| ["currency", "timestamp"].contains(&name);
+        let found = glued("10¤cy=EUR×tamp=5", known).unwrap();
+        assert_eq!((found.before, found.name.as_str(), found.value), ("10", "currency", "EUR×tamp=5"));
+        let found = glued(found.value, known).unwrap();
+        assert_eq!((found.before, found.name.as_str(), found.value), ("EUR", "timestamp", "5"));
+        let found = glued("10&amp;currency=EUR", known).unwrap();
+        assert_eq!((found.before, found.name.as_str(), found.value), ("10", "currency", "EUR"));
+        for text in ["10", "10¤cy", "10¤=EUR", "©right=x", "a=b¤", "10&currency=EUR", "&amp;", "¤"] {
+            assert_eq!(glued(text, known), None, "{text}");
+        }
+    }
+}

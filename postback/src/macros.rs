@@ -1,0 +1,172 @@
+//! What networks leave where a value should be (R10): macros that nobody expanded, in every dialect that is in use, and
+//! words that stand for nothing. Such a text is no value. Taking `{click_id}` for an id would make one conversion out of
+//! all that a broken template sends.
+
+use crate::params::percent_decode;
+
+/// Why a text is no value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unfilled {
+    /// A macro that was not expanded.
+    Macro,
+    /// A word for "nothing here".
+    Placeholder,
+}
+
+/// Opening and closing marks of macros that are a whole value, longer ones before shorter ones.
+const MARKS: [(&str, &str); 12] = [
+    ("{{{", "}}}"),
+    ("{{", "}}"),
+    ("${", "}"),
+    ("{", "}"),
+    ("[[[", "]]]"),
+    ("[[", "]]"),
+    ("[", "]"),
+    ("(", ")"),
+    ("<", ">"),
+    ("#", "#"),
+    ("%", "%"),
+    ("!!!", "!!!"),
+];
+
+/// Marks that no id or text has for any other reason, so that a macro is seen in the middle of a value, too. Braces
+/// stand for all dialects that have them.
+const MARKS_ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[[", "]]]"), ("!!!", "!!!")];
+
+/// Words for nothing, in any case.
+const NOTHING: [&str; 7] = ["null", "undefined", "none", "nil", "empty", "n/a", "(not set)"];
+
+/// Words that templates ask people to replace, as they are written there.
+const TO_REPLACE: [&str; 2] = ["REPLACE", "OPTIONAL"];
+
+/// Whether a decoded text, which the sender calls `name`, is left over from a template; `placeholders` are the words of
+/// the partner's own.
+pub fn unfilled(name: &str, text: &str, placeholders: &[String]) -> Option<Unfilled> {
+    if is_placeholder(name, text) || placeholders.iter().any(|word| word == text) {
+        return Some(Unfilled::Placeholder);
+    }
+    // Most values hold none of the marks' characters, and are done here.
+    if !text.bytes().any(|b| b"{[(<#%!_".contains(&b)) {
+        return None;
+    }
+    let found = is_macro(text) || text.contains('%') && percent_decode(text).is_some_and(|decoded| is_macro(&decoded));
+    found.then_some(Unfilled::Macro)
+}
+
+/// Whether a raw piece of a query is a `%MACRO%`: not valid percent-encoding, and no mistake in it either.
+pub fn is_percent_macro(raw: &str) -> bool {
+    raw.strip_prefix('%').and_then(|rest| rest.strip_suffix('%')).is_some_and(is_macro_name)
+}
+
+fn is_placeholder(name: &str, text: &str) -> bool {
+    NOTHING.iter().any(|word| word.eq_ignore_ascii_case(text))
+        || TO_REPLACE.contains(&text)
+        // `click_id=CLICK_ID`: the example of a manual, sent as it is printed.
+        || text.len() == name.len()
+            && text.bytes().any(|b| b.is_ascii_uppercase())
+            && !text.bytes().any(|b| b.is_ascii_lowercase())
+            && text.eq_ignore_ascii_case(name)
+}
+
+fn is_macro(text: &str) -> bool {
+    let whole = |(open, close): &(&str, &str)| {
+        text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(is_macro_name)
+    };
+    let underscored = text.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
+    MARKS.iter().any(whole)
+        || MARKS_ANYWHERE.iter().any(|marks| contains_macro(text, *marks))
+        || underscored.is_some_and(|inner| !inner.bytes().any(|b| b.is_ascii_lowercase()) && is_macro_name(inner))
+}
+
+fn contains_macro(text: &str, (open, close): (&str, &str)) -> bool {
+    text.split(open).skip(1).any(|rest| rest.split_once(close).is_some_and(|(inner, _)| is_macro_name(inner)))
+}
+
+/// What stands between the marks: a name, and not a GUID, which some systems write in braces.
+fn is_macro_name(inner: &str) -> bool {
+    let inner = inner.trim_matches(' ');
+    let begins = inner.bytes().next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+    begins && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:|$-".contains(&b)) && !is_guid(inner)
+}
+
+fn is_guid(text: &str) -> bool {
+    let mut groups = text.split('-');
+    let shaped = [8, 4, 4, 4, 12].into_iter().all(|length| {
+        groups.next().is_some_and(|group| group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit()))
+    });
+    shaped && groups.next().is_none()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(text: &str) -> Option<Unfilled> {
+        unfilled("click_id", text, &["TEST_WORD".to_owned()])
+    }
+
+    #[test]
+    fn macros_of_every_dialect_are_seen() {
+        for text in [
+            "{aff_sub}",
+            "{{x}}",
+            "{{{x}}}",
+            "{{ user.id }}",
+            "${x}",
+            "[USER_ID]",
+            "[[x]]",
+            "[[[offer_id]]]",
+            "(install-unix-ts)",
+            "<x>",
+            "#s1#",
+            "%CLICK_ID%",
+            "!!!x!!!",
+            "__CLICKID__",
+            "%7Baff_sub%7D",
+            "%7b%7bx%7d%7d",
+            "IA-{conversion_id}",
+            "{a}{b}",
+            "pre[[[x]]]post",
+            "{a|b:c}",
+        ] {
+            assert_eq!(found(text), Some(Unfilled::Macro), "{text}");
+        }
+    }
+
+    #[test]
+    fn words_for_nothing_are_seen() {
+        for text in
+            ["null", "NULL", "undefined", "None", "Empty", "N/A", "(not set)", "REPLACE", "OPTIONAL", "CLICK_ID"]
+        {
+            assert_eq!(found(text), Some(Unfilled::Placeholder), "{text}");
+        }
+        assert_eq!(found("TEST_WORD"), Some(Unfilled::Placeholder));
+    }
+
+    #[test]
+    fn values_are_left_alone() {
+        for text in [
+            "c384EFV6JHQODRN70575OK6UG5",
+            "8882.1234.1234567",
+            "{a50e8400-e29b-41d4-a716-446655440000}",
+            "a_b__c",
+            "__init__",
+            "100% off",
+            "50%25",
+            "(new) shop",
+            "[2]",
+            "#1",
+            "!!!",
+            "a{b",
+            "{}",
+            "{1}",
+            "replace",
+            "click_id",
+            "Click_Id",
+            "nullable",
+            "{\"a\":1}",
+        ] {
+            assert_eq!(found(text), None, "{text}");
+        }
+    }
+}

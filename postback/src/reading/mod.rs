@@ -1,0 +1,292 @@
+//! Reading: from a request's parameters to the canonical postback, or to the reasons why not. The one place where a
+//! partner's names and words become ours.
+
+mod names;
+mod values;
+mod warning;
+
+pub use warning::{Warning, WarningCode};
+
+use crate::field::Field;
+use crate::limits::{TIME_AHEAD_S_MAX, TIME_OLD_S};
+use crate::macros::Unfilled;
+use crate::params::Params;
+use crate::partner::{Partner, RefundAmounts, UnknownStatus};
+use crate::postback::{Postback, Value};
+use crate::rejection::{Code, Rejection};
+use crate::time::Timestamp;
+use names::Names;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use values::{EVENT_ID, Misread, Words};
+
+/// Whose names and words a request uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// The partner's, as its file describes them.
+    Partner,
+    /// Ours: what the edge forwards.
+    Canonical,
+}
+
+/// A postback as it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reading {
+    /// The canonical record.
+    pub postback: Postback,
+    /// The sender's own words for event and status, where ours are others (R6).
+    pub words: BTreeMap<Field, String>,
+    /// Names that mean nothing to this partner's file: kept in the raw record, never merged.
+    pub ignored: Vec<String>,
+    /// What is odd about it.
+    pub warnings: Vec<Warning>,
+}
+
+/// What was sent for a field: under which name, and the text without outer spaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text<'p> {
+    /// The sender's name, repaired where it was damaged.
+    pub name: Cow<'p, str>,
+    /// The text.
+    pub text: &'p str,
+}
+
+/// A request looked at to its end, whatever is wrong with it: what [`Partner::read`] decides by, and what a person is
+/// shown who asks why.
+#[derive(Debug)]
+pub struct Examination<'p> {
+    /// What was sent for each field.
+    pub sent: BTreeMap<Field, Text<'p>>,
+    /// The canonical record, when nothing is wrong.
+    pub postback: Option<Postback>,
+    /// As in [`Reading`].
+    pub words: BTreeMap<Field, String>,
+    /// As in [`Reading`].
+    pub ignored: Vec<String>,
+    /// As in [`Reading`].
+    pub warnings: Vec<Warning>,
+    /// All that is wrong; the first is what a sender is told.
+    pub problems: Vec<Rejection>,
+}
+
+/// The canonical form of a field's text. None when it is no value of the field.
+#[cfg(feature = "files")]
+pub(crate) fn canonical_text(field: Field, text: &str) -> Option<String> {
+    Words::Canonical.read(field, text).ok().map(|(value, _)| value.to_string())
+}
+
+impl Partner {
+    /// Reads one request that arrived at `received_at`.
+    ///
+    /// # Errors
+    /// The first thing wrong, with the field under the sender's own name.
+    pub fn read(&self, params: &Params, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
+        let Examination { sent: _, postback, words, ignored, warnings, problems } =
+            self.examine(params, dialect, received_at);
+        match (problems.into_iter().next(), postback) {
+            (None, Some(postback)) => Ok(Reading { postback, words, ignored, warnings }),
+            (Some(problem), _) => Err(problem),
+            (None, None) => Err(Rejection::of(EVENT_ID.code, EVENT_ID.hint)),
+        }
+    }
+
+    /// Examines one request that arrived at `received_at`, to its end:
+    ///
+    /// (1) each name finds its field
+    /// (2) each text becomes a value
+    /// (3) what is constant, or absent and has a default, is filled in
+    /// (4) what must be there is there
+    /// (5) amounts and times are possible
+    pub fn examine<'p>(&self, params: &'p Params, dialect: Dialect, received_at: Timestamp) -> Examination<'p> {
+        // (1)
+        let Names { sent, unfilled, ignored, warnings, problems } = Names::of(self, params, dialect);
+        let mut reader = Reader { partner: self, dialect, sent, warnings, problems, words: BTreeMap::new() };
+        // (2)
+        let mut values = reader.values();
+        reader.warn_of_unfilled(&unfilled);
+        // (3)
+        reader.fill_in(&mut values);
+        // (4)
+        reader.require(&values, &unfilled, params);
+        if dialect == Dialect::Partner {
+            self.take_back_refunds(&mut values);
+        }
+        let postback = Postback::new(&self.code, values);
+        if postback.is_none() {
+            reader.refuse(Field::EventId, EVENT_ID);
+        }
+        // (5)
+        if let Some(postback) = &postback {
+            reader.check(postback, received_at);
+        }
+        let Reader { sent, warnings, problems, words, .. } = reader;
+        let postback = postback.filter(|_| problems.is_empty());
+        Examination { sent, postback, words, ignored, warnings, problems }
+    }
+
+    /// Makes the amounts of refunds and chargebacks negative, for partners that write them without a sign.
+    fn take_back_refunds(&self, values: &mut BTreeMap<Field, Value>) {
+        let takes_back = matches!(values.get(&Field::Event), Some(Value::Event(event)) if event.takes_money_back());
+        if self.refund_amounts == RefundAmounts::Absolute && takes_back {
+            for value in values.values_mut() {
+                if let Value::Amount(amount) = value {
+                    *amount = amount.taken_back();
+                }
+            }
+        }
+    }
+
+    /// The name under which a sender most likely knows a field: the one it sent (empty), or the canonical one.
+    fn expected_name<'n>(&self, field: Field, params: &'n Params) -> &'n str {
+        let sent = params.iter().map(|(name, _)| name).find(|name| self.field_of(name) == Some(field));
+        sent.unwrap_or(field.name())
+    }
+}
+
+/// One examination on its way.
+struct Reader<'a, 'p> {
+    partner: &'a Partner,
+    dialect: Dialect,
+    sent: BTreeMap<Field, Text<'p>>,
+    words: BTreeMap<Field, String>,
+    warnings: Vec<Warning>,
+    problems: Vec<Rejection>,
+}
+
+impl Reader<'_, '_> {
+    fn values(&mut self) -> BTreeMap<Field, Value> {
+        let words = match self.dialect {
+            Dialect::Partner => Words::Partner(self.partner),
+            Dialect::Canonical => Words::Canonical,
+        };
+        let mut values = BTreeMap::new();
+        for (&field, Text { name, text }) in &self.sent {
+            match words.read(field, text) {
+                Ok((value, encoded_twice)) => {
+                    if encoded_twice {
+                        self.warnings.push(Warning::at(WarningCode::DoubleEncoded, field));
+                    }
+                    if is_other_word(&value, text) {
+                        self.words.insert(field, (*text).to_owned());
+                    }
+                    values.insert(field, value);
+                }
+                Err(misread) => match self.forgiven(field, misread.code) {
+                    Some(code) => {
+                        self.warnings.push(Warning::at(code, field));
+                        self.words.insert(field, (*text).to_owned());
+                    }
+                    None => self.problems.push(Rejection::at(misread.code, name, misread.hint)),
+                },
+            }
+        }
+        values
+    }
+
+    /// The warning that a word of the sender's costs instead of the postback: what a publisher wrote into a free field,
+    /// or a status that a network invented yesterday, must not cost a conversion where the partner's file says so.
+    fn forgiven(&self, field: Field, code: Code) -> Option<WarningCode> {
+        let partner = self.partner;
+        if code == Code::InvalidEvent && partner.default_event.is_some() {
+            return Some(WarningCode::UnnamedEvent);
+        }
+        let flags = partner.unknown_status == UnknownStatus::Flag && !partner.required.contains(&field);
+        (code == Code::UnknownStatus && flags).then_some(WarningCode::UnknownStatus)
+    }
+
+    fn warn_of_unfilled(&mut self, unfilled: &BTreeMap<Field, (Unfilled, Text<'_>)>) {
+        for (field, (why, _)) in unfilled {
+            let code = match why {
+                Unfilled::Macro => WarningCode::MacroNotReplaced,
+                Unfilled::Placeholder => WarningCode::Placeholder,
+            };
+            self.warnings.push(Warning::at(code, *field));
+        }
+    }
+
+    fn fill_in(&mut self, values: &mut BTreeMap<Field, Value>) {
+        let fill = |values: &mut BTreeMap<Field, Value>, field: Field, text: &str| {
+            // The file's texts were read when the program was built.
+            if let (false, Ok((value, _))) = (values.contains_key(&field), Words::Canonical.read(field, text)) {
+                values.insert(field, value);
+            }
+        };
+        for (field, text) in &self.partner.constants {
+            fill(values, *field, text);
+        }
+        if let Some(name) = &self.partner.default_event {
+            fill(values, Field::Event, name);
+        }
+        let has_local_amount = values.contains_key(&Field::SaleAmount) || values.contains_key(&Field::Payout);
+        if has_local_amount && let Some(currency) = &self.partner.currency {
+            // A currency that was sent and could not be read is not replaced by another.
+            if !self.sent.contains_key(&Field::Currency) {
+                fill(values, Field::Currency, currency);
+            }
+        }
+    }
+
+    fn require(
+        &mut self,
+        values: &BTreeMap<Field, Value>,
+        unfilled: &BTreeMap<Field, (Unfilled, Text<'_>)>,
+        params: &Params,
+    ) {
+        for field in &self.partner.required {
+            // What was sent and could not be read has been told already.
+            if values.contains_key(field) || self.sent.contains_key(field) {
+                continue;
+            }
+            self.problems.push(match unfilled.get(field) {
+                Some((_, Text { name, .. })) => Rejection::at(
+                    Code::MacroNotReplaced,
+                    name,
+                    "a macro or placeholder was left where this partner's postbacks need a value; check its spelling in the \
+                     network's list of macros",
+                ),
+                None => Rejection::at(
+                    Code::MissingField,
+                    self.partner.expected_name(*field, params),
+                    "this partner's postbacks must carry this field, not empty",
+                ),
+            });
+        }
+    }
+
+    fn check(&mut self, postback: &Postback, received_at: Timestamp) {
+        let may_be_negative = self.partner.negative_amounts || postback.event().takes_money_back();
+        if !may_be_negative {
+            for field in postback.negative_amounts() {
+                let hint = "amounts below zero are for refunds and chargebacks";
+                self.refuse(field, Misread { code: Code::NegativeAmount, hint });
+            }
+        }
+        for (field, time) in postback.times() {
+            let age_s = received_at.unix_s().saturating_sub(time.unix_s());
+            if age_s < TIME_AHEAD_S_MAX.saturating_neg() {
+                let hint = "this time is more than 24 hours ahead of now; is its zone or its unit right?";
+                self.refuse(field, Misread { code: Code::TimeInFuture, hint });
+            }
+            if age_s > TIME_OLD_S {
+                self.warnings.push(Warning::at(WarningCode::OldTime, field));
+            }
+        }
+    }
+
+    /// Notes a problem under the sender's name of the field.
+    fn refuse(&mut self, field: Field, Misread { code, hint }: Misread) {
+        let name = self.sent.get(&field).map_or(field.name(), |text| &text.name);
+        self.problems.push(Rejection::at(code, name, hint));
+    }
+}
+
+/// Whether a sender's word for an event or a status is not ours.
+fn is_other_word(value: &Value, text: &str) -> bool {
+    match value {
+        Value::Event(event) => event.name() != text,
+        Value::Status(status) => status.name() != text,
+        Value::Id(_) | Value::Text(_) | Value::Time(_) | Value::Amount(_) | Value::Currency(_) | Value::Flag(_) => {
+            false
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! From a sender's names to our fields: aliases, names in another case, names that an HTML decoder damaged, and values
+//! that are none.
+
+use super::warning::{Warning, WarningCode};
+use super::{Dialect, Text};
+use crate::field::Field;
+use crate::html;
+use crate::macros::{Unfilled, unfilled};
+use crate::params::{ParamValue, Params};
+use crate::partner::Partner;
+use crate::rejection::{Code, Rejection};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// A request's parameters, sorted.
+#[derive(Debug, Default)]
+pub(super) struct Names<'p> {
+    /// What was sent for each field.
+    pub sent: BTreeMap<Field, Text<'p>>,
+    /// What was sent for a field and is no value.
+    pub unfilled: BTreeMap<Field, (Unfilled, Text<'p>)>,
+    /// Names that mean nothing to the partner.
+    pub ignored: Vec<String>,
+    pub warnings: Vec<Warning>,
+    pub problems: Vec<Rejection>,
+}
+
+impl<'p> Names<'p> {
+    /// Sorts parameters. Empty values count as absent.
+    pub fn of(partner: &Partner, params: &'p Params, dialect: Dialect) -> Names<'p> {
+        let mut names = Names::default();
+        for (name, value) in params.iter() {
+            match (dialect, value) {
+                (Dialect::Partner, ParamValue::Text(text)) => names.sort(partner, name, text),
+                (Dialect::Partner, ParamValue::Nested) => {
+                    if names.field(partner, name).is_some() {
+                        names.not_scalar(name);
+                    }
+                }
+                (Dialect::Canonical, value) => names.sort_canonical(name, value),
+            }
+        }
+        names
+    }
+
+    fn sort_canonical(&mut self, name: &'p str, value: &'p ParamValue) {
+        match (Field::parse(name), value) {
+            (Some(field), ParamValue::Text(text)) => {
+                self.put(field, Text { name: Cow::Borrowed(name), text: text.trim_matches(' ') })
+            }
+            (Some(_), ParamValue::Nested) => self.not_scalar(name),
+            (None, ParamValue::Text(_) | ParamValue::Nested) => self.ignored.push(name.to_owned()),
+        }
+    }
+
+    /// Sorts one parameter of the partner's, and those that were glued to the end of its value.
+    fn sort(&mut self, partner: &Partner, name: &'p str, value: &'p str) {
+        let mut name = Cow::Borrowed(name);
+        let mut value = value;
+        loop {
+            let glued = html::glued(value, |name| partner.field_of(name).is_some());
+            let text = glued.as_ref().map_or(value, |glued| glued.before).trim_matches(' ');
+            self.sort_one(partner, name, text);
+            let Some(glued) = glued else { return };
+            if let Some(field) = partner.field_of(&glued.name) {
+                self.warnings.push(Warning::at(WarningCode::HtmlDamage, field));
+            }
+            (name, value) = (Cow::Owned(glued.name), glued.value);
+        }
+    }
+
+    fn sort_one(&mut self, partner: &Partner, name: Cow<'p, str>, text: &'p str) {
+        match self.field(partner, &name) {
+            Some(field) if text.is_empty() || partner.constants.contains_key(&field) => {
+                if !text.is_empty() {
+                    self.ignored.push(name.into_owned());
+                }
+            }
+            Some(field) => match unfilled(&name, text, &partner.placeholders) {
+                Some(why) => drop(self.unfilled.insert(field, (why, Text { name, text }))),
+                None => self.put(field, Text { name, text }),
+            },
+            None => self.ignored.push(name.into_owned()),
+        }
+    }
+
+    /// The field of a name, with a warning where it had to be looked for.
+    fn field(&mut self, partner: &Partner, name: &str) -> Option<Field> {
+        if let Some(field) = partner.field_of(name) {
+            return Some(field);
+        }
+        let repaired = html::repaired_name(name).and_then(|name| partner.field_of(&name));
+        let (code, field) = match repaired {
+            Some(field) => (WarningCode::HtmlDamage, field),
+            None => (WarningCode::NameCase, partner.field_of_any_case(name)?),
+        };
+        self.warnings.push(Warning::at(code, field));
+        Some(field)
+    }
+
+    fn put(&mut self, field: Field, text: Text<'p>) {
+        if text.text.is_empty() {
+            return;
+        }
+        match self.sent.get(&field) {
+            Some(known) if known.text != text.text => {
+                let hint = format!("two of the names sent mean {} and differ; send one of them", field.name());
+                self.problems.push(Rejection::at(Code::ConflictingValues, &text.name, hint));
+            }
+            Some(_) => {}
+            None => drop(self.sent.insert(field, text)),
+        }
+    }
+
+    fn not_scalar(&mut self, name: &str) {
+        self.problems.push(Rejection::at(Code::NotScalar, name, "send a string, a number, true or false"));
+    }
+}

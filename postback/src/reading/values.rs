@@ -1,0 +1,133 @@
+//! From a field's text to its value.
+
+use crate::event::Event;
+use crate::field::{Field, Kind};
+use crate::id::EventId;
+use crate::limits::ID_BYTES_MAX;
+use crate::money::{Amount, Currency};
+use crate::params::percent_decode;
+use crate::partner::{Partner, fold_word};
+use crate::postback::Value;
+use crate::rejection::Code;
+use crate::status::Status;
+use crate::time::Timestamp;
+use crate::zone::Zone;
+use std::sync::LazyLock;
+
+/// Whose words a text uses.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Words<'a> {
+    /// The partner's: its clocks, its vocabularies.
+    Partner(&'a Partner),
+    /// Ours.
+    Canonical,
+}
+
+/// Why a text is no value of its field.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Misread {
+    pub code: Code,
+    pub hint: &'static str,
+}
+
+pub(super) const EVENT_ID: Misread = Misread {
+    code: Code::InvalidId,
+    hint: "an event id is 1 to 128 printable ASCII characters without spaces, and not evt_ with 32 hex digits",
+};
+
+impl Words<'_> {
+    /// Reads a text, percent-decoding it once more where that is the only way to read it. The flag says whether it was
+    /// encoded twice.
+    ///
+    /// # Errors
+    /// What the text is not.
+    pub fn read(self, field: Field, text: &str) -> Result<(Value, bool), Misread> {
+        if !text.contains('%') || matches!(self, Words::Canonical) {
+            return Ok((self.value(field, text)?, false));
+        }
+        let decoded = percent_decode(text).filter(|decoded| decoded != text);
+        match field.kind() {
+            // A percent sign may be meant, and an id must stay what the sender will send again.
+            Kind::Id | Kind::Text => Ok((self.value(field, text)?, decoded.is_some())),
+            // None of these has a percent sign, so there is no other way to read it.
+            Kind::Event | Kind::Status | Kind::Time | Kind::Amount | Kind::Currency | Kind::Flag => match decoded {
+                Some(decoded) => Ok((self.value(field, &decoded)?, true)),
+                None => Ok((self.value(field, text)?, false)),
+            },
+        }
+    }
+
+    fn value(self, field: Field, text: &str) -> Result<Value, Misread> {
+        let or = |value: Option<Value>, code: Code, hint: &'static str| value.ok_or(Misread { code, hint });
+        match field.kind() {
+            Kind::Id if field == Field::EventId => {
+                EventId::given(text).map(|_| Value::Id(text.to_owned())).ok_or(EVENT_ID)
+            }
+            Kind::Id => {
+                let fits = text.len() <= ID_BYTES_MAX;
+                or(fits.then(|| Value::Id(text.to_owned())), Code::InvalidId, "an id has at most 128 bytes")
+            }
+            Kind::Text => Ok(Value::Text(text.to_owned())),
+            Kind::Event => or(
+                self.event(text).map(Value::Event),
+                Code::InvalidEvent,
+                "an event's name is letters, digits, spaces, '_', '-' and '.', at most 64",
+            ),
+            Kind::Status => or(
+                self.status(text).map(Value::Status),
+                Code::UnknownStatus,
+                "this status word is not in the partner's file; ask for it to be added",
+            ),
+            Kind::Time => or(
+                Timestamp::parse(text, self.zone()).map(Value::Time),
+                Code::InvalidTime,
+                "write a time that exists, such as 2025-01-01 12:00:00 or 2025-01-01T12:00:00Z",
+            ),
+            Kind::Amount => or(
+                Amount::parse(text).map(Value::Amount),
+                Code::InvalidAmount,
+                "write digits with a decimal point, such as 1234.50: no comma, currency sign or exponent",
+            ),
+            Kind::Currency => or(
+                Currency::parse(text).map(Value::Currency),
+                Code::InvalidCurrency,
+                "write a three-letter ISO 4217 code, such as USD",
+            ),
+            Kind::Flag => or(flag(text).map(Value::Flag), Code::InvalidFlag, "write true or false"),
+        }
+    }
+
+    fn zone(&self) -> &Zone {
+        // Canonical times carry `Z`, so the zone decides nothing there.
+        static UTC: LazyLock<Zone> = LazyLock::new(Zone::utc);
+        match self {
+            Words::Partner(partner) => &partner.zone,
+            Words::Canonical => &UTC,
+        }
+    }
+
+    fn event(self, word: &str) -> Option<Event> {
+        match self {
+            Words::Partner(partner) if !partner.events.is_empty() => {
+                Event::parse(partner.events.get(&fold_word(word)).map_or(word, String::as_str))
+            }
+            Words::Partner(_) | Words::Canonical => Event::parse(word),
+        }
+    }
+
+    fn status(self, word: &str) -> Option<Status> {
+        match self {
+            Words::Partner(partner) => partner.statuses.get(&fold_word(word)).copied(),
+            Words::Canonical => Status::parse(word),
+        }
+    }
+}
+
+fn flag(text: &str) -> Option<bool> {
+    let is = |words: [&str; 3]| words.iter().any(|word| word.eq_ignore_ascii_case(text));
+    match (is(["true", "1", "yes"]), is(["false", "0", "no"])) {
+        (true, _) => Some(true),
+        (false, true) => Some(false),
+        (false, false) => None,
+    }
+}
