@@ -145,7 +145,7 @@ mod tests {
     fn development_needs_no_secret() {
         let config = read(&[("ENVIRONMENT", "development"), ("ORIGIN_URL", "http://127.0.0.1:8000/")]).unwrap();
         assert_eq!(config.origin_url, "http://127.0.0.1:8000");
-        assert_eq!(config.keys.newest().unwrap().id(), "development");
+        assert_eq!(config.keys.newest(0).unwrap().id(), "development");
     }
 
     #[test]

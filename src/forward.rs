@@ -41,14 +41,14 @@ pub async fn forward(
         Err(reason) => return Outcome::Unavailable { reason },
     };
     let Some(request) = outgoing(config, partner, postback, arrival, now_s, &nonce) else {
-        return Outcome::Unavailable { reason: "no key to sign with".to_owned() };
+        return Outcome::Unavailable { reason: "no key in force to sign with".to_owned() };
     };
     let answer = match send(&request, ATTEMPT_TIMEOUT_MS).await {
         Ok(answer) => answer,
         Err(reason) => return Outcome::Unavailable { reason },
     };
     let header = answer.ack.as_deref().unwrap_or("");
-    match acknowledgement::read(&config.keys, header, postback.event_id(), &nonce) {
+    match acknowledgement::read(&config.keys, header, postback.event_id(), &nonce, now_s) {
         Some(verdict) => {
             LAST_SUCCESS_S.store(now_s, Ordering::Relaxed);
             Outcome::Answered(verdict, answer)

@@ -373,7 +373,7 @@ mod tests {
     fn a_partners_keys_are_read_from_several_entries() {
         let text = format!("s2s=a:{HEX}, s2s=b:{HEX}");
         let config = read("development", "", &[("PARTNER_KEYS", text.as_str())]).unwrap();
-        assert!(config.partner_keys["s2s"].get("a").is_some() && config.partner_keys["s2s"].get("b").is_some());
+        assert!(config.partner_keys["s2s"].get("a", 0).is_ok() && config.partner_keys["s2s"].get("b", 0).is_ok());
         assert!(!format!("{config:?}").contains("0102"));
     }
 }

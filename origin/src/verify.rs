@@ -6,7 +6,8 @@ use axum::http::HeaderMap;
 use postback::message_signature::{self, Covered, Refusal, Signed, Verified, header};
 use postback::params::token_param;
 use postback::partner::{AuthMode, Partner};
-use postback::signature;
+use postback::rejection::Rejection;
+use postback::signature::{self, Presented};
 use std::net::IpAddr;
 
 /// The head of a request as it was received, decoded by nobody yet.
@@ -36,9 +37,15 @@ pub struct Received<'r> {
 impl<'r> Head<'r> {
     /// A header's text, where it is there once and is text.
     pub fn header(&self, name: &str) -> Option<&'r str> {
+        self.one(name).ok().flatten()
+    }
+
+    /// A header's text: None where it is absent, `Err` where it is there twice or is no text.
+    fn one<T: From<&'r str>>(&self, name: &str) -> Result<Option<T>, ()> {
         let mut values = self.headers.get_all(name).iter();
-        let value = values.next()?.to_str().ok()?;
-        values.next().is_none().then_some(value)
+        let Some(value) = values.next() else { return Ok(None) };
+        let text = value.to_str().map_err(|_| ())?;
+        if values.next().is_some() { Err(()) } else { Ok(Some(text.into())) }
     }
 }
 
@@ -88,7 +95,7 @@ pub struct Claims<'r> {
 }
 
 /// Why a caller is not believed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Disbelief {
     /// No token.
     TokenMissing,
@@ -99,6 +106,17 @@ pub enum Disbelief {
         /// A stable word.
         cause: &'static str,
     },
+    /// The request cannot be signed as it is.
+    Unsignable(Rejection),
+}
+
+impl From<signature::Refusal> for Disbelief {
+    fn from(refusal: signature::Refusal) -> Self {
+        match refusal {
+            signature::Refusal::Unsignable(rejection) => Disbelief::Unsignable(rejection),
+            signature::Refusal::Invalid(cause) => Disbelief::SignatureInvalid { cause: cause.name() },
+        }
+    }
 }
 
 /// Whether a request claims to come from the edge.
@@ -181,25 +199,14 @@ fn partner_signature(
     now_s: i64,
 ) -> Result<Option<String>, Disbelief> {
     let Received { head, body } = received;
-    let invalid = |cause: &'static str| Disbelief::SignatureInvalid { cause };
-    if !head.headers.contains_key("x-signature") {
+    let Some(presented) = Presented::find(|name| head.one(name), head.query)? else {
         let required = partner.auth.contains(&AuthMode::Signature);
-        return if required { Err(invalid("missing")) } else { Ok(None) };
-    }
-    let header_of = |name: &str| head.header(name).ok_or(invalid("malformed"));
-    let headers = signature::Headers {
-        key_id: header_of("x-key-id")?,
-        timestamp: header_of("x-timestamp")?,
-        nonce: header_of("x-nonce")?,
-        signature: header_of("x-signature")?,
+        return if required { Err(Disbelief::SignatureInvalid { cause: "missing" }) } else { Ok(None) };
     };
     let request = signature::Request { method: head.method, path: head.path, query: head.query, body };
-    let keys = config.partner_keys.get(&partner.code).ok_or(invalid("unknown_key"))?;
-    if signature::verify(keys, headers, &request, now_s) {
-        Ok(Some(headers.key_id.to_owned()))
-    } else {
-        Err(invalid("signature_mismatch"))
-    }
+    let keys = config.partner_keys.get(&partner.code).ok_or(Disbelief::SignatureInvalid { cause: "unknown_key" })?;
+    signature::verify(keys, &presented, &request, now_s)?;
+    Ok(Some(presented.key_id))
 }
 
 /// The token of a request: as bearer, or as a parameter of the query.

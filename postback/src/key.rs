@@ -1,6 +1,8 @@
-//! HMAC-SHA256 keys by id. Several are valid at once, so that a key can be changed without a moment of refusal (R13).
-//! A key never shows itself.
+//! HMAC-SHA256 keys by id, each valid for a time. Several are valid at once, so that a key can be changed without a moment
+//! of refusal (R13). A key never shows itself.
 
+use crate::time::Timestamp;
+use crate::zone::Zone;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
@@ -16,6 +18,36 @@ pub struct Key {
     id: String,
     /// The hash with the key already in it: a clone of it costs less than to begin anew.
     mac: Hmac<Sha256>,
+    validity: Validity,
+}
+
+/// When a key may be used, in Unix seconds; without an end, for ever.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Validity {
+    /// The first second.
+    pub from_s: Option<i64>,
+    /// The first second after.
+    pub until_s: Option<i64>,
+}
+
+impl Validity {
+    /// Reads an interval as ISO 8601 writes it, `from/until`: dates (midnight in UTC) or times; either may be left out.
+    fn parse(text: &str) -> Option<Validity> {
+        let (from, until) = text.split_once('/')?;
+        let instant = |text: &str| match text {
+            "" => Some(None),
+            text => Timestamp::parse(text, &Zone::utc()).map(|instant| Some(instant.unix_s())),
+        };
+        let validity = Validity { from_s: instant(from)?, until_s: instant(until)? };
+        let is_empty =
+            matches!(validity, Validity { from_s: Some(from_s), until_s: Some(until_s) } if from_s >= until_s);
+        (!is_empty).then_some(validity)
+    }
+
+    /// Whether an instant (Unix seconds) lies in it.
+    pub fn contains(self, now_s: i64) -> bool {
+        self.from_s.is_none_or(|from_s| from_s <= now_s) && self.until_s.is_none_or(|until_s| now_s < until_s)
+    }
 }
 
 impl Key {
@@ -31,7 +63,12 @@ impl Key {
         let mut bytes = [0_u8; KEY_BYTES];
         hex::decode_to_slice(hex_digits, &mut bytes).map_err(|_| KeyProblem::Secret)?;
         let mac = Hmac::new_from_slice(&bytes).map_err(|_| KeyProblem::Secret)?;
-        Ok(Key { id: id.to_owned(), mac })
+        Ok(Key { id: id.to_owned(), mac, validity: Validity::default() })
+    }
+
+    /// When the key may be used.
+    pub fn validity(&self) -> Validity {
+        self.validity
     }
 
     /// The key's id: not a secret.
@@ -60,22 +97,36 @@ impl fmt::Debug for Key {
     }
 }
 
-/// Keys in force, the newest first: signers use the first, verifiers accept all.
+/// Keys, the newest first. Of those in force, signers use the first and verifiers accept all. So a key is changed without
+/// coordination to the second: it is added in front at the verifier, then at the signer, and the old one runs out.
 #[derive(Clone, Debug)]
 pub struct KeySet {
     keys: Vec<Key>,
 }
 
+/// Why a set has no key for a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoKey {
+    /// No key has this id.
+    Unknown,
+    /// The key is not yet, or no longer, in force.
+    NotInForce,
+}
+
 impl KeySet {
-    /// Reads `id:hex,id:hex,...`, the newest first.
+    /// Reads `id:hex,id:hex,...`, the newest first. Behind a key may stand when it is in force: `id:hex@from/until`.
     ///
     /// # Errors
     /// What is wrong with it, without showing it.
     pub fn parse(text: &str) -> Result<KeySet, KeyProblem> {
         let mut keys: Vec<Key> = Vec::new();
         for entry in text.split(',').map(str::trim).filter(|entry| !entry.is_empty()) {
-            let (id, secret) = entry.split_once(':').ok_or(KeyProblem::Entry)?;
-            let key = Key::parse(id, secret)?;
+            let (id, rest) = entry.split_once(':').ok_or(KeyProblem::Entry)?;
+            let (secret, validity) = match rest.split_once('@') {
+                Some((secret, interval)) => (secret, Validity::parse(interval).ok_or(KeyProblem::Validity)?),
+                None => (rest, Validity::default()),
+            };
+            let key = Key { validity, ..Key::parse(id, secret)? };
             if keys.iter().any(|known| known.id == key.id) {
                 return Err(KeyProblem::Repeated);
             }
@@ -84,9 +135,9 @@ impl KeySet {
         if keys.is_empty() { Err(KeyProblem::None) } else { Ok(KeySet { keys }) }
     }
 
-    /// The key to sign with. None only for a set that was never parsed.
-    pub fn newest(&self) -> Option<&Key> {
-        self.keys.first()
+    /// The key to sign with at `now_s` (Unix seconds). None when none is in force.
+    pub fn newest(&self, now_s: i64) -> Option<&Key> {
+        self.keys.iter().find(|key| key.validity.contains(now_s))
     }
 
     /// Whether one of the keys is the public one of the development set-up, under whatever id.
@@ -96,9 +147,18 @@ impl KeySet {
         self.keys.iter().any(|key| public.contains(&key.sign(b"")))
     }
 
-    /// The key of an id.
-    pub fn get(&self, id: &str) -> Option<&Key> {
-        self.keys.iter().find(|key| key.id == id)
+    /// The key of an id, to verify with at `now_s` (Unix seconds).
+    ///
+    /// # Errors
+    /// For our log; a sender is not told which.
+    pub fn get(&self, id: &str, now_s: i64) -> Result<&Key, NoKey> {
+        let key = self.keys.iter().find(|key| key.id == id).ok_or(NoKey::Unknown)?;
+        if key.validity.contains(now_s) { Ok(key) } else { Err(NoKey::NotInForce) }
+    }
+
+    /// Every key, the newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter()
     }
 }
 
@@ -113,6 +173,8 @@ pub enum KeyProblem {
     Id,
     /// A secret of other than 64 hexadecimal digits.
     Secret,
+    /// A validity that is no interval.
+    Validity,
     /// One id twice.
     Repeated,
 }
@@ -124,6 +186,9 @@ impl fmt::Display for KeyProblem {
             KeyProblem::Entry => "holds an entry without a colon; write id:hex",
             KeyProblem::Id => "holds a key id that is not 1 to 64 of A-Za-z0-9._-",
             KeyProblem::Secret => "holds a secret that is not 64 hexadecimal digits (openssl rand -hex 32)",
+            KeyProblem::Validity => {
+                "holds a validity that is not from/until, such as @2026-01-01/2026-07-01 or @/2026-07-01"
+            }
             KeyProblem::Repeated => "holds one key id twice",
         })
     }
@@ -151,11 +216,32 @@ mod tests {
     #[test]
     fn a_key_set_is_read_newest_first() {
         let set = KeySet::parse(&format!("new:{HEX}, old:{}", HEX.replace("00", "ff"))).unwrap();
-        assert_eq!(set.newest().unwrap().id(), "new");
-        assert!(set.get("old").is_some() && set.get("other").is_none());
+        assert_eq!(set.newest(0).unwrap().id(), "new");
+        assert!(set.get("old", 0).is_ok());
+        assert_eq!(set.get("other", 0).unwrap_err(), NoKey::Unknown);
         assert!(!set.holds_development_key());
         let renamed = format!("other:{}", DEVELOPMENT_KEYS.trim_start_matches("development:").to_uppercase());
         assert!(KeySet::parse(&renamed).unwrap().holds_development_key());
+    }
+
+    #[test]
+    fn a_key_is_changed_without_a_moment_of_refusal() {
+        let other = HEX.replace("00", "ff");
+        let text = format!("b:{other}@2026-06-01/, a:{HEX}@/2026-06-01T00:10:00Z");
+        let set = KeySet::parse(&text).unwrap();
+        let change_s = 1_780_272_000;
+        for (now_s, signs, verify) in [
+            (change_s - 1, "a", vec!["a"]),
+            (change_s, "b", vec!["a", "b"]),
+            (change_s + 599, "b", vec!["a", "b"]),
+            (change_s + 600, "b", vec!["b"]),
+        ] {
+            assert_eq!(set.newest(now_s).unwrap().id(), signs, "{now_s}");
+            let in_force: Vec<_> = ["a", "b"].into_iter().filter(|id| set.get(id, now_s).is_ok()).collect();
+            assert_eq!(in_force, verify, "{now_s}");
+        }
+        assert_eq!(set.get("a", change_s + 600).unwrap_err(), NoKey::NotInForce);
+        assert!(KeySet::parse(&format!("a:{HEX}@/2020-01-01")).unwrap().newest(change_s).is_none());
     }
 
     #[test]
@@ -168,6 +254,10 @@ mod tests {
             (format!("a:{short}"), KeyProblem::Secret),
             (format!("a:{HEX}zz"), KeyProblem::Secret),
             (format!("a:{HEX},a:{HEX}"), KeyProblem::Repeated),
+            (format!("a:{HEX}@"), KeyProblem::Validity),
+            (format!("a:{HEX}@2026-01-01"), KeyProblem::Validity),
+            (format!("a:{HEX}@2026-13-01/"), KeyProblem::Validity),
+            (format!("a:{HEX}@2026-01-02/2026-01-01"), KeyProblem::Validity),
         ] {
             let found = KeySet::parse(&text).unwrap_err();
             assert_eq!(found, problem);

@@ -6,7 +6,7 @@
 //! `@authority` and `@scheme` are not covered, because a tunnel may change both.
 
 use crate::id::Nonce;
-use crate::key::KeySet;
+use crate::key::{KeySet, NoKey};
 use crate::limits::SIGNATURE_WINDOW_S;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -87,8 +87,10 @@ pub struct Verified {
 pub enum Refusal {
     /// A header of the profile is not as the profile writes it.
     Malformed,
-    /// No key of that id is in force.
+    /// There is no key of that id.
     UnknownKey,
+    /// The key is not yet, or no longer, in force.
+    KeyNotInForce,
     /// Made too long ago, or on a clock that runs ahead.
     OutsideWindow,
     /// The body is not the one that was signed.
@@ -103,6 +105,7 @@ impl Refusal {
         match self {
             Refusal::Malformed => "malformed",
             Refusal::UnknownKey => "unknown_key",
+            Refusal::KeyNotInForce => "key_not_in_force",
             Refusal::OutsideWindow => "outside_window",
             Refusal::DigestMismatch => "digest_mismatch",
             Refusal::SignatureMismatch => "signature_mismatch",
@@ -110,10 +113,19 @@ impl Refusal {
     }
 }
 
+impl From<NoKey> for Refusal {
+    fn from(no_key: NoKey) -> Self {
+        match no_key {
+            NoKey::Unknown => Refusal::UnknownKey,
+            NoKey::NotInForce => Refusal::KeyNotInForce,
+        }
+    }
+}
+
 /// Signs one attempt with its body, which may be empty. `created_s` is now in Unix seconds and `nonce` fresh, at every
-/// attempt. None only when the set holds no key.
+/// attempt. None only when no key of the set is in force.
 pub fn sign(keys: &KeySet, covered: &Covered<'_>, body: &[u8], created_s: i64, nonce: &Nonce) -> Option<Signed> {
-    let key = keys.newest()?;
+    let key = keys.newest(created_s)?;
     let parameters = parameters(created_s, nonce, key.id());
     let content_digest = content_digest(body);
     let code = key.sign(base(covered, &content_digest, &parameters).as_bytes());
@@ -156,7 +168,7 @@ pub fn verify(keys: &KeySet, covered: &Covered<'_>, signed: &Signed, now_s: i64)
     }
     let code = signed.signature.strip_prefix("sig1=:").and_then(|rest| rest.strip_suffix(':'));
     let code = code.and_then(|code| STANDARD.decode(code).ok()).ok_or(Refusal::Malformed)?;
-    let key = keys.get(key_id).ok_or(Refusal::UnknownKey)?;
+    let key = keys.get(key_id, now_s)?;
     if now_s.saturating_sub(created_s).saturating_abs() > SIGNATURE_WINDOW_S {
         return Err(Refusal::OutsideWindow);
     }
@@ -310,6 +322,9 @@ mod tests {
         assert_eq!(refusal(&keys("0c"), &covered(), &signed(), NOW_S), Some(Refusal::SignatureMismatch));
         let other = KeySet::parse(&format!("k2:{}", "0b".repeat(32))).unwrap();
         assert_eq!(refusal(&other, &covered(), &signed(), NOW_S), Some(Refusal::UnknownKey));
+        let old = KeySet::parse(&format!("k1:{}@/2025-11-21", "0b".repeat(32))).unwrap();
+        assert_eq!(refusal(&old, &covered(), &signed(), NOW_S), Some(Refusal::KeyNotInForce));
+        assert!(sign(&old, &covered(), b"", NOW_S, &nonce()).is_none());
     }
 
     #[test]

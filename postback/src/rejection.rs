@@ -33,6 +33,10 @@ pub enum Code {
     MissingField,
     /// A field that this partner must send holds a macro that was not expanded, or a word for nothing.
     MacroNotReplaced,
+    /// A path that cannot be signed, because it could be read two ways.
+    BadPath,
+    /// A signature in headers and another in the query.
+    TwoSignatures,
     /// Two names of the sender's mean the same field and carry different values.
     ConflictingValues,
     /// An identifier that is too long or, for an event id, not printable ASCII.
@@ -57,7 +61,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documentation and tests that hold the two together.
-    pub const ALL: [Code; 23] = [
+    pub const ALL: [Code; 25] = [
         Code::BadPercent,
         Code::BadUtf8,
         Code::ControlChar,
@@ -71,6 +75,8 @@ impl Code {
         Code::NotScalar,
         Code::MissingField,
         Code::MacroNotReplaced,
+        Code::BadPath,
+        Code::TwoSignatures,
         Code::ConflictingValues,
         Code::InvalidId,
         Code::InvalidTime,
@@ -99,6 +105,8 @@ impl Code {
             Code::NotScalar => "not_scalar",
             Code::MissingField => "missing_field",
             Code::MacroNotReplaced => "macro_not_replaced",
+            Code::BadPath => "bad_path",
+            Code::TwoSignatures => "two_signatures",
             Code::ConflictingValues => "conflicting_values",
             Code::InvalidId => "invalid_id",
             Code::InvalidTime => "invalid_time",

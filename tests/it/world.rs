@@ -53,7 +53,7 @@ impl Answer {
         let (_, event_id) = request.headers.iter().find(|(name, _)| *name == "bytec-event-id")?;
         let (_, input) = request.headers.iter().find(|(name, _)| *name == "signature-input")?;
         let nonce = Nonce::parse(input.split_once("nonce=\"")?.1.split_once('"')?.0)?;
-        acknowledgement::read(&world.edge.keys, self.ack.as_deref()?, &EventId::parse(event_id)?, &nonce)
+        acknowledgement::read(&world.edge.keys, self.ack.as_deref()?, &EventId::parse(event_id)?, &nonce, NOW_S)
     }
 }
 

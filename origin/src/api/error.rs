@@ -47,7 +47,10 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
-            Error::Rejected(_) | Error::Malformed | Error::BodyIncomplete => 400,
+            Error::Rejected(_)
+            | Error::Disbelieved(Disbelief::Unsignable(_))
+            | Error::Malformed
+            | Error::BodyIncomplete => 400,
             Error::Disbelieved(Disbelief::TokenMissing) => 401,
             Error::Disbelieved(Disbelief::TokenInvalid | Disbelief::SignatureInvalid { .. }) => 403,
             Error::PartnerNotFound => 404,
@@ -83,7 +86,7 @@ impl Error {
                 whole("signature_invalid", "check canonical order")
             }
             Error::Replay => whole("replay", "this signature was used before; sign each attempt anew"),
-            Error::Rejected(rejection) => Failure {
+            Error::Rejected(rejection) | Error::Disbelieved(Disbelief::Unsignable(rejection)) => Failure {
                 field: rejection.field(),
                 verdict: Some(Verdict::Rejected),
                 ..Failure::of(rejection.code().as_str(), rejection.hint())
@@ -140,7 +143,7 @@ impl Error {
             | Error::BodyTooLarge
             | Error::UnsupportedEncoding
             | Error::BodyIncomplete
-            | Error::Disbelieved(Disbelief::TokenMissing | Disbelief::TokenInvalid)
+            | Error::Disbelieved(Disbelief::TokenMissing | Disbelief::TokenInvalid | Disbelief::Unsignable(_))
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed

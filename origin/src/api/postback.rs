@@ -69,6 +69,8 @@ struct Served {
 /// The caller's signature, to be answered.
 struct Signer {
     key_id: String,
+    /// When the key was found in force, in Unix seconds.
+    verified_at_s: i64,
     nonce: Nonce,
     event_id: String,
     /// The edge's name of the request, or ours where it gives none.
@@ -116,6 +118,7 @@ async fn serve(app: &App, partner: &Partner, parts: &Parts, body: Body, own_id: 
     let acknowledged_to = match &caller {
         Caller::Edge(edge) => Some(Signer {
             key_id: edge.verified.key_id.clone(),
+            verified_at_s: now.unix_s(),
             nonce: edge.verified.nonce.clone(),
             event_id: edge.claims.event_id.to_owned(),
             request_id: named_by_edge(&parts.headers).map_or(own_id.to_owned(), |id| id.to_string()),
@@ -190,7 +193,7 @@ impl Served {
         };
         // (7)
         if let (Some(signer), Some(verdict)) = (&self.acknowledged_to, self.settled())
-            && let Some(key) = app.config.edge_keys.get(&signer.key_id)
+            && let Ok(key) = app.config.edge_keys.get(&signer.key_id, signer.verified_at_s)
         {
             let value = acknowledge(key, &signer.event_id, verdict, &signer.nonce);
             reply::set(&mut response, header::ACK, &value);

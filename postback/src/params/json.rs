@@ -42,13 +42,13 @@ pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
 }
 
 /// The members of a JSON object: names, and values as their source text. None when it is no object.
-pub(super) fn members(body: &[u8]) -> Option<Vec<(String, String)>> {
+pub(crate) fn members(body: &[u8]) -> Option<Vec<(String, String)>> {
     let members: Members = serde_json::from_slice(body).ok()?;
     Some(members.0.into_iter().map(|(name, raw)| (name, raw.get().to_owned())).collect())
 }
 
 /// The deepest nesting of brackets outside strings; right for every JSON text, and an upper bound for any other.
-fn depth(body: &[u8]) -> usize {
+pub(crate) fn depth(body: &[u8]) -> usize {
     let (mut now, mut deepest) = (0_usize, 0_usize);
     let (mut in_string, mut escaped) = (false, false);
     for byte in body {

@@ -5,15 +5,17 @@ mod query;
 mod json;
 mod secrets;
 
+pub(crate) use json::{depth as json_depth, members as json_members};
 pub use query::decode_pairs;
 pub(crate) use query::{percent_decode, percent_encode};
-pub use secrets::{TOKEN_PARAM, redact_body, redact_target, token_param};
+pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
 use query::{decode_pairs_and_macros, too_many};
-use secrets::CREDENTIALS;
+use secrets::is_proof;
+pub(crate) use secrets::params_named;
 
 /// One parameter's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,9 +137,9 @@ impl Params {
         Some(self.pairs.remove(index).1)
     }
 
-    /// Takes every secret out, so that none is read as data or listed as ignored.
+    /// Takes out what proves who sends, so that it is neither read as data nor listed as ignored.
     pub fn drop_credentials(&mut self) {
-        self.pairs.retain(|(name, _)| !CREDENTIALS.contains(&name.as_str()));
+        self.pairs.retain(|(name, _)| !is_proof(name));
     }
 
     /// Names and values in the order they came.

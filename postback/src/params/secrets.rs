@@ -6,8 +6,16 @@ use super::query::{decode, percent_encode};
 /// The parameter that carries a tenant's token. Never stored, logged or forwarded.
 pub const TOKEN_PARAM: &str = "ts_token";
 
+/// The parameters of a `bytec-v1` signature in a query: key id, timestamp, nonce, signature.
+pub const SIGNATURE_PARAMS: [&str; 4] = ["_kid", "_ts", "_nonce", "_sig"];
+
 /// Parameters whose values are secrets: they are taken out of everything that is kept.
 pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
+
+/// Parameters that prove who sends and say nothing about what happened.
+pub(super) fn is_proof(name: &str) -> bool {
+    name == TOKEN_PARAM || SIGNATURE_PARAMS.contains(&name)
+}
 
 /// What stands in the place of a secret.
 const REDACTED: &str = "***";
@@ -15,9 +23,14 @@ const REDACTED: &str = "***";
 /// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is
 /// told to callers who are believed.
 pub fn token_param(query: &str) -> Option<String> {
-    let mut pairs = query.split('&').filter_map(|piece| piece.split_once('='));
-    let (_, value) = pairs.find(|(name, _)| decode(name).is_ok_and(|name| name == TOKEN_PARAM))?;
-    decode(value).ok()
+    params_named(query, TOKEN_PARAM).into_iter().next().flatten()
+}
+
+/// The values of a name in a query, as often as it is there; None for one that cannot be decoded.
+pub(crate) fn params_named(query: &str, name: &str) -> Vec<Option<String>> {
+    let pairs = query.split('&').filter_map(|piece| piece.split_once('='));
+    let is_named = |encoded: &str| encoded == name || encoded.contains('%') && decode(encoded).is_ok_and(|n| n == name);
+    pairs.filter(|(encoded, _)| is_named(encoded)).map(|(_, value)| decode(value).ok()).collect()
 }
 
 /// A request target as it came, in printable ASCII, the values of secrets replaced.
