@@ -27,4 +27,6 @@ pub mod reply;
 pub mod key;
 pub mod signature;
 pub mod message_signature;
+#[cfg(feature = "jwt")]
+pub mod jwt;
 pub mod acknowledgement;

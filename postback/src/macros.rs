@@ -79,7 +79,14 @@ fn is_macro(text: &str) -> bool {
 }
 
 fn contains_macro(text: &str, (open, close): (&str, &str)) -> bool {
-    text.split(open).skip(1).any(|rest| rest.split_once(close).is_some_and(|(inner, _)| is_macro_name(inner)))
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(open) {
+        if after.split_once(close).is_some_and(|(inner, _)| is_macro_name(inner)) {
+            return true;
+        }
+        rest = after;
+    }
+    false
 }
 
 /// What stands between the marks: a name, and not a GUID, which some systems write in braces.
@@ -127,6 +134,7 @@ mod tests {
             "IA-{conversion_id}",
             "{a}{b}",
             "pre[[[x]]]post",
+            "pre!!!x!!!post",
             "{a|b:c}",
         ] {
             assert_eq!(found(text), Some(Unfilled::Macro), "{text}");

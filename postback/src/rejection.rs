@@ -4,6 +4,9 @@
 use std::borrow::Cow;
 use std::fmt;
 
+/// Stands for the field where a name cannot be told because the name itself is wrong.
+pub(crate) const NAME_ITSELF: &str = "(name)";
+
 /// Why input was refused. The text form is a promise to partners: it may be added to, never changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Code {
@@ -137,7 +140,7 @@ impl Rejection {
 
     /// A refusal of one field, named as the sender named it. A name that is not plain is not repeated to the sender.
     pub fn at(code: Code, field: &str, hint: impl Into<Cow<'static, str>>) -> Self {
-        let plain = field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let plain = field == NAME_ITSELF || field.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         let field = if plain && field.len() <= crate::limits::PARAM_NAME_BYTES_MAX { field } else { "(unprintable)" };
         Rejection { code, field: Some(field.to_owned()), hint: hint.into() }
     }

@@ -1,10 +1,10 @@
 //! A JSON body as parameters: one object, its members' values as text. Numbers keep their source text, because an
 //! amount that has been a float once is no longer what the sender wrote (R9).
 
-use super::query::{check_controls, check_sizes};
+use super::query::{check_characters, check_sizes};
 use super::{ParamValue, Params};
 use crate::limits::{JSON_DEPTH_MAX, JSON_STRING_BYTES_MAX};
-use crate::rejection::{Code, Rejection};
+use crate::rejection::{Code, NAME_ITSELF, Rejection};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use std::fmt;
@@ -28,10 +28,10 @@ pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
             Some(b'n') => continue,
             Some(_) | None => ParamValue::Text(source.to_owned()),
         };
-        check_controls("(name)", &name)?;
+        check_characters(NAME_ITSELF, &name)?;
         match &value {
             ParamValue::Text(text) => {
-                check_controls(&name, text)?;
+                check_characters(&name, text)?;
                 check_sizes(&name, text, JSON_STRING_BYTES_MAX)?;
             }
             ParamValue::Nested => check_sizes(&name, "", 0)?,

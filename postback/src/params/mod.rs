@@ -13,7 +13,7 @@ pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, tok
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
-use query::{decode_pairs_and_macros, too_many};
+use query::{decode_pairs_and_macros, not_utf8, too_many};
 use secrets::is_proof;
 pub(crate) use secrets::params_named;
 
@@ -81,7 +81,7 @@ impl Params {
     /// # Errors
     /// As [`Params::from_query`].
     pub fn from_form(raw: &[u8]) -> Result<Params, Rejection> {
-        let text = std::str::from_utf8(raw).map_err(|_| Rejection::of(Code::BadUtf8, "send the form as UTF-8"))?;
+        let text = std::str::from_utf8(raw).map_err(|_| not_utf8(raw))?;
         Params::from_query(text)
     }
 

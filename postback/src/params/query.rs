@@ -2,7 +2,7 @@
 
 use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
 use crate::macros::is_percent_macro;
-use crate::rejection::{Code, Rejection};
+use crate::rejection::{Code, NAME_ITSELF, Rejection};
 
 /// Splits and decodes a query as the mapping and `bytec-v1` signatures both need it: on `&` only, empty pieces skipped,
 /// at the first `=`, `+` is a space, then strict percent-decoding. Repeats are kept.
@@ -33,7 +33,7 @@ fn decode_with(
     pieces()
         .map(|piece| {
             let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            let name = decode(name).map_err(|problem| problem.about("(name)"))?;
+            let name = decode(name).map_err(|problem| problem.about(NAME_ITSELF))?;
             let value = decode_value(value).map_err(|problem| problem.about(&name))?;
             check_sizes(&name, &value, PARAM_VALUE_BYTES_MAX)?;
             Ok((name, value))
@@ -60,9 +60,28 @@ pub(super) fn check_sizes(name: &str, value: &str, value_bytes_max: usize) -> Re
     Ok(())
 }
 
-/// Refuses control characters, which no field of a postback holds.
-pub(super) fn check_controls(name: &str, text: &str) -> Result<(), Rejection> {
-    if text.chars().any(char::is_control) { Err(DecodeProblem::Control.about(name)) } else { Ok(()) }
+/// Refuses what no text of a postback holds, however it was encoded: control characters, and U+FFFD, which stands where
+/// something was not UTF-8 before, so that two different ids would become one.
+pub(super) fn check_characters(name: &str, text: &str) -> Result<(), Rejection> {
+    match damage(text) {
+        Some(problem) => Err(problem.about(name)),
+        None => Ok(()),
+    }
+}
+
+fn damage(text: &str) -> Option<DecodeProblem> {
+    if text.contains(char::REPLACEMENT_CHARACTER) {
+        return Some(DecodeProblem::Utf8);
+    }
+    text.chars().any(char::is_control).then_some(DecodeProblem::Control)
+}
+
+/// The refusal of a form that is not UTF-8, at the first piece that is not.
+pub(super) fn not_utf8(form: &[u8]) -> Rejection {
+    let broken = form.split(|b| *b == b'&').find(|piece| std::str::from_utf8(piece).is_err()).unwrap_or_default();
+    let name = broken.split(|b| *b == b'=').next().unwrap_or_default();
+    let name = std::str::from_utf8(name).ok().and_then(|name| decode(name).ok());
+    DecodeProblem::Utf8.about(name.as_deref().unwrap_or(NAME_ITSELF))
 }
 
 /// What can be wrong with one percent-encoded piece.
@@ -105,11 +124,10 @@ pub(super) fn decode(piece: &str) -> Result<String, DecodeProblem> {
         });
     }
     let text = String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)?;
-    // U+FFFD is what a platform leaves where raw bytes were not UTF-8: two different ids would become one.
-    if text.contains(char::REPLACEMENT_CHARACTER) {
-        return Err(DecodeProblem::Utf8);
+    match damage(&text) {
+        Some(problem) => Err(problem),
+        None => Ok(text),
     }
-    if text.chars().any(char::is_control) { Err(DecodeProblem::Control) } else { Ok(text) }
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {

@@ -153,7 +153,10 @@ impl Checks<'_> {
         }
         self.auth(&written.auth);
         let currency = written.currency.map(|code| self.currency("currency", &code));
-        let required = written.required.iter().filter_map(|name| self.field("required", name)).collect::<Vec<_>>();
+        let mut required: Vec<_> = written.required.iter().filter_map(|name| self.field("required", name)).collect();
+        // In canonical order, so that the first problem of a request does not depend on how the file was written.
+        required.sort_unstable();
+        required.dedup();
         if !required.iter().any(|field| matches!(field, Field::ConversionId | Field::EventId)) {
             self.wrong("required", "must name conversion_id or event_id, or no postback could be told from another");
         }

@@ -72,7 +72,7 @@ pub struct Examination<'p> {
 /// The canonical form of a field's text. None when it is no value of the field.
 #[cfg(feature = "files")]
 pub(crate) fn canonical_text(field: Field, text: &str) -> Option<String> {
-    Words::Canonical.read(field, text).ok().map(|(value, _)| value.to_string())
+    Words::Canonical.read(field, text).0.ok().map(|value| value.to_string())
 }
 
 impl Partner {
@@ -161,11 +161,12 @@ impl Reader<'_, '_> {
         };
         let mut values = BTreeMap::new();
         for (&field, Text { name, text }) in &self.sent {
-            match words.read(field, text) {
-                Ok((value, encoded_twice)) => {
-                    if encoded_twice {
-                        self.warnings.push(Warning::at(WarningCode::DoubleEncoded, field));
-                    }
+            let (value, encoded_twice) = words.read(field, text);
+            if encoded_twice {
+                self.warnings.push(Warning::at(WarningCode::DoubleEncoded, field));
+            }
+            match value {
+                Ok(value) => {
                     if is_other_word(&value, text) {
                         self.words.insert(field, (*text).to_owned());
                     }
@@ -207,7 +208,7 @@ impl Reader<'_, '_> {
     fn fill_in(&mut self, values: &mut BTreeMap<Field, Value>) {
         let fill = |values: &mut BTreeMap<Field, Value>, field: Field, text: &str| {
             // The file's texts were read when the program was built.
-            if let (false, Ok((value, _))) = (values.contains_key(&field), Words::Canonical.read(field, text)) {
+            if let (false, (Ok(value), _)) = (values.contains_key(&field), Words::Canonical.read(field, text)) {
                 values.insert(field, value);
             }
         };

@@ -32,11 +32,10 @@ impl<'p> Names<'p> {
         for (name, value) in params.iter() {
             match (dialect, value) {
                 (Dialect::Partner, ParamValue::Text(text)) => names.sort(partner, name, text),
-                (Dialect::Partner, ParamValue::Nested) => {
-                    if names.field(partner, name).is_some() {
-                        names.not_scalar(name);
-                    }
-                }
+                (Dialect::Partner, ParamValue::Nested) => match names.field(partner, name) {
+                    Some(_) => names.not_scalar(name),
+                    None => names.ignored.push(name.to_owned()),
+                },
                 (Dialect::Canonical, value) => names.sort_canonical(name, value),
             }
         }

@@ -36,23 +36,20 @@ pub(super) const EVENT_ID: Misread = Misread {
 };
 
 impl Words<'_> {
-    /// Reads a text, percent-decoding it once more where that is the only way to read it. The flag says whether it was
-    /// encoded twice.
-    ///
-    /// # Errors
-    /// What the text is not.
-    pub fn read(self, field: Field, text: &str) -> Result<(Value, bool), Misread> {
+    /// Reads a text as a value, or says what it is not; percent-decodes it once more where that is the only way to read it.
+    /// The flag says whether it was encoded twice.
+    pub fn read(self, field: Field, text: &str) -> (Result<Value, Misread>, bool) {
         if !text.contains('%') || matches!(self, Words::Canonical) {
-            return Ok((self.value(field, text)?, false));
+            return (self.value(field, text), false);
         }
         let decoded = percent_decode(text).filter(|decoded| decoded != text);
         match field.kind() {
             // A percent sign may be meant, and an id must stay what the sender will send again.
-            Kind::Id | Kind::Text => Ok((self.value(field, text)?, decoded.is_some())),
+            Kind::Id | Kind::Text => (self.value(field, text), decoded.is_some()),
             // None of these has a percent sign, so there is no other way to read it.
             Kind::Event | Kind::Status | Kind::Time | Kind::Amount | Kind::Currency | Kind::Flag => match decoded {
-                Some(decoded) => Ok((self.value(field, &decoded)?, true)),
-                None => Ok((self.value(field, text)?, false)),
+                Some(decoded) => (self.value(field, &decoded), true),
+                None => (self.value(field, text), false),
             },
         }
     }

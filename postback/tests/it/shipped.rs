@@ -1,33 +1,14 @@
 //! What the shipped partners' requests come to: canonical form, or the code and field of the refusal.
 
-#![expect(clippy::expect_used, reason = "a test stops at once when something is not as it says")]
-
+use crate::{now, outcome_of, partner};
 use postback::params::Params;
-use postback::partner::file::read_folder;
-use postback::partner::{Partner, Registry};
 use postback::reading::{Dialect, Reading};
 use postback::rejection::Rejection;
-use postback::time::Timestamp;
-use postback::zone::Zone;
 use proptest::prelude::*;
-use std::path::Path;
-use std::sync::LazyLock;
-
-static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
-    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../partners")).expect("the shipped files are good")
-});
 
 const LIVE: &str = "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase\
     &event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00\
     &usd_sale_amount=100.00";
-
-fn partner(code: &str) -> &'static Partner {
-    REGISTRY.all().iter().find(|partner| partner.code == code).expect("a shipped partner")
-}
-
-fn now() -> Timestamp {
-    Timestamp::parse("2025-11-21T00:00:00Z", &Zone::utc()).expect("a time")
-}
 
 fn read(code: &str, params: Result<Params, Rejection>) -> Result<Reading, Rejection> {
     partner(code).read(&params?, Dialect::Partner, now())
@@ -35,14 +16,6 @@ fn read(code: &str, params: Result<Params, Rejection>) -> Result<Reading, Reject
 
 fn query(code: &str, raw: &str) -> Result<Reading, Rejection> {
     read(code, Params::from_query(raw))
-}
-
-/// The canonical form, or `code field`.
-fn outcome(reading: Result<Reading, Rejection>) -> String {
-    match reading {
-        Ok(reading) => reading.postback.to_query(),
-        Err(rejection) => format!("{} {}", rejection.code().as_str(), rejection.field().unwrap_or("-")),
-    }
 }
 
 #[test]
@@ -88,7 +61,7 @@ fn every_live_template_comes_to_its_canonical_form() {
              &sale_amount=100.00&currency=USD&is_ftd=true",
         ),
     ] {
-        assert_eq!(outcome(reading), expected);
+        assert_eq!(outcome_of(reading), expected);
     }
 }
 
@@ -151,17 +124,17 @@ fn what_cannot_be_read_says_why_and_where() {
         (format!("{LIVE}&event_id=evt_{}", "0a".repeat(16)), "invalid_id event_id"),
         (format!("{LIVE}&rewars=11"), "duplicate_param rewars"),
     ] {
-        assert_eq!(outcome(query("involve_asia", &raw)), expected, "{raw}");
+        assert_eq!(outcome_of(query("involve_asia", &raw)), expected, "{raw}");
     }
     let nested =
         Params::from_request("", Some("application/json"), br#"{"event":"x","event_id":"1","amount":{"v":1}}"#);
-    assert_eq!(outcome(read("s2s", nested)), "not_scalar amount");
+    assert_eq!(outcome_of(read("s2s", nested)), "not_scalar amount");
 }
 
 #[test]
 fn money_may_go_back_in_a_refund() {
     let refund = LIVE.replace("event=purchase", "event=refund").replace("=10.50", "=-10.50");
-    assert!(outcome(query("involve_asia", &refund)).contains("usd_payout=-10.50"));
+    assert!(outcome_of(query("involve_asia", &refund)).contains("usd_payout=-10.50"));
 }
 
 #[test]
@@ -179,7 +152,7 @@ fn a_word_that_cannot_name_an_event_gives_way_to_the_partners_default() {
         assert_eq!(reading.warnings.first().map(|warning| warning.to_string()).as_deref(), Some("unnamed_event:event"));
     }
     let no_default = Params::from_query("event_id=1&event=fb/campaign:1");
-    assert_eq!(outcome(read("s2s", no_default)), "invalid_event event");
+    assert_eq!(outcome_of(read("s2s", no_default)), "invalid_event event");
 }
 
 #[test]
