@@ -21,6 +21,7 @@ pub mod partner;
 pub mod reading;
 pub mod postback;
 pub mod duplicate;
+pub mod explain;
 // ... and from there to what became of it, between parties that prove who they are.
 pub mod verdict;
 pub mod reply;

@@ -70,12 +70,23 @@ pub struct Postback {
 
 impl Postback {
     /// A postback of checked values. Its id is the one the sender gave, or follows from its content.
-    pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Option<Postback> {
+    ///
+    /// # Errors
+    /// The values, when the id that was given is none.
+    pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Result<Postback, BTreeMap<Field, Value>> {
         let event_id = match values.get(&Field::EventId) {
-            Some(given) => EventId::given(&given.to_string())?,
-            None => EventId::derived(digest("bytec-event-v1", partner_code, values.iter())),
+            Some(given) => EventId::given(&given.to_string()),
+            None => Some(EventId::derived(digest("bytec-event-v1", partner_code, values.iter()))),
         };
-        Some(Postback { event_id, values })
+        match event_id {
+            Some(event_id) => Ok(Postback { event_id, values }),
+            None => Err(values),
+        }
+    }
+
+    /// The values without their identity.
+    pub(crate) fn into_values(self) -> BTreeMap<Field, Value> {
+        self.values
     }
 
     /// The same postback under an id that another party has settled.

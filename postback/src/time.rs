@@ -73,28 +73,34 @@ impl Timestamp {
     /// month's name (`20 Jan 2020`, `jan 20, 2020 09:30`). A text without an offset is in `zone`. An offset whose `+`
     /// arrived as a space is understood. Digits beyond the microsecond are dropped. None: not a time.
     pub fn parse(text: &str, zone: &Zone) -> Option<Timestamp> {
+        Timestamp::read(text, zone).map(|(instant, _)| instant)
+    }
+
+    /// The same, and in which way the time was written.
+    pub fn read(text: &str, zone: &Zone) -> Option<(Timestamp, Written)> {
         let text = text.trim_matches(' ');
         if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) {
             return epoch(text);
         }
         let mut scan = Scan { rest: text.as_bytes() };
         let date = date(&mut scan)?;
-        let (time, micros, clock) = if scan.rest.is_empty() {
-            (NaiveTime::MIN, 0, Clock::Local)
-        } else {
-            separator(&mut scan)?;
-            let (time, micros) = time_of_day(&mut scan)?;
-            (time, micros, clock(&mut scan)?)
-        };
+        if scan.rest.is_empty() {
+            let midnight_s = zone.instant(date.and_time(NaiveTime::MIN).and_utc().timestamp());
+            return Some((in_range(DateTime::from_timestamp(midnight_s, 0)?)?, Written::Date));
+        }
+        separator(&mut scan)?;
+        let (time, micros) = time_of_day(&mut scan)?;
+        let clock = clock(&mut scan)?;
         if !scan.rest.is_empty() {
             return None;
         }
         let local_s = NaiveDateTime::new(date, time).and_utc().timestamp();
-        let unix_s = match clock {
-            Clock::Local => zone.instant(local_s),
-            Clock::Offset { seconds_east } => local_s.checked_sub(seconds_east)?,
+        let (unix_s, written) = match clock {
+            Clock::Local => (zone.instant(local_s), Written::LocalClock),
+            Clock::Offset { seconds_east } => (local_s.checked_sub(seconds_east)?, Written::WithOffset),
         };
-        DateTime::from_timestamp(unix_s, micros.checked_mul(1000)?).and_then(in_range)
+        let instant = DateTime::from_timestamp(unix_s, micros.checked_mul(1000)?).and_then(in_range)?;
+        Some((instant, written))
     }
 
     /// Always 27 characters with six digits behind the point, so that the order of texts is the order of times.
@@ -115,6 +121,21 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// In which way a time was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMilliseconds,
+    /// A date alone: midnight on the zone's clocks.
+    Date,
+    /// As the zone's clocks showed it.
+    LocalClock,
+    /// With an offset, or `Z`.
+    WithOffset,
+}
+
 /// What the clock that showed a time was set to.
 enum Clock {
     Local,
@@ -128,13 +149,14 @@ fn in_range(instant: DateTime<Utc>) -> Option<Timestamp> {
     (in_years && instant > DateTime::UNIX_EPOCH).then_some(Timestamp(instant))
 }
 
-fn epoch(digits: &str) -> Option<Timestamp> {
+fn epoch(digits: &str) -> Option<(Timestamp, Written)> {
     let number: i64 = digits.parse().ok()?;
-    match digits.len() {
-        10 => DateTime::from_timestamp(number, 0).and_then(in_range),
-        13 => DateTime::from_timestamp_millis(number).and_then(in_range),
-        _ => None,
-    }
+    let (instant, written) = match digits.len() {
+        10 => (DateTime::from_timestamp(number, 0)?, Written::EpochSeconds),
+        13 => (DateTime::from_timestamp_millis(number)?, Written::EpochMilliseconds),
+        _ => return None,
+    };
+    Some((in_range(instant)?, written))
 }
 
 /// `2025-01-31`, `2025/01/31`, `31 Jan 2025`, `Jan 31, 2025`, each with a weekday in front if the sender likes.

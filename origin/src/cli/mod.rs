@@ -1,11 +1,18 @@
 //! The command line: one binary, its subcommands (R54).
 
+mod explain;
 mod migrate;
 mod partners;
+mod request;
 mod serve;
+mod sign;
 
+use crate::app::Platform;
 use crate::config::{Config, Settings, read_locations};
 use clap::{Args, Parser, Subcommand};
+use request::RequestArgs;
+use sign::SignArgs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The origin of ByteC Postback: stores each conversion exactly once.
@@ -24,6 +31,30 @@ enum Command {
     Migrate(SettingsArgs),
     /// List the partners that this program was built with.
     Partners {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what would happen to a request, and why. Exits with 0 when it would be accepted, 1 when it would be refused.
+    Explain {
+        #[command(flatten)]
+        request: RequestArgs,
+        /// When it is taken to arrive; now where it is not said.
+        #[arg(long)]
+        received_at: Option<String>,
+        /// A folder of partner files to go by, instead of those that this program was built with.
+        #[arg(long)]
+        partners: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the string to sign and the bytec-v1 signature of a request. Exits with 1 when it cannot be signed.
+    Sign {
+        #[command(flatten)]
+        request: RequestArgs,
+        #[command(flatten)]
+        sign: SignArgs,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -61,6 +92,18 @@ fn or_told<T>(read: Result<T, Vec<String>>) -> Result<T, ExitCode> {
     })
 }
 
+/// The exit code of a question that is answered with yes or no, or that could not be asked.
+fn answered(answer: Result<bool, String>) -> ExitCode {
+    match answer {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::from(2)
+        }
+    }
+}
+
 /// Runs the command that the arguments name. 0: done; 1: failed; 2: wrong configuration or usage.
 pub async fn run() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
@@ -74,6 +117,18 @@ pub async fn run() -> ExitCode {
             Err(code) => return code,
         },
         Command::Partners { json } => partners::partners(json),
+        Command::Explain { request, received_at, partners, json } => {
+            let now = (Platform::SYSTEM.now)();
+            return answered(
+                explain::partners(partners.as_deref())
+                    .and_then(|registry| explain::run(&registry, &request.read()?, received_at.as_deref(), now, json)),
+            );
+        }
+        Command::Sign { request, sign, json } => {
+            let (now, random) = ((Platform::SYSTEM.now)(), (Platform::SYSTEM.random)());
+            let random = random.ok_or("the system has no random bytes to give".to_owned());
+            return answered(random.and_then(|random| sign::run(&request.read()?, &sign, now.unix_s(), random, json)));
+        }
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -39,8 +39,13 @@ pub fn redact_target(target: &str) -> String {
         Some((path, query)) => format!("{path}?{}", redact_pairs(query)),
         None => target.to_owned(),
     };
-    // Visible ASCII stands as it is, so that the text can stand in a header.
-    percent_encode(&redacted, |byte| byte.is_ascii_graphic())
+    visible(&redacted)
+}
+
+/// A URL or a part of one in visible ASCII, everything else percent-encoded: as clients send it, and so that it can stand
+/// in a header.
+pub fn visible(text: &str) -> String {
+    percent_encode(text, |byte| byte.is_ascii_graphic())
 }
 
 /// A form or JSON body as it came, the values of secrets replaced. One without secrets is not touched.

@@ -57,8 +57,10 @@ pub struct Text<'p> {
 pub struct Examination<'p> {
     /// What was sent for each field.
     pub sent: BTreeMap<Field, Text<'p>>,
-    /// The canonical record, when nothing is wrong.
-    pub postback: Option<Postback>,
+    /// What was sent for a field and is no value.
+    pub unfilled: BTreeMap<Field, (Unfilled, Text<'p>)>,
+    /// The canonical record; when something is wrong, the values that could be read.
+    pub outcome: Result<Postback, BTreeMap<Field, Value>>,
     /// As in [`Reading`].
     pub words: BTreeMap<Field, String>,
     /// As in [`Reading`].
@@ -67,6 +69,16 @@ pub struct Examination<'p> {
     pub warnings: Vec<Warning>,
     /// All that is wrong; the first is what a sender is told.
     pub problems: Vec<Rejection>,
+}
+
+impl Examination<'_> {
+    /// The canonical text of a field, whether or not something else is wrong.
+    pub fn text(&self, field: Field) -> Option<String> {
+        match &self.outcome {
+            Ok(postback) => postback.text(field),
+            Err(values) => values.get(&field).map(ToString::to_string),
+        }
+    }
 }
 
 /// The canonical form of a field's text. None when it is no value of the field.
@@ -81,12 +93,12 @@ impl Partner {
     /// # Errors
     /// The first thing wrong, with the field under the sender's own name.
     pub fn read(&self, params: &Params, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
-        let Examination { sent: _, postback, words, ignored, warnings, problems } =
+        let Examination { outcome, words, ignored, warnings, problems, .. } =
             self.examine(params, dialect, received_at);
-        match (problems.into_iter().next(), postback) {
-            (None, Some(postback)) => Ok(Reading { postback, words, ignored, warnings }),
-            (Some(problem), _) => Err(problem),
-            (None, None) => Err(Rejection::of(EVENT_ID.code, EVENT_ID.hint)),
+        match outcome {
+            Ok(postback) => Ok(Reading { postback, words, ignored, warnings }),
+            // There is none only where something is wrong.
+            Err(_) => Err(problems.into_iter().next().unwrap_or_else(|| Rejection::of(EVENT_ID.code, EVENT_ID.hint))),
         }
     }
 
@@ -111,17 +123,16 @@ impl Partner {
         if dialect == Dialect::Partner {
             self.take_back_refunds(&mut values);
         }
-        let postback = Postback::new(&self.code, values);
-        if postback.is_none() {
-            reader.refuse(Field::EventId, EVENT_ID);
-        }
         // (5)
-        if let Some(postback) = &postback {
-            reader.check(postback, received_at);
+        let outcome = Postback::new(&self.code, values);
+        match &outcome {
+            Ok(postback) => reader.check(postback, received_at),
+            Err(_) => reader.refuse(Field::EventId, EVENT_ID),
         }
         let Reader { sent, warnings, problems, words, .. } = reader;
-        let postback = postback.filter(|_| problems.is_empty());
-        Examination { sent, postback, words, ignored, warnings, problems }
+        let outcome =
+            outcome.and_then(|postback| if problems.is_empty() { Ok(postback) } else { Err(postback.into_values()) });
+        Examination { sent, unfilled, outcome, words, ignored, warnings, problems }
     }
 
     /// Makes the amounts of refunds and chargebacks negative, for partners that write them without a sign.
@@ -197,6 +208,10 @@ impl Reader<'_, '_> {
 
     fn warn_of_unfilled(&mut self, unfilled: &BTreeMap<Field, (Unfilled, Text<'_>)>) {
         for (field, (why, _)) in unfilled {
+            // Refused in a moment, and told once.
+            if self.partner.required.contains(field) && !self.sent.contains_key(field) {
+                continue;
+            }
             let code = match why {
                 Unfilled::Macro => WarningCode::MacroNotReplaced,
                 Unfilled::Placeholder => WarningCode::Placeholder,

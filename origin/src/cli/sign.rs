@@ -1,0 +1,147 @@
+//! `sign`: the canonical string and the signature of a request (`bytec-v1`), for partners who compare theirs with ours.
+
+use super::request::AskedRequest;
+use clap::{Args, ValueEnum};
+use postback::id::Nonce;
+use postback::key::{Key, KeySet};
+use postback::signature::{self, Presented, Profile, header, string_to_sign};
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// How and with what to sign.
+#[derive(Args, Clone, Debug)]
+pub struct SignArgs {
+    /// id:hex, 64 hexadecimal digits. Other users of the machine can see arguments: for a key that counts use SIGN_KEY or
+    /// --key-file.
+    #[arg(long, env = "SIGN_KEY", hide_env_values = true, conflicts_with = "key_file")]
+    key: Option<String>,
+    /// A file that holds id:hex.
+    #[arg(long)]
+    key_file: Option<PathBuf>,
+    /// Where the signature goes.
+    #[arg(long, value_enum, default_value_t = Form::Headers)]
+    form: Form,
+    /// What of the body is signed.
+    #[arg(long, value_enum, default_value_t = ProfileArg::Raw)]
+    profile: ProfileArg,
+    /// Unix seconds; now where it is not said.
+    #[arg(long)]
+    timestamp: Option<i64>,
+    /// 16 to 64 of A-Za-z0-9_-; random where it is not said.
+    #[arg(long)]
+    nonce: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Form {
+    /// X-Key-Id, X-Timestamp, X-Nonce, X-Signature.
+    Headers,
+    /// _kid, _ts, _nonce, _sig.
+    Query,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ProfileArg {
+    /// Its bytes.
+    Raw,
+    /// Its RFC 8785 form.
+    Jcs,
+}
+
+/// A request signed.
+#[derive(Serialize)]
+struct Signed {
+    url: String,
+    method: String,
+    headers: Vec<(&'static str, String)>,
+    string_to_sign: String,
+    signature: String,
+}
+
+/// Signs a request at `now_s` with random bytes for its nonce, where the arguments do not say otherwise. Answers whether
+/// it can be signed.
+///
+/// # Errors
+/// When the key is none.
+pub fn run(request: &AskedRequest, args: &SignArgs, now_s: i64, random: [u8; 16], json: bool) -> Result<bool, String> {
+    let keys = args.keys()?;
+    let key = keys.iter().next().ok_or("no key")?;
+    let signed = match args.sign(request, key, now_s, random) {
+        Ok(signed) => signed,
+        Err(rejection) => {
+            eprintln!("this request cannot be signed: {rejection}");
+            return Ok(false);
+        }
+    };
+    if json {
+        println!("{}", serde_json::to_string_pretty(&signed).map_err(|error| error.to_string())?);
+    } else {
+        println!("string to sign (lines joined by LF, none at the end)\n{}\n", signed.string_to_sign);
+        println!("signature, HMAC-SHA256 with the 32 bytes that the key's 64 digits stand for\n{}\n", signed.signature);
+        for (name, value) in &signed.headers {
+            println!("{name}: {value}");
+        }
+        println!("{} {}", signed.method, signed.url);
+    }
+    Ok(true)
+}
+
+impl SignArgs {
+    fn keys(&self) -> Result<KeySet, String> {
+        let text = match (&self.key, &self.key_file) {
+            (Some(text), _) => text.clone(),
+            (None, Some(path)) => {
+                std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
+            }
+            (None, None) => return Err("give a key: --key id:hex, SIGN_KEY or --key-file".to_owned()),
+        };
+        KeySet::parse(&text).map_err(|problem| format!("the key {problem}"))
+    }
+
+    fn sign(
+        &self,
+        request: &AskedRequest,
+        key: &Key,
+        now_s: i64,
+        random: [u8; 16],
+    ) -> Result<Signed, postback::rejection::Rejection> {
+        let presented = Presented {
+            key_id: key.id().to_owned(),
+            timestamp: self.timestamp.unwrap_or(now_s).to_string(),
+            nonce: self.nonce.clone().unwrap_or_else(|| Nonce::from_bytes(random).to_string()),
+            signature: String::new(),
+            profile: match self.profile {
+                ProfileArg::Raw => Profile::Raw,
+                ProfileArg::Jcs => Profile::Jcs,
+            },
+        };
+        let Presented { key_id, timestamp, nonce, .. } = &presented;
+        let (path, own_query) = request.target();
+        let mut query = own_query.to_owned();
+        if self.form == Form::Query {
+            let joint = if query.is_empty() { "" } else { "&" };
+            query = format!("{query}{joint}_kid={key_id}&_ts={timestamp}&_nonce={nonce}");
+        }
+        let covered = signature::Request { method: &request.method, path, query: &query, body: &request.body };
+        let string_to_sign = string_to_sign(&presented, &covered)?;
+        let signature = signature::sign(key, &presented, &covered)?;
+        let base = request.url.split(['?', '#']).next().unwrap_or_default();
+        let mut headers = Vec::new();
+        let url = match self.form {
+            Form::Query => format!("{base}?{query}&_sig={}", signature.replace('=', "%3D")),
+            Form::Headers => {
+                headers = vec![
+                    (header::KEY_ID, key_id.clone()),
+                    (header::TIMESTAMP, timestamp.clone()),
+                    (header::NONCE, nonce.clone()),
+                    (header::SIGNATURE, signature.clone()),
+                ];
+                if self.profile == ProfileArg::Jcs {
+                    headers.push((header::PROFILE, "jcs".to_owned()));
+                }
+                request.url.split('#').next().unwrap_or_default().to_owned()
+            }
+        };
+        Ok(Signed { url, method: request.method.clone(), headers, string_to_sign, signature })
+    }
+}
