@@ -34,16 +34,20 @@ pub enum Event {
 impl Event {
     /// The event of a name: one of ours, or another that can be a name. None when it cannot.
     pub fn parse(name: &str) -> Option<Event> {
-        let name: String = name
-            .trim_matches(' ')
-            .chars()
-            .map(|c| if " -.".contains(c) { '_' } else { c.to_ascii_lowercase() })
-            .collect();
-        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        let name = name.trim_matches(' ');
+        if let Some(event) = Event::ours(name) {
+            return Some(event);
+        }
+        let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || b"_ -.".contains(&b));
         if name.is_empty() || name.len() > NAME_BYTES_MAX || !plain {
             return None;
         }
-        Some(match name.as_str() {
+        let folded = name.replace([' ', '-', '.'], "_").to_ascii_lowercase();
+        Some(Event::ours(&folded).unwrap_or(Event::Other(folded)))
+    }
+
+    fn ours(name: &str) -> Option<Event> {
+        Some(match name {
             "conversion" => Event::Conversion,
             "registration" => Event::Registration,
             "kyc_approved" => Event::KycApproved,
@@ -53,7 +57,7 @@ impl Event {
             "install" => Event::Install,
             "refund" => Event::Refund,
             "chargeback" => Event::Chargeback,
-            _ => Event::Other(name),
+            _ => return None,
         })
     }
 

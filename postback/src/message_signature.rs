@@ -11,6 +11,7 @@ use crate::limits::SIGNATURE_WINDOW_S;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 
 /// The covered components, as they stand in `Signature-Input`.
 const COMPONENTS: &str = r#"("@method" "@path" "@query" "content-digest" "bytec-event-id" "bytec-received-at" "bytec-auth" "bytec-client-ip" "bytec-original-target")"#;
@@ -132,7 +133,7 @@ pub fn sign(keys: &KeySet, covered: &Covered<'_>, body: &[u8], created_s: i64, n
     Some(Signed {
         content_digest,
         signature_input: format!("sig1={parameters}"),
-        signature: format!("sig1=:{}:", STANDARD.encode(code)),
+        signature: between_colons("sig1=:", &code),
     })
 }
 
@@ -182,9 +183,13 @@ pub fn verify(keys: &KeySet, covered: &Covered<'_>, signed: &Signed, now_s: i64)
 /// `Signature-Input` without its label. The order of the parameters is part of the profile.
 fn parameters(created_s: i64, nonce: &Nonce, key_id: &str) -> String {
     let expires_s = created_s.saturating_add(SIGNATURE_WINDOW_S);
-    format!(
+    let mut text = String::with_capacity(384);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
         r#"{COMPONENTS};created={created_s};expires={expires_s};nonce="{nonce}";alg="hmac-sha256";keyid="{key_id}";tag="bytec-edge-v1""#
-    )
+    );
+    text
 }
 
 /// The values that a `Signature-Input` may vary in. What they stand in is compared by the caller.
@@ -197,13 +202,26 @@ fn read_input(input: &str) -> Option<(i64, Nonce, &str)> {
 }
 
 fn content_digest(body: &[u8]) -> String {
-    format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)))
+    between_colons("sha-256=:", &Sha256::digest(body))
+}
+
+/// A byte sequence of structured fields (RFC 9651) behind its name: base64 between colons.
+fn between_colons(begin: &str, bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(64);
+    text.push_str(begin);
+    STANDARD.encode_string(bytes, &mut text);
+    text.push(':');
+    text
 }
 
 /// The signature base of RFC 9421 section 2.5.
 fn base(covered: &Covered<'_>, content_digest: &str, parameters: &str) -> String {
     let Covered { method, path, query, event_id, received_at, auth, client_ip, original_target } = covered;
-    format!(
+    let varying = [method, path, query, event_id, received_at, original_target, content_digest, parameters];
+    let mut text = String::with_capacity(varying.iter().map(|part| part.len()).fold(256, usize::saturating_add));
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
         "\"@method\": {method}\n\
          \"@path\": {path}\n\
          \"@query\": ?{query}\n\
@@ -214,7 +232,8 @@ fn base(covered: &Covered<'_>, content_digest: &str, parameters: &str) -> String
          \"bytec-client-ip\": {client_ip}\n\
          \"bytec-original-target\": {original_target}\n\
          \"@signature-params\": {parameters}"
-    )
+    );
+    text
 }
 
 #[cfg(test)]

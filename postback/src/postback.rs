@@ -7,6 +7,7 @@ use crate::id::{ContentDigest, EventId};
 use crate::money::{Amount, Currency};
 use crate::status::Status;
 use crate::time::Timestamp;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 
@@ -42,6 +43,25 @@ impl fmt::Display for Value {
             Value::Amount(amount) => amount.fmt(f),
             Value::Currency(currency) => f.write_str(currency.code()),
             Value::Flag(flag) => flag.fmt(f),
+        }
+    }
+}
+
+impl Value {
+    /// The canonical text, borrowed where the value is one.
+    pub fn text(&self) -> Cow<'_, str> {
+        match self {
+            Value::Id(text) | Value::Text(text) => Cow::Borrowed(text),
+            Value::Event(event) => Cow::Borrowed(event.name()),
+            Value::Status(status) => Cow::Borrowed(status.name()),
+            Value::Currency(currency) => Cow::Borrowed(currency.code()),
+            Value::Flag(flag) => Cow::Borrowed(if *flag { "true" } else { "false" }),
+            Value::Time(_) | Value::Amount(_) => {
+                let mut text = String::with_capacity(32);
+                // Writing to a String cannot fail.
+                let _ = write!(text, "{self}");
+                Cow::Owned(text)
+            }
         }
     }
 }
@@ -166,9 +186,11 @@ impl Postback {
 
     /// The canonical form as a query, without `?`.
     pub fn to_query(&self) -> String {
-        let pairs: Vec<_> = self.fields().map(|(field, text)| (field.name(), text)).collect();
-        // Strings alone are written, which serde_urlencoded cannot fail at.
-        serde_urlencoded::to_string(pairs).unwrap_or_default()
+        let mut query = form_urlencoded::Serializer::new(String::with_capacity(512));
+        for (field, value) in &self.values {
+            query.append_pair(field.name(), &value.text());
+        }
+        query.finish()
     }
 
     /// The canonical form as a JSON object; every value is a string, so that no reader makes a float of an amount.
@@ -210,13 +232,9 @@ impl Postback {
 fn digest<'a>(purpose: &str, scope: &str, values: impl Iterator<Item = (&'a Field, &'a Value)>) -> ContentDigest {
     let mut digest = ContentDigest::of(purpose);
     digest.add(scope);
-    let mut text = String::with_capacity(64);
     for (field, value) in values {
         digest.add(field.name());
-        text.clear();
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{value}");
-        digest.add(&text);
+        digest.add(&value.text());
     }
     digest
 }

@@ -1,7 +1,7 @@
 //! Instants: every way partners write a time, read into UTC (R8). The clock is never asked here; "now" is an argument.
 
 use crate::zone::Zone;
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, SecondsFormat, Timelike, Utc};
 use std::fmt;
 
 /// The years read, on local clocks and as instants. The zones' tables do not reach farther, nor do conversions.
@@ -117,7 +117,14 @@ impl Timestamp {
 /// RFC 3339 in UTC with `Z`, and a fraction only where there is one.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        let (date, time) = (self.0.date_naive(), self.0.time());
+        let (year, month, day) = (date.year(), date.month(), date.day());
+        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
+        match time.nanosecond() / 1_000 {
+            0 => f.write_str("Z"),
+            micros if micros.is_multiple_of(1_000) => write!(f, ".{:03}Z", micros / 1_000),
+            micros => write!(f, ".{micros:06}Z"),
+        }
     }
 }
 

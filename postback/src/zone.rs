@@ -31,6 +31,11 @@ impl Zone {
         &self.name
     }
 
+    /// Each change of the clocks: the instant in Unix seconds, and the seconds east of UTC from then on.
+    pub fn changes(&self) -> &[(i64, i32)] {
+        &self.changes
+    }
+
     /// The instant (Unix seconds) at which local clocks showed `local_s`, the local date and time counted as if it
     /// were UTC.
     ///

@@ -205,7 +205,7 @@ impl Explanation {
         }
     }
 
-    fn of_params(&mut self, partner: &Partner, params: &Params, received_at: Timestamp) {
+    fn of_params(&mut self, partner: &Partner, params: &Params<'_>, received_at: Timestamp) {
         let examination = partner.examine(params, Dialect::Partner, received_at);
         for rejection in &examination.problems {
             let advice = examination

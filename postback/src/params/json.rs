@@ -7,13 +7,14 @@ use crate::limits::{JSON_DEPTH_MAX, JSON_STRING_BYTES_MAX};
 use crate::rejection::{Code, NAME_ITSELF, Rejection};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+use std::borrow::Cow;
 use std::fmt;
 
 /// Reads a JSON body. A member that is `null` counts as absent.
 ///
 /// # Errors
 /// `malformed_json`, `json_too_deep`, `duplicate_param`, `control_char`, or the code of a limit.
-pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
+pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection> {
     let malformed = || Rejection::of(Code::MalformedJson, "send one JSON object in UTF-8, without trailing data");
     if depth(body) > JSON_DEPTH_MAX {
         return Err(Rejection::of(Code::JsonTooDeep, "send a flat JSON object; nesting ends at 8 levels"));
@@ -24,9 +25,9 @@ pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
         let source = raw.get();
         let value = match source.bytes().next() {
             Some(b'{' | b'[') => ParamValue::Nested,
-            Some(b'"') => ParamValue::Text(serde_json::from_str(source).map_err(|_| malformed())?),
+            Some(b'"') => ParamValue::Text(Cow::Owned(serde_json::from_str(source).map_err(|_| malformed())?)),
             Some(b'n') => continue,
-            Some(_) | None => ParamValue::Text(source.to_owned()),
+            Some(_) | None => ParamValue::Text(Cow::Owned(source.to_owned())),
         };
         check_characters(NAME_ITSELF, &name)?;
         match &value {
@@ -36,7 +37,7 @@ pub(super) fn params_from_json(body: &[u8]) -> Result<Params, Rejection> {
             }
             ParamValue::Nested => check_sizes(&name, "", 0)?,
         }
-        pairs.push((name, value));
+        pairs.push((Cow::Owned(name), value));
     }
     Params::unique(pairs.into_iter())
 }
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn a_number_keeps_its_source_text() {
         let params = params_from_json(br#"{"amount":100.00,"n":1e3,"s":"x\u00e9","b":true,"z":null}"#).unwrap();
-        let text = |s: &str| Some(ParamValue::Text(s.to_owned()));
+        let text = |s: &str| Some(ParamValue::Text(s.to_owned().into()));
         assert_eq!(params.get("amount").cloned(), text("100.00"));
         assert_eq!(params.get("n").cloned(), text("1e3"));
         assert_eq!(params.get("s").cloned(), text("xé"));

@@ -16,17 +16,18 @@ use json::params_from_json;
 use query::{decode_pairs_and_macros, not_utf8, too_many};
 use secrets::is_proof;
 pub(crate) use secrets::params_named;
+use std::borrow::Cow;
 
 /// One parameter's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ParamValue {
+pub enum ParamValue<'r> {
     /// A single value, as text; a JSON number is its source text, digit for digit.
-    Text(String),
+    Text(Cow<'r, str>),
     /// An object or array of a JSON body, which no field takes.
     Nested,
 }
 
-impl ParamValue {
+impl ParamValue<'_> {
     /// Nothing but spaces: counts as absent.
     fn is_empty(&self) -> bool {
         match self {
@@ -36,18 +37,18 @@ impl ParamValue {
     }
 }
 
-/// Parameters with unique names, in the order they came.
+/// Parameters with unique names, in the order they came; borrowed from the request where decoding changed nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params {
-    pairs: Vec<(String, ParamValue)>,
+pub struct Params<'r> {
+    pairs: Vec<(Cow<'r, str>, ParamValue<'r>)>,
 }
 
-impl Params {
+impl<'r> Params<'r> {
     /// Reads a query (without `?`) or a form body.
     ///
     /// # Errors
     /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
-    pub fn from_query(raw: &str) -> Result<Params, Rejection> {
+    pub fn from_query(raw: &'r str) -> Result<Params<'r>, Rejection> {
         Params::unique(decode_pairs_and_macros(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
     }
 
@@ -56,7 +57,7 @@ impl Params {
     ///
     /// # Errors
     /// The code of the first thing wrong; `unsupported_body` for a body of another type.
-    pub fn from_request(query: &str, content_type: Option<&str>, body: &[u8]) -> Result<Params, Rejection> {
+    pub fn from_request(query: &'r str, content_type: Option<&str>, body: &'r [u8]) -> Result<Params<'r>, Rejection> {
         let from_query = Params::from_query(query)?;
         if body.is_empty() {
             return Ok(from_query);
@@ -80,7 +81,7 @@ impl Params {
     ///
     /// # Errors
     /// As [`Params::from_query`].
-    pub fn from_form(raw: &[u8]) -> Result<Params, Rejection> {
+    pub fn from_form(raw: &'r [u8]) -> Result<Params<'r>, Rejection> {
         let text = std::str::from_utf8(raw).map_err(|_| not_utf8(raw))?;
         Params::from_query(text)
     }
@@ -89,13 +90,13 @@ impl Params {
     ///
     /// # Errors
     /// A limit's code.
-    pub fn from_canonical(pairs: impl Iterator<Item = (String, String)>) -> Result<Params, Rejection> {
-        Params::unique(pairs.map(|(name, text)| (name, ParamValue::Text(text))))
+    pub fn from_canonical(pairs: impl Iterator<Item = (String, String)>) -> Result<Params<'r>, Rejection> {
+        Params::unique(pairs.map(|(name, text)| (Cow::Owned(name), ParamValue::Text(Cow::Owned(text)))))
     }
 
     /// Keeps one of each name; an identical repeat is harmless, a differing one is refused.
-    pub(crate) fn unique(pairs: impl Iterator<Item = (String, ParamValue)>) -> Result<Params, Rejection> {
-        let mut kept: Vec<(String, ParamValue)> = Vec::new();
+    pub(crate) fn unique(pairs: impl Iterator<Item = (Cow<'r, str>, ParamValue<'r>)>) -> Result<Params<'r>, Rejection> {
+        let mut kept: Vec<(Cow<'r, str>, ParamValue<'r>)> = Vec::with_capacity(pairs.size_hint().0.min(PARAMS_MAX));
         for (name, value) in pairs {
             match kept.iter().find(|(known, _)| *known == name) {
                 Some((_, known)) if *known == value => {}
@@ -114,7 +115,7 @@ impl Params {
     ///
     /// # Errors
     /// `too_many_params`.
-    pub fn or_from(mut self, body: Params) -> Result<Params, Rejection> {
+    pub fn or_from(mut self, body: Params<'r>) -> Result<Params<'r>, Rejection> {
         for (name, value) in body.pairs {
             // An empty value says nothing, so it wins over nothing.
             match self.pairs.iter_mut().find(|(known, _)| *known == name) {
@@ -127,14 +128,8 @@ impl Params {
     }
 
     /// The value of a name.
-    pub fn get(&self, name: &str) -> Option<&ParamValue> {
+    pub fn get(&self, name: &str) -> Option<&ParamValue<'r>> {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value)
-    }
-
-    /// Takes a parameter out.
-    pub fn take(&mut self, name: &str) -> Option<ParamValue> {
-        let index = self.pairs.iter().position(|(known, _)| known == name)?;
-        Some(self.pairs.remove(index).1)
     }
 
     /// Takes out what proves who sends, so that it is neither read as data nor listed as ignored.
@@ -143,8 +138,8 @@ impl Params {
     }
 
     /// Names and values in the order they came.
-    pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamValue)> {
-        self.pairs.iter().map(|(name, value)| (name.as_str(), value))
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamValue<'r>)> {
+        self.pairs.iter().map(|(name, value)| (&**name, value))
     }
 }
 
@@ -157,8 +152,8 @@ mod tests {
         Params::from_query(raw).err().map(|rejection| rejection.code().as_str())
     }
 
-    fn text(value: &str) -> ParamValue {
-        ParamValue::Text(value.to_owned())
+    fn text(value: &str) -> ParamValue<'_> {
+        ParamValue::Text(value.into())
     }
 
     #[test]
@@ -233,7 +228,7 @@ mod tests {
         fn what_is_encoded_is_read_back(value in "[^\\p{Cc}\u{FFFD}]{0,100}") {
             let raw = serde_urlencoded::to_string([("v", &value)]).unwrap();
             let params = Params::from_query(&raw).unwrap();
-            prop_assert_eq!(params.get("v"), Some(&ParamValue::Text(value)));
+            prop_assert_eq!(params.get("v"), Some(&ParamValue::Text(value.into())));
         }
     }
 }

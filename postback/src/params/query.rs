@@ -3,13 +3,18 @@
 use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
 use crate::macros::is_percent_macro;
 use crate::rejection::{Code, NAME_ITSELF, Rejection};
+use std::borrow::Cow;
+use std::fmt::Write;
+
+/// A decoded name and its decoded value, borrowed where decoding changed nothing.
+pub type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 
 /// Splits and decodes a query as the mapping and `bytec-v1` signatures both need it: on `&` only, empty pieces skipped,
 /// at the first `=`, `+` is a space, then strict percent-decoding. Repeats are kept.
 ///
 /// # Errors
 /// `bad_percent`, `bad_utf8`, `control_char`, or the code of a limit.
-pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
+pub fn decode_pairs(raw: &str) -> Result<Vec<Pair<'_>>, Rejection> {
     decode_with(raw, decode)
 }
 
@@ -18,31 +23,36 @@ pub fn decode_pairs(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
 ///
 /// # Errors
 /// As [`decode_pairs`].
-pub(super) fn decode_pairs_and_macros(raw: &str) -> Result<Vec<(String, String)>, Rejection> {
-    decode_with(raw, |value| if is_percent_macro(value) { Ok(value.to_owned()) } else { decode(value) })
+pub(super) fn decode_pairs_and_macros(raw: &str) -> Result<Vec<Pair<'_>>, Rejection> {
+    decode_with(raw, |value| if is_percent_macro(value) { Ok(Cow::Borrowed(value)) } else { decode(value) })
 }
 
-fn decode_with(
-    raw: &str,
-    decode_value: impl Fn(&str) -> Result<String, DecodeProblem>,
-) -> Result<Vec<(String, String)>, Rejection> {
-    let pieces = || raw.split('&').filter(|piece| !piece.is_empty());
-    if pieces().count() > PARAMS_MAX {
+fn decode_with<'q>(
+    raw: &'q str,
+    decode_value: impl Fn(&'q str) -> Result<Cow<'q, str>, DecodeProblem>,
+) -> Result<Vec<Pair<'q>>, Rejection> {
+    let count = raw.bytes().filter(|b| *b == b'&').count().saturating_add(1);
+    // Empty pieces do not count, so a long row of `&` is looked at more closely.
+    if count > PARAMS_MAX && pieces(raw).count() > PARAMS_MAX {
         return Err(too_many());
     }
-    pieces()
-        .map(|piece| {
-            let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-            let name = decode(name).map_err(|problem| problem.about(NAME_ITSELF))?;
-            let value = decode_value(value).map_err(|problem| problem.about(&name))?;
-            check_sizes(&name, &value, PARAM_VALUE_BYTES_MAX)?;
-            Ok((name, value))
-        })
-        .collect()
+    let mut pairs = Vec::with_capacity(count.min(PARAMS_MAX));
+    for piece in pieces(raw) {
+        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
+        let name = decode(name).map_err(|problem| problem.about(NAME_ITSELF))?;
+        let value = decode_value(value).map_err(|problem| problem.about(&name))?;
+        check_sizes(&name, &value, PARAM_VALUE_BYTES_MAX)?;
+        pairs.push((name, value));
+    }
+    Ok(pairs)
+}
+
+fn pieces(raw: &str) -> impl Iterator<Item = &str> {
+    raw.split('&').filter(|piece| !piece.is_empty())
 }
 
 /// Decodes a text that may have been encoded once more than it should. None where it is not wholly valid encoding.
-pub(crate) fn percent_decode(text: &str) -> Option<String> {
+pub(crate) fn percent_decode(text: &str) -> Option<Cow<'_, str>> {
     decode(text).ok()
 }
 
@@ -70,6 +80,10 @@ pub(super) fn check_characters(name: &str, text: &str) -> Result<(), Rejection> 
 }
 
 fn damage(text: &str) -> Option<DecodeProblem> {
+    // Nearly every text is visible ASCII and spaces.
+    if text.bytes().all(|b| (b' '..=b'~').contains(&b)) {
+        return None;
+    }
     if text.contains(char::REPLACEMENT_CHARACTER) {
         return Some(DecodeProblem::Utf8);
     }
@@ -109,7 +123,19 @@ impl DecodeProblem {
     }
 }
 
-pub(super) fn decode(piece: &str) -> Result<String, DecodeProblem> {
+pub(super) fn decode(piece: &str) -> Result<Cow<'_, str>, DecodeProblem> {
+    let text = if piece.bytes().any(|b| b == b'%' || b == b'+') {
+        Cow::Owned(decode_escapes(piece)?)
+    } else {
+        Cow::Borrowed(piece)
+    };
+    match damage(&text) {
+        Some(problem) => Err(problem),
+        None => Ok(text),
+    }
+}
+
+fn decode_escapes(piece: &str) -> Result<String, DecodeProblem> {
     let mut bytes = Vec::with_capacity(piece.len());
     let mut rest = piece.bytes();
     while let Some(byte) = rest.next() {
@@ -123,11 +149,7 @@ pub(super) fn decode(piece: &str) -> Result<String, DecodeProblem> {
             other => other,
         });
     }
-    let text = String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)?;
-    match damage(&text) {
-        Some(problem) => Err(problem),
-        None => Ok(text),
-    }
+    String::from_utf8(bytes).map_err(|_| DecodeProblem::Utf8)
 }
 
 fn hex_digit(byte: u8) -> Option<u8> {
@@ -140,12 +162,16 @@ pub(super) fn too_many() -> Rejection {
 
 /// Percent-encodes every byte but the literal ones, in capitals.
 pub(crate) fn percent_encode(text: &str, is_literal: impl Fn(u8) -> bool) -> String {
-    let mut out = String::with_capacity(text.len());
+    if text.bytes().all(&is_literal) {
+        return text.to_owned();
+    }
+    let mut out = String::with_capacity(text.len().saturating_mul(2));
     for byte in text.bytes() {
         if is_literal(byte) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a String cannot fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out

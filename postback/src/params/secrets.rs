@@ -2,6 +2,7 @@
 
 use super::json::members;
 use super::query::{decode, percent_encode};
+use std::borrow::Cow;
 
 /// The parameter that carries a tenant's token. Never stored, logged or forwarded.
 pub const TOKEN_PARAM: &str = "ts_token";
@@ -30,16 +31,19 @@ pub fn token_param(query: &str) -> Option<String> {
 pub(crate) fn params_named(query: &str, name: &str) -> Vec<Option<String>> {
     let pairs = query.split('&').filter_map(|piece| piece.split_once('='));
     let is_named = |encoded: &str| encoded == name || encoded.contains('%') && decode(encoded).is_ok_and(|n| n == name);
-    pairs.filter(|(encoded, _)| is_named(encoded)).map(|(_, value)| decode(value).ok()).collect()
+    pairs.filter(|(encoded, _)| is_named(encoded)).map(|(_, value)| decode(value).ok().map(Cow::into_owned)).collect()
 }
 
 /// A request target as it came, in printable ASCII, the values of secrets replaced.
 pub fn redact_target(target: &str) -> String {
-    let redacted = match target.split_once('?') {
-        Some((path, query)) => format!("{path}?{}", redact_pairs(query)),
-        None => target.to_owned(),
-    };
-    visible(&redacted)
+    match target.split_once('?') {
+        Some((path, query))
+            if query.split('&').any(|piece| piece.split_once('=').is_some_and(|(name, _)| is_credential(name))) =>
+        {
+            visible(&format!("{path}?{}", redact_pairs(query)))
+        }
+        Some(_) | None => visible(target),
+    }
 }
 
 /// A URL or a part of one in visible ASCII, everything else percent-encoded: as clients send it, and so that it can stand
@@ -74,5 +78,6 @@ fn redact_pairs(query: &str) -> String {
 }
 
 fn is_credential(encoded_name: &str) -> bool {
-    decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&name.as_str()))
+    CREDENTIALS.contains(&encoded_name)
+        || encoded_name.contains('%') && decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&&*name))
 }

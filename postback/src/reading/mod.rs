@@ -92,7 +92,7 @@ impl Partner {
     ///
     /// # Errors
     /// The first thing wrong, with the field under the sender's own name.
-    pub fn read(&self, params: &Params, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
+    pub fn read(&self, params: &Params<'_>, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
         let Examination { outcome, words, ignored, warnings, problems, .. } =
             self.examine(params, dialect, received_at);
         match outcome {
@@ -109,7 +109,7 @@ impl Partner {
     /// (3) what is constant, or absent and has a default, is filled in
     /// (4) what must be there is there
     /// (5) amounts and times are possible
-    pub fn examine<'p>(&self, params: &'p Params, dialect: Dialect, received_at: Timestamp) -> Examination<'p> {
+    pub fn examine<'p>(&self, params: &'p Params<'_>, dialect: Dialect, received_at: Timestamp) -> Examination<'p> {
         // (1)
         let Names { sent, unfilled, ignored, warnings, problems } = Names::of(self, params, dialect);
         let mut reader = Reader { partner: self, dialect, sent, warnings, problems, words: BTreeMap::new() };
@@ -148,7 +148,7 @@ impl Partner {
     }
 
     /// The name under which a sender most likely knows a field: the one it sent (empty), or the canonical one.
-    fn expected_name<'n>(&self, field: Field, params: &'n Params) -> &'n str {
+    fn expected_name<'n>(&self, field: Field, params: &'n Params<'_>) -> &'n str {
         let sent = params.iter().map(|(name, _)| name).find(|name| self.field_of(name) == Some(field));
         sent.unwrap_or(field.name())
     }
@@ -246,7 +246,7 @@ impl Reader<'_, '_> {
         &mut self,
         values: &BTreeMap<Field, Value>,
         unfilled: &BTreeMap<Field, (Unfilled, Text<'_>)>,
-        params: &Params,
+        params: &Params<'_>,
     ) {
         for field in &self.partner.required {
             // What was sent and could not be read has been told already.

@@ -27,7 +27,7 @@ pub(super) struct Names<'p> {
 
 impl<'p> Names<'p> {
     /// Sorts parameters. Empty values count as absent.
-    pub fn of(partner: &Partner, params: &'p Params, dialect: Dialect) -> Names<'p> {
+    pub fn of(partner: &Partner, params: &'p Params<'_>, dialect: Dialect) -> Names<'p> {
         let mut names = Names::default();
         for (name, value) in params.iter() {
             match (dialect, value) {
@@ -42,7 +42,7 @@ impl<'p> Names<'p> {
         names
     }
 
-    fn sort_canonical(&mut self, name: &'p str, value: &'p ParamValue) {
+    fn sort_canonical(&mut self, name: &'p str, value: &'p ParamValue<'_>) {
         match (Field::parse(name), value) {
             (Some(field), ParamValue::Text(text)) => {
                 self.put(field, Text { name: Cow::Borrowed(name), text: text.trim_matches(' ') })

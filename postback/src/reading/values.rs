@@ -42,7 +42,7 @@ impl Words<'_> {
         if !text.contains('%') || matches!(self, Words::Canonical) {
             return (self.value(field, text), false);
         }
-        let decoded = percent_decode(text).filter(|decoded| decoded != text);
+        let decoded = percent_decode(text).filter(|decoded| *decoded != text);
         match field.kind() {
             // A percent sign may be meant, and an id must stay what the sender will send again.
             Kind::Id | Kind::Text => (self.value(field, text), decoded.is_some()),

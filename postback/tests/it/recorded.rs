@@ -67,8 +67,9 @@ fn every_accepted_row_is_the_same_when_read_again() {
         let received_at = utc(&row.received_at);
         if let Ok(first) = row.request.read(received_at) {
             // A GET is forwarded as a query and a POST as JSON, whose texts may be longer.
+            let query = first.postback.to_query();
             let params = match row.request.method.as_str() {
-                "GET" => Params::from_query(&first.postback.to_query()),
+                "GET" => Params::from_query(&query),
                 _ => {
                     Params::from_canonical(first.postback.fields().map(|(field, text)| (field.name().to_owned(), text)))
                 }

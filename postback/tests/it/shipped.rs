@@ -233,7 +233,8 @@ proptest! {
     #[test]
     fn canonicalising_is_idempotent(raw in requests()) {
         if let Ok(first) = query("involve_asia", &raw) {
-            let again = Params::from_query(&first.postback.to_query());
+            let canonical = first.postback.to_query();
+            let again = Params::from_query(&canonical);
             let again = partner("involve_asia").read(&again.unwrap(), Dialect::Canonical, now()).unwrap();
             prop_assert_eq!(&again.postback, &first.postback);
 

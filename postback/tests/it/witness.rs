@@ -285,8 +285,8 @@ fn tokens_of_the_witness_are_verified() {
     assert!(accepted > 20, "{accepted} were to be accepted");
 }
 
-#[test]
-fn times_agree_with_zoneinfo() {
+/// The zones of all partners and others that are known for odd clocks.
+fn zones() -> Vec<String> {
     let mut zones: Vec<String> = REGISTRY.all().iter().map(|partner| partner.zone.name().to_owned()).collect();
     zones.extend(
         [
@@ -318,6 +318,46 @@ fn times_agree_with_zoneinfo() {
     );
     zones.sort();
     zones.dedup();
+    zones
+}
+
+fn our_time(text: &str, zone_name: &str) -> Case {
+    let ours = match Timestamp::parse(text, &zone(zone_name).expect("a zone")) {
+        Some(instant) => json!({"ok": instant.to_string()}),
+        None => json!({"error": "invalid_time"}),
+    };
+    (json!({"ask": "time", "text": text, "zone": zone_name}), ours)
+}
+
+/// Local times within three hours of a change of the clocks: skipped ones, ones that are shown twice, and their edges.
+#[test]
+fn times_near_changes_of_the_clocks_agree_with_zoneinfo() {
+    let changing: Vec<_> = zones()
+        .into_iter()
+        .filter_map(|name| {
+            let changes = zone(&name)?.changes().to_vec();
+            (!changes.is_empty()).then_some((name, changes))
+        })
+        .collect();
+    let near = (prop::sample::select(changing), any::<prop::sample::Index>(), -21..=21_i64, -1..=1_i64, any::<bool>());
+    agree(
+        "time near a change",
+        near.prop_map(|((zone_name, changes), index, half_quarters, seconds, after)| {
+            let index = index.index(changes.len());
+            let offset_s = match index.checked_sub(usize::from(!after)) {
+                Some(index) => changes[index].1,
+                None => changes[0].1,
+            };
+            let local_s = changes[index].0 + i64::from(offset_s) + half_quarters * 450 + seconds;
+            let local = chrono::DateTime::from_timestamp(local_s, 0).expect("a time").naive_utc();
+            our_time(&local.format("%Y-%m-%d %H:%M:%S").to_string(), &zone_name)
+        }),
+    );
+}
+
+#[test]
+fn times_agree_with_zoneinfo() {
+    let zones = zones();
     let dates = (1969_u32..=2100, 0_u32..=13, 0_u32..=32);
     let clocks = (0_u32..=24, 0_u32..=60, 0_u32..=60, prop::option::of("[0-9]{1,10}"));
     let offsets = prop_oneof![
@@ -348,17 +388,7 @@ fn times_agree_with_zoneinfo() {
             }
         },
     );
-    agree(
-        "time",
-        (texts, prop::sample::select(zones)).prop_map(|(text, zone_name)| {
-            let zone = zone(&zone_name).expect("a zone");
-            let ours = match Timestamp::parse(&text, &zone) {
-                Some(instant) => json!({"ok": instant.to_string()}),
-                None => json!({"error": "invalid_time"}),
-            };
-            (json!({"ask": "time", "text": text, "zone": zone_name}), ours)
-        }),
-    );
+    agree("time", (texts, prop::sample::select(zones)).prop_map(|(text, zone_name)| our_time(&text, &zone_name)));
 }
 
 #[test]
