@@ -4,6 +4,9 @@
 #![expect(clippy::expect_used, clippy::panic, reason = "a test stops at once when something is not as it says")]
 
 mod bad_input;
+mod duplicates;
+mod explained;
+mod properties;
 mod recorded;
 mod shipped;
 mod witness;

@@ -1,0 +1,90 @@
+//! Duplicate policies (R48): which postbacks are about one conversion, and what another one does.
+
+use crate::{now, partner, utc};
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, Effect, Known, OnRepeat};
+use postback::params::Params;
+use postback::postback::Postback;
+use postback::reading::Dialect;
+use postback::status::Status;
+use proptest::prelude::*;
+
+fn postback(query: &str) -> Postback {
+    let params = Params::from_query(query).expect("a query");
+    partner("involve_asia").read(&params, Dialect::Partner, now()).expect("a postback").postback
+}
+
+fn by(key: DuplicateKey) -> DuplicatePolicy {
+    DuplicatePolicy { key, ..DuplicatePolicy::default() }
+}
+
+#[test]
+fn a_key_says_what_is_one_conversion() {
+    use DuplicateKey::{ClickIdAndEvent, ConversionId, ConversionIdAndEvent, EventId};
+    let first = "conversion_id=c1&click_id=k1&event=deposit&usd_payout=1&event_id=e1";
+    // Another query, and by which keys it is about the same conversion.
+    for (other, same) in [
+        (first, vec![ConversionId, ConversionIdAndEvent, EventId, ClickIdAndEvent]),
+        (
+            "conversion_id=c1&click_id=k1&event=deposit&usd_payout=2&event_id=e2",
+            vec![ConversionId, ConversionIdAndEvent, ClickIdAndEvent],
+        ),
+        ("conversion_id=c1&click_id=k1&event=refund&usd_payout=1&event_id=e2", vec![ConversionId]),
+        ("conversion_id=c2&click_id=k1&event=Deposit&usd_payout=1&event_id=e2", vec![ClickIdAndEvent]),
+        ("conversion_id=c2&click_id=k2&event=deposit&usd_payout=1&event_id=e1", vec![EventId]),
+        ("conversion_id=c2&event=deposit&event_id=e2", vec![]),
+    ] {
+        for key in [ConversionId, ConversionIdAndEvent, EventId, ClickIdAndEvent] {
+            let is_same = by(key).conversion_key(&postback(first)) == by(key).conversion_key(&postback(other));
+            assert_eq!(is_same, same.contains(&key), "{key:?}: {other}");
+        }
+    }
+}
+
+#[test]
+fn what_lacks_a_part_of_the_key_stands_for_itself() {
+    let policy = by(DuplicateKey::ClickIdAndEvent);
+    let without_click = postback("conversion_id=c1&event=deposit&event_id=e1");
+    assert_eq!(policy.conversion_key(&without_click), "e1");
+}
+
+#[test]
+fn a_repeat_does_what_the_policy_says() {
+    let known = Known { status: Some(Status::Approved), last_received_at: now() };
+    let notice = |status: &str| postback(&format!("conversion_id=c1&status={status}"));
+    let policy = |repeat| DuplicatePolicy { repeat, ..DuplicatePolicy::default() };
+    let pending = notice("Pending");
+    assert_eq!(policy(OnRepeat::Revise).effect(None, &pending, now()), Effect::Creates);
+    assert_eq!(policy(OnRepeat::Ignore).effect(Some(&known), &pending, now()), Effect::Ignored);
+    assert_eq!(policy(OnRepeat::Flag).effect(Some(&known), &pending, now()), Effect::Flagged);
+    let revise = |status: &str| policy(OnRepeat::Revise).effect(Some(&known), &notice(status), now());
+    assert_eq!(revise("Pending"), Effect::Late, "a late pending never undoes an approval");
+    for status in ["Approved", "Rejected", "Paid", ""] {
+        assert_eq!(revise(status), Effect::Revises, "{status}");
+    }
+}
+
+#[test]
+fn a_window_reaches_from_one_postback_to_the_next_both_ways() {
+    let policy = DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), repeat: OnRepeat::Flag };
+    let known = Known { status: None, last_received_at: utc("2025-11-20T12:00:00Z") };
+    let postback = postback("conversion_id=c1&click_id=k1");
+    for (received_at, effect) in [
+        ("2025-11-20T12:01:00Z", Effect::Flagged),
+        ("2025-11-20T12:01:01Z", Effect::Creates),
+        ("2025-11-20T11:59:00Z", Effect::Flagged),
+        ("2025-11-20T11:58:59Z", Effect::Creates),
+    ] {
+        assert_eq!(policy.effect(Some(&known), &postback, utc(received_at)), effect, "{received_at}");
+    }
+}
+
+proptest! {
+    /// Ids of different keys never meet: a conversion id that looks like a click does not take its conversion.
+    #[test]
+    fn keys_do_not_imitate_each_other(a in "[a-z]{1,3}", b in "[a-z]{1,3}", c in "[a-z]{1,3}", d in "[a-z]{1,3}") {
+        let key = |conversion: &str, event: &str| {
+            by(DuplicateKey::ConversionIdAndEvent).conversion_key(&postback(&format!("conversion_id={conversion}&event={event}")))
+        };
+        prop_assert_eq!(key(&a, &b) == key(&c, &d), a == c && b == d);
+    }
+}
