@@ -101,6 +101,8 @@ pub enum Disbelief {
     TokenMissing,
     /// Not a token of the partner's tenant.
     TokenInvalid,
+    /// The partner must prove itself in a way that direct requests cannot.
+    NotAccepted,
     /// A signature that does not hold; the cause is for our log.
     SignatureInvalid {
         /// A stable word.
@@ -133,7 +135,19 @@ pub fn head<'r>(config: &Config, partner: &Partner, head: &Head<'r>, now_s: i64)
         return edge(config, head, now_s);
     }
     let token = token_of(head).ok_or(Disbelief::TokenMissing)?;
-    if config.tokens.belong_to(&partner.tenant, &token) { Ok(Believed::Direct) } else { Err(Disbelief::TokenInvalid) }
+    if !config.tokens.belong_to(&partner.tenant, &token) {
+        return Err(Disbelief::TokenInvalid);
+    }
+    // All of a partner's modes must hold, so one that nobody checks here is one that does not.
+    if partner.auth.iter().all(|mode| is_offered(*mode)) { Ok(Believed::Direct) } else { Err(Disbelief::NotAccepted) }
+}
+
+/// Whether direct requests can prove themselves in this way. The token, which they always need, is more than `open` asks.
+fn is_offered(mode: AuthMode) -> bool {
+    match mode {
+        AuthMode::Open | AuthMode::Token | AuthMode::Signature => true,
+        AuthMode::Jwt | AuthMode::Ip | AuthMode::Mtls | AuthMode::PathKey => false,
+    }
 }
 
 impl<'r> Believed<'r> {

@@ -185,6 +185,33 @@ contract! {
         assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2");
     }
 
+    a_notice_that_was_overtaken_is_history_and_changes_nothing(db) {
+        db.record("conversion_id=c1&rewars=10&status=Paid").await;
+        let state = "select status || ' ' || cast(usd_payout as text) || ' ' || cast(revision as text) from conversions";
+        for (late, revision) in [("Pending", 2), ("Approved", 3)] {
+            let notice = format!("conversion_id=c1&rewars=12&offer_name=other&status={late}");
+            assert_eq!(db.record(&notice).await, Recorded::As(Revised));
+            assert_eq!(db.one(state).await, format!("paid 10.00 {revision}"));
+        }
+        let warned = "select cast(count(*) as text) from postbacks where cast(warnings as text) like '%late_status:status%'";
+        assert_eq!(db.one(warned).await, "2");
+        assert_eq!(db.one("select cast(count(*) as text) from revisions").await, "3", "the history is whole");
+        // A clawback is no late notice.
+        assert_eq!(db.record("conversion_id=c1&rewars=0&status=Rejected").await, Recorded::As(Revised));
+        assert_eq!(db.one(state).await, "rejected 0.00 4");
+        assert_eq!(db.one(warned).await, "2");
+    }
+
+    the_senders_own_words_are_kept_with_the_event(db) {
+        db.record("conversion_id=c1&status=Yet+to+consumed&event=purchase").await;
+        db.record("conversion_id=c2&status=Held+back").await;
+        db.record("conversion_id=c3&status=approved&event=purchase").await;
+        let words = db.column("select cast(words as text) from events order by conversion_id").await;
+        let words: Vec<serde_json::Value> = words.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+        let status = |word: &str| serde_json::json!({"status": word});
+        assert_eq!(words, [status("Yet to consumed"), status("Held back"), serde_json::json!({})]);
+    }
+
     one_event_id_with_other_money_is_a_conflict_and_both_are_kept(db) {
         assert_eq!(db.record("event_id=e1&conversion_id=c1&rewars=10").await, Recorded::As(Created));
         assert_eq!(db.record("event_id=e1&conversion_id=c1&rewars=11").await, Recorded::As(Conflict));

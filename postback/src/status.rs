@@ -19,9 +19,12 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Status; 4] = [Status::Pending, Status::Approved, Status::Rejected, Status::Paid];
+
     /// The status of a canonical name.
     pub fn parse(name: &str) -> Option<Status> {
-        [Status::Pending, Status::Approved, Status::Rejected, Status::Paid].into_iter().find(|s| s.name() == name)
+        Status::ALL.into_iter().find(|status| status.name() == name)
     }
 
     /// The canonical name.
@@ -90,8 +93,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ALL: [Status; 4] = [Status::Pending, Status::Approved, Status::Rejected, Status::Paid];
-
     /// Where a conversion stands after notices in an order.
     fn after(notices: &[Status]) -> Option<Status> {
         notices.iter().fold(None, |known, notice| match Status::transition(known, Some(*notice)) {
@@ -117,7 +118,7 @@ mod tests {
             assert_eq!(rows.len(), 5);
             for row in rows {
                 let known = Status::parse(&row[0]);
-                for (notice, expected) in ALL.into_iter().zip(&row[1..]) {
+                for (notice, expected) in Status::ALL.into_iter().zip(&row[1..]) {
                     let found = format!("{:?}", Status::transition(known, Some(notice))).to_lowercase();
                     assert_eq!(&found, expected, "{known:?} -> {notice}");
                 }
@@ -129,7 +130,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_late_pending_never_undoes_anything(notices in prop::collection::vec(prop::sample::select(ALL.to_vec()), 1..8), at in 0_usize..8) {
+        fn a_late_pending_never_undoes_anything(notices in prop::collection::vec(prop::sample::select(Status::ALL.to_vec()), 1..8), at in 0_usize..8) {
             let mut with_late = notices.clone();
             // Anywhere but in front, where nothing is known yet.
             with_late.insert(at.min(notices.len()).max(1), Status::Pending);
@@ -137,7 +138,7 @@ mod tests {
         }
 
         #[test]
-        fn a_repeat_changes_nothing(notices in prop::collection::vec(prop::sample::select(ALL.to_vec()), 1..8)) {
+        fn a_repeat_changes_nothing(notices in prop::collection::vec(prop::sample::select(Status::ALL.to_vec()), 1..8)) {
             let doubled: Vec<_> = notices.iter().flat_map(|status| [*status, *status]).collect();
             prop_assert_eq!(after(&doubled), after(&notices));
         }

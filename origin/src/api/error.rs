@@ -52,7 +52,9 @@ impl Error {
             | Error::Malformed
             | Error::BodyIncomplete => 400,
             Error::Disbelieved(Disbelief::TokenMissing) => 401,
-            Error::Disbelieved(Disbelief::TokenInvalid | Disbelief::SignatureInvalid { .. }) => 403,
+            Error::Disbelieved(
+                Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::SignatureInvalid { .. },
+            ) => 403,
             Error::PartnerNotFound => 404,
             Error::MethodNotAllowed { .. } => 405,
             Error::Replay | Error::Conflict => 409,
@@ -81,6 +83,9 @@ impl Error {
             }
             Error::Disbelieved(Disbelief::TokenInvalid) => {
                 whole("token_invalid", "this token is not one of the partner's tenant")
+            }
+            Error::Disbelieved(Disbelief::NotAccepted) => {
+                whole("not_accepted", "this partner's requests cannot prove themselves here; send them to the edge")
             }
             Error::Disbelieved(Disbelief::SignatureInvalid { .. }) => {
                 whole("signature_invalid", "check canonical order")
@@ -143,7 +148,9 @@ impl Error {
             | Error::BodyTooLarge
             | Error::UnsupportedEncoding
             | Error::BodyIncomplete
-            | Error::Disbelieved(Disbelief::TokenMissing | Disbelief::TokenInvalid | Disbelief::Unsignable(_))
+            | Error::Disbelieved(
+                Disbelief::TokenMissing | Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::Unsignable(_),
+            )
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed

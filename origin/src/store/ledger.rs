@@ -5,11 +5,14 @@ use super::statement::{Dialect, Row, Statement, Value};
 use super::{Record, Recorded, StoreError};
 use postback::field::Field;
 use postback::postback::Postback;
+use postback::status::{Status, Transition};
 use postback::verdict::Verdict;
 
 /// The warning on a repeat of an event that later ones have superseded. It may be a late retry, or a conversion that
 /// returned to an earlier state; the two look alike, so nothing is changed and reconciliation is told.
 const SUPERSEDED: &str = "superseded_event";
+/// The warning on a notice that was overtaken before it came: it is history, and the conversion stands as it stood.
+const LATE: &str = "late_status:status";
 
 /// A transaction of one kind of database. Dropped without [`Transaction::commit`], it leaves no trace.
 pub trait Transaction: Sized {
@@ -33,7 +36,7 @@ pub trait Transaction: Sized {
 ///
 /// (1) the nonce is spent ............ or the request is a replay and nothing is written
 /// (2) the event enters under its id . or it is known: a duplicate, or a conflict
-/// (3) the conversion is revised
+/// (3) the conversion is revised, unless the notice was overtaken by a later decision
 /// (4) the request is written down with its verdict
 /// (5) all of it is committed
 pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Result<Recorded, StoreError> {
@@ -51,7 +54,11 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
     let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.to_string()).collect();
     let verdict = if is_new {
         // (3)
-        revise(&mut transaction, record).await?
+        let verdict = revise(&mut transaction, record).await?;
+        if verdict == Verdict::Revised && transaction.number(is_current(postback)).await? == 0 {
+            notes.push(LATE.to_owned());
+        }
+        verdict
     } else if transaction.text(known_fingerprint(postback)).await? != postback.fingerprint() {
         Verdict::Conflict
     } else {
@@ -75,8 +82,15 @@ fn enter_event(dialect: Dialect, record: &Record, content: Value) -> Statement {
         .with("conversion_id", postback.conversion_id())
         .with("fingerprint", postback.fingerprint().as_str())
         .with("content", content)
+        .with("words", Value::Json(words(record)))
         .with("received_at", record.receipt.received_at)
         .insert_once("event_id")
+}
+
+/// The sender's own words, by canonical field.
+fn words(record: &Record) -> String {
+    let words = record.reading.words.iter().map(|(field, word)| (field.name(), word.as_str()));
+    words.collect::<serde_json::Value>().to_string()
 }
 
 fn known_fingerprint(postback: &Postback) -> Statement {
@@ -100,6 +114,7 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
     let postback = &record.reading.postback;
     let received_at = record.receipt.received_at;
     let text = |field: Field| Value::Text(postback.text(field));
+    let late = late();
     let conversion = Row::of(T::DIALECT, "conversions")
         .with("conversion_id", postback.conversion_id())
         .with("revision", Value::Number(1))
@@ -127,8 +142,12 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .insert_or_update(
             "conversion_id",
             &["revision", "event", "received_at", "created_at"],
-            "revision = known.revision + 1, is_processed = false,
-             event = case when excluded.event = 'conversion' then known.event else excluded.event end",
+            &late,
+            &format!(
+                "revision = known.revision + 1,
+                 is_processed = case when {late} then known.is_processed else false end,
+                 event = case when {late} or excluded.event = 'conversion' then known.event else excluded.event end"
+            ),
             "revision",
         );
     let revision = transaction.number(conversion).await?;
@@ -139,6 +158,15 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .with("received_at", received_at);
     transaction.execute(history.insert()).await?;
     Ok(if revision == 1 { Verdict::Created } else { Verdict::Revised })
+}
+
+/// Where a conversion stands already so that a notice came too late (R48), as a condition on both rows. In the statement
+/// itself, because two notices at once must not both believe what they read before.
+fn late() -> String {
+    let pairs = Status::ALL.into_iter().flat_map(|known| Status::ALL.into_iter().map(move |notice| (known, notice)));
+    let late = pairs.filter(|(known, notice)| Status::transition(Some(*known), Some(*notice)) == Transition::Late);
+    let late: Vec<_> = late.map(|(known, notice)| format!("('{known}', '{notice}')")).collect();
+    format!("(known.status, excluded.status) in (values {})", late.join(", "))
 }
 
 fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, content: Value, warnings: Vec<String>) -> Statement {

@@ -117,15 +117,18 @@ impl<'a> Row<'a> {
         Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values }
     }
 
-    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays.
-    /// Columns in `once` are kept as they were first; `also` is further assignments. Answers the column `returning`.
-    pub fn insert_or_update(self, key: &str, once: &[&str], also: &str, returning: &str) -> Statement {
+    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays, and
+    /// where the condition `stale` holds everything stays. Columns in `once` are kept as they were first; `also` is further
+    /// assignments. Conditions and assignments call the two rows `excluded` and `known`. Answers the column `returning`.
+    pub fn insert_or_update(self, key: &str, once: &[&str], stale: &str, also: &str, returning: &str) -> Statement {
         let updates: Vec<_> = self
             .columns
             .iter()
             .map(|(name, _)| name.as_str())
             .filter(|name| *name != key && !once.contains(name))
-            .map(|name| format!("{name} = coalesce(excluded.{name}, known.{name})"))
+            .map(|name| {
+                format!("{name} = case when {stale} then known.{name} else coalesce(excluded.{name}, known.{name}) end")
+            })
             .collect();
         let updates = updates.join(", ");
         let Statement { sql, values } = self.insert();
