@@ -14,8 +14,7 @@ pub static REGISTRY: LazyLock<Registry> = LazyLock::new(|| {
 });
 
 /// One key, whose id fuzzers find in the seeds.
-pub static KEYS: LazyLock<KeySet> =
-    LazyLock::new(|| KeySet::parse(&format!("k1:{}", "0b".repeat(32))).expect("a key"));
+pub static KEYS: LazyLock<KeySet> = LazyLock::new(|| KeySet::parse(&format!("k1:{}", "0b".repeat(32))).expect("a key"));
 
 /// 2025-11-21, the clock of every target.
 pub const NOW_S: i64 = 1_763_683_200;

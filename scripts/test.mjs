@@ -22,6 +22,8 @@ await main(async () => {
     stages.push(await stage("documents", process.execPath, nodeTest("tests/documents.test.mjs"), env));
     const cargo = ["test", "--quiet", "--locked", "--workspace", "--all-features", "--no-fail-fast"];
     stages.push(await stage("rules, stores, edge and origin on the host (Rust)", "cargo", cargo, env));
+    const fuzz = ["scripts/fuzz.mjs", "--seconds", "5"];
+    stages.push(await stage("fuzz targets, a short run of each", process.execPath, fuzz, env));
     await originBinary();
     await run(process.execPath, [join(ROOT, "scripts", "build-edge.mjs")]);
     const files = readdirSync(join(ROOT, "tests", "e2e")).filter((name) => name.endsWith(".test.mjs"));
@@ -53,7 +55,7 @@ async function stage(name, program, args, env) {
   const code = await new Promise((resolve) => child.on("close", resolve));
   const total = (...patterns) =>
     patterns.flatMap((pattern) => [...output.matchAll(pattern)]).reduce((sum, match) => sum + Number(match[1]), 0);
-  const passed = total(/^test result: .*?(\d+) passed/gm, /^ℹ pass (\d+)/gm);
+  const passed = total(/^test result: .*?(\d+) passed/gm, /^ℹ pass (\d+)/gm, /^(\d+) fuzz targets passed/gm);
   const counted = total(/^test result: .*?(\d+) failed/gm, /^ℹ (?:fail|cancelled) (\d+)/gm);
   // A program that fails without counting a failure (it did not compile, say) has failed all the same.
   const failed = code === 0 ? counted : Math.max(counted, 1);

@@ -28,5 +28,8 @@ fuzz_target!(|data: &[u8]| {
     let again = Params::from_canonical(fields).expect("canonical");
     let again = partner.read(&again, Dialect::Canonical, now()).expect("canonical");
     assert_eq!(again.postback, reading.postback);
-    assert_eq!(partner.duplicates.conversion_key(&again.postback), partner.duplicates.conversion_key(&reading.postback));
+    assert_eq!(
+        partner.duplicates.conversion_key(&again.postback),
+        partner.duplicates.conversion_key(&reading.postback)
+    );
 });

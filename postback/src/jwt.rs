@@ -194,9 +194,9 @@ fn claims(token: &str, key: &JwtKey) -> Result<Claims, Refusal> {
     signature_only.validate_nbf = false;
     signature_only.validate_aud = false;
     let decoded = decode::<Claims>(token, &key.key, &signature_only);
-    decoded.map(|data| data.claims).map_err(|error| match error.kind() {
-        ErrorKind::InvalidSignature => Refusal::SignatureMismatch,
-        _ => Refusal::Malformed,
+    decoded.map(|data| data.claims).map_err(|error| {
+        let is_mismatch = matches!(error.kind(), ErrorKind::InvalidSignature);
+        if is_mismatch { Refusal::SignatureMismatch } else { Refusal::Malformed }
     })
 }
 
@@ -224,14 +224,14 @@ fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>, Error
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>, Error> {
     let bytes = key.try_get_as_bytes()?;
     let invalid = || Error::from(ErrorKind::InvalidKeyFormat);
-    match algorithm {
-        Algorithm::HS256 => Ok(Box::new(Hs256(Hmac::new_from_slice(bytes).map_err(|_| invalid())?))),
-        Algorithm::EdDSA => {
-            let bytes = <&[u8; 32]>::try_from(bytes).map_err(|_| invalid())?;
-            Ok(Box::new(EdDsa(VerifyingKey::from_bytes(bytes).map_err(|_| invalid())?)))
-        }
-        _ => Err(ErrorKind::InvalidAlgorithm.into()),
+    if *algorithm == Algorithm::HS256 {
+        return Ok(Box::new(Hs256(Hmac::new_from_slice(bytes).map_err(|_| invalid())?)));
     }
+    if *algorithm == Algorithm::EdDSA {
+        let bytes = <&[u8; 32]>::try_from(bytes).map_err(|_| invalid())?;
+        return Ok(Box::new(EdDsa(VerifyingKey::from_bytes(bytes).map_err(|_| invalid())?)));
+    }
+    Err(ErrorKind::InvalidAlgorithm.into())
 }
 
 struct Hs256(Hmac<Sha256>);

@@ -255,10 +255,11 @@ impl Examination<'_> {
         let name = rejection.field()?;
         let mut sent = self.sent.iter().chain(self.unfilled.iter().map(|(field, (_, text))| (field, text)));
         let found = sent.find(|(_, text)| text.name == name).map(|(field, text)| (*field, text.text));
-        match rejection.code() {
-            Code::ConflictingValues | Code::MissingField => Some((partner.field_of(name)?, "")),
-            _ => found,
+        // These are about all names of the field, and not about one text.
+        if matches!(rejection.code(), Code::ConflictingValues | Code::MissingField) {
+            return Some((partner.field_of(name)?, ""));
         }
+        found
     }
 }
 

@@ -1,7 +1,12 @@
 //! The rules as a whole, from the outside: shipped partners and example networks, tables of recorded and of bad requests,
 //! and an independent implementation to agree with.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test stops at once when something is not as it says")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test stops at once when something is not as it says"
+)]
 
 mod bad_input;
 mod duplicates;
