@@ -3,6 +3,8 @@
 //! `&amp;x=1` that nobody decoded arrives under the name `amp;x`. Both can be undone without guessing, because only a
 //! name that means something to the partner is turned back.
 
+use crate::limits::PARAM_NAME_BYTES_MAX;
+
 /// The references that HTML reads without a semicolon and that a parameter's name can begin with (HTML Standard,
 /// "Named character references"); accented letters begin no name that a network uses.
 const REFERENCES: [(char, &str); 33] = [
@@ -70,10 +72,14 @@ pub fn glued<'v>(value: &'v str, is_known: impl Fn(&str) -> bool) -> Option<Glue
     if value.is_ascii() && !value.contains("&amp;") {
         return None;
     }
-    value.char_indices().find_map(|(index, character)| {
+    let could_begin = |character: char| character == '&' || reference(character).is_some();
+    value.char_indices().filter(|(_, character)| could_begin(*character)).find_map(|(index, character)| {
         let (before, damaged) = value.split_at_checked(index)?;
         let damaged = if character == '&' { damaged.strip_prefix('&')? } else { damaged };
-        let (name, value) = damaged.split_once('=')?;
+        // No farther than a name reaches, so that a value of nothing but symbols costs no more than another.
+        let equals = damaged.bytes().take(PARAM_NAME_BYTES_MAX).position(|byte| byte == b'=')?;
+        let (name, value) = damaged.split_at_checked(equals)?;
+        let value = value.strip_prefix('=')?;
         let name = repaired_name(name).filter(|name| is_known(name))?;
         Some(Glued { before, name, value })
     })

@@ -78,15 +78,14 @@ fn is_macro(text: &str) -> bool {
         || underscored.is_some_and(|inner| !inner.bytes().any(|b| b.is_ascii_lowercase()) && is_macro_name(inner))
 }
 
+/// In one pass, because a value of nothing but braces must not cost more than another.
 fn contains_macro(text: &str, (open, close): (&str, &str)) -> bool {
-    let mut rest = text;
-    while let Some((_, after)) = rest.split_once(open) {
-        if after.split_once(close).is_some_and(|(inner, _)| is_macro_name(inner)) {
-            return true;
-        }
-        rest = after;
+    let Some((closed, _)) = text.rsplit_once(close) else { return false };
+    if open == close {
+        return closed.split(close).skip(1).any(is_macro_name);
     }
-    false
+    let mut inner = closed.split(close).filter_map(|text| text.rsplit_once(open).map(|(_, inner)| inner));
+    inner.any(is_macro_name)
 }
 
 /// What stands between the marks: a name, and not a GUID, which some systems write in braces.
@@ -166,6 +165,9 @@ mod tests {
             "#1",
             "!!!",
             "a{b",
+            "a}b{c",
+            "!!!x",
+            "a!!!b c!!!d",
             "{}",
             "{1}",
             "replace",

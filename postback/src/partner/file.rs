@@ -210,6 +210,7 @@ currency = "USD"
             ("= \"conversion\"", "= \"Conversion!\"", "example.toml: default_event: \"Conversion!\" is no event's"),
             ("\"rewards\"", "\"REWARS\"", "example.toml: aliases.usd_payout: \"REWARS\" already means usd_payout"),
             ("\"rewards\"", "\"usd_payout\"", "example.toml: aliases.usd_payout: \"usd_payout\" means itself"),
+            ("\"rewards\"", "\"Payout\"", "example.toml: aliases.usd_payout: \"Payout\" is payout but for its case"),
             ("\"rewards\"", "\"\"", "example.toml: aliases.usd_payout: holds an empty name"),
             ("geo = \"MY\"", "usd_payout = \"1\"", "example.toml: aliases.usd_payout: is a constant as well"),
             ("geo = \"MY\"", "currency = \"RM\"", "example.toml: constants.currency: \"RM\" is no value"),

@@ -278,6 +278,11 @@ impl Checks<'_> {
                 } else if name == field.name() {
                     self.wrong(&key, format!("{name:?} means itself already; leave it out"));
                 }
+                let canonical = Field::parse(&name.to_ascii_lowercase()).filter(|_| Field::parse(name).is_none());
+                if let Some(other) = canonical.filter(|other| *other != field) {
+                    let reason = format!("{name:?} is {} but for its case; it cannot mean another field", other.name());
+                    self.wrong(&key, reason);
+                }
                 // Names that differ in case alone are one name to a sender who is careless about case.
                 let same = |(known, other): (&String, &Field)| known.eq_ignore_ascii_case(name).then_some(*other);
                 if let Some(other) = aliases.iter().find_map(same) {
