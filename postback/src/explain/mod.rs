@@ -8,8 +8,8 @@ mod advice;
 use crate::duplicate::DuplicateKey;
 use crate::field::Field;
 use crate::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::params::{Params, redact_target};
-use crate::partner::{Partner, Registry};
+use crate::params::{Params, SIGNATURE_PARAMS, params_named, redact_target};
+use crate::partner::{AuthMode, Partner, Registry};
 use crate::postback::Postback;
 use crate::reading::{Dialect, Examination, Warning};
 use crate::rejection::{Code, Rejection};
@@ -182,6 +182,13 @@ impl Explanation {
             time_zone: partner.zone.name().to_owned(),
             auth: partner.auth.iter().map(|mode| mode.name()).collect(),
         });
+        if partner.auth != [AuthMode::Open] {
+            let modes: Vec<_> = partner.auth.iter().map(|mode| mode.name()).collect();
+            self.notes.push(format!("who sends must prove it ({}), which is not checked here", modes.join(" and ")));
+        }
+        if !params_named(query, SIGNATURE_PARAMS[3]).is_empty() {
+            self.notes.push("it is signed in the query; `sign` shows what the signature should be".to_owned());
+        }
         match request.method {
             "GET" if !request.body.is_empty() => self.notes.push("the body of a GET is not read".to_owned()),
             "GET" | "POST" => {}
