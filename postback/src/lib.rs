@@ -7,6 +7,7 @@
 // In reading order: from the bytes of a request to the canonical record, ...
 pub mod limits;
 pub mod rejection;
+pub mod percent;
 pub mod params;
 pub mod field;
 pub mod event;

@@ -2,7 +2,7 @@
 //! words that stand for nothing. Such a text is no value. Taking `{click_id}` for an id would make one conversion out of
 //! all that a broken template sends.
 
-use crate::params::percent_decode;
+use crate::percent;
 
 /// Why a text is no value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub fn unfilled(name: &str, text: &str, placeholders: &[String]) -> Option<Unfil
     if !text.bytes().any(|b| b"{[(<#%!_".contains(&b)) {
         return None;
     }
-    let found = is_macro(text) || text.contains('%') && percent_decode(text).is_some_and(|decoded| is_macro(&decoded));
+    let found = is_macro(text) || text.contains('%') && percent::decode(text).is_ok_and(|decoded| is_macro(&decoded));
     found.then_some(Unfilled::Macro)
 }
 

@@ -59,7 +59,7 @@ impl RequestArgs {
         let method = self.method.unwrap_or_else(|| if body.is_empty() { "GET" } else { "POST" }.to_owned());
         Ok(AskedRequest {
             method: method.to_ascii_uppercase(),
-            url: postback::params::visible(&self.url),
+            url: postback::percent::visible(&self.url),
             content_type: self.content_type,
             body,
         })

@@ -7,8 +7,7 @@ mod secrets;
 
 pub(crate) use json::{depth as json_depth, members as json_members};
 pub use query::decode_pairs;
-pub(crate) use query::{percent_decode, percent_encode};
-pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, token_param, visible};
+pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};

@@ -1,7 +1,7 @@
 //! Secrets among the parameters: found where they are needed, taken out of everything that is kept.
 
 use super::json::members;
-use super::query::{decode, percent_encode};
+use crate::percent::{decode, visible};
 use std::borrow::Cow;
 
 /// The parameter that carries a tenant's token. Never stored, logged or forwarded.
@@ -44,12 +44,6 @@ pub fn redact_target(target: &str) -> String {
         }
         Some(_) | None => visible(target),
     }
-}
-
-/// A URL or a part of one in visible ASCII, everything else percent-encoded: as clients send it, and so that it can stand
-/// in a header.
-pub fn visible(text: &str) -> String {
-    percent_encode(text, |byte| byte.is_ascii_graphic())
 }
 
 /// A form or JSON body as it came, the values of secrets replaced. One without secrets is not touched.

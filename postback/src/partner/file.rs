@@ -1,33 +1,12 @@
 //! Partner files: TOML with every key known and every value checked (R6). A wrong file yields problems that name file,
 //! key and reason; a build script stops on them, so that no program with a half-read partner exists.
 
+pub use super::problem::Problem;
 pub use super::zones::zone;
 
 use super::schema;
 use super::{Partner, Registry};
-use std::fmt;
 use std::path::Path;
-
-/// What is wrong with a partner file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// The file's name.
-    pub file: String,
-    /// The key, dotted; empty when the file as a whole is at fault.
-    pub key: String,
-    /// What is wrong, and what would be right.
-    pub reason: String,
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.key.is_empty() {
-            write!(f, "{}: {}", self.file, self.reason)
-        } else {
-            write!(f, "{}: {}: {}", self.file, self.key, self.reason)
-        }
-    }
-}
 
 /// Reads every `*.toml` of a folder.
 ///

@@ -4,6 +4,8 @@
 #[cfg(feature = "files")]
 pub mod file;
 #[cfg(feature = "files")]
+mod problem;
+#[cfg(feature = "files")]
 mod schema;
 #[cfg(feature = "files")]
 mod zones;

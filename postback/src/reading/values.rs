@@ -5,8 +5,8 @@ use crate::field::{Field, Kind};
 use crate::id::EventId;
 use crate::limits::ID_BYTES_MAX;
 use crate::money::{Amount, Currency};
-use crate::params::percent_decode;
 use crate::partner::{Partner, fold_word};
+use crate::percent;
 use crate::postback::Value;
 use crate::rejection::Code;
 use crate::status::Status;
@@ -42,7 +42,7 @@ impl Words<'_> {
         if !text.contains('%') || matches!(self, Words::Canonical) {
             return (self.value(field, text), false);
         }
-        let decoded = percent_decode(text).filter(|decoded| *decoded != text);
+        let decoded = percent::decode(text).ok().filter(|decoded| *decoded != text);
         match field.kind() {
             // A percent sign may be meant, and an id must stay what the sender will send again.
             Kind::Id | Kind::Text => (self.value(field, text), decoded.is_some()),

@@ -7,7 +7,8 @@ pub use jcs::canonical_json;
 
 use crate::key::{Key, KeySet, NoKey};
 use crate::limits::SIGNATURE_WINDOW_S;
-use crate::params::{SIGNATURE_PARAMS, decode_pairs, params_named, percent_encode};
+use crate::params::{SIGNATURE_PARAMS, decode_pairs, params_named};
+use crate::percent;
 use crate::rejection::{Code, Rejection};
 use sha2::{Digest, Sha256};
 
@@ -243,7 +244,7 @@ pub fn canonical_query(raw: &str) -> Result<String, Rejection> {
 }
 
 fn encode(text: &str) -> String {
-    percent_encode(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+    percent::encode(text, |byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
 }
 
 /// A number in the one spelling that its value has.

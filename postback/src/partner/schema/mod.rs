@@ -1,0 +1,116 @@
+//! The partner file's schema: what may be written, and of which type. What it means is for the checks.
+
+mod checks;
+mod proof;
+mod words;
+
+use super::problem::Problem;
+use super::rules::{JwtExpected, RefundAmounts, UnknownStatus};
+use super::{AuthMode, Partner};
+use crate::duplicate::{DuplicateKey, OnRepeat};
+use crate::reply::Format;
+use checks::Checks;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+
+/// The file as written. docs/partner-files.md describes every key.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PartnerFile {
+    name: String,
+    tenant: String,
+    #[serde(default = "yes")]
+    is_active: bool,
+    #[serde(default = "yes")]
+    enable_logging: bool,
+    endpoint: String,
+    database: String,
+    reply: Format,
+    auth: Vec<AuthMode>,
+    ip: Option<IpTable>,
+    mtls: Option<MtlsTable>,
+    jwt: Option<JwtExpected>,
+    time_zone: String,
+    currency: Option<String>,
+    #[serde(default)]
+    negative_amounts: bool,
+    #[serde(default)]
+    refunds: RefundsTable,
+    required: Vec<String>,
+    #[serde(default)]
+    aliases: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    constants: BTreeMap<String, String>,
+    default_event: Option<String>,
+    #[serde(default)]
+    events: BTreeMap<String, String>,
+    #[serde(default)]
+    statuses: BTreeMap<String, String>,
+    #[serde(default)]
+    unknown_status: UnknownStatus,
+    #[serde(default)]
+    placeholders: Vec<String>,
+    #[serde(default)]
+    duplicates: DuplicatesTable,
+    ftd: Option<FtdTable>,
+    max_daily_requests: Option<u32>,
+    max_requests_per_minute: Option<u32>,
+    data_retention_days: Option<u32>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct IpTable {
+    allow: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MtlsTable {
+    sha256: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefundsTable {
+    amounts: RefundAmounts,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DuplicatesTable {
+    #[serde(default)]
+    key: DuplicateKey,
+    window_s: Option<u32>,
+    #[serde(default)]
+    repeat: OnRepeat,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FtdTable {
+    minimum: String,
+    currency: String,
+    #[serde(default)]
+    bonus_payment_methods: Vec<String>,
+}
+
+/// Reads one file.
+///
+/// # Errors
+/// All that is wrong with it; what is wrong with its TOML or its types comes first and alone.
+pub(super) fn read(file: &str, text: &str) -> Result<Partner, Vec<Problem>> {
+    let problem = |key: String, reason: String| vec![Problem { file: file.to_owned(), key, reason }];
+    let document = toml::Deserializer::parse(text).map_err(|e| problem(String::new(), e.to_string()))?;
+    let written: PartnerFile = serde_path_to_error::deserialize(document).map_err(|error| {
+        let key = error.path().to_string();
+        problem(if key == "." { String::new() } else { key }, error.inner().message().to_owned())
+    })?;
+    let mut check = Checks { file, problems: Vec::new() };
+    let partner = check.partner(written);
+    if check.problems.is_empty() { Ok(partner) } else { Err(check.problems) }
+}
