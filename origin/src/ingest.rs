@@ -154,13 +154,14 @@ fn sent_directly(
 
 /// Headers that are written down: who sent and who signed. A list of what is kept, because a list of what is secret is
 /// never complete.
-const KEPT_HEADERS: [&str; 9] = [
+const KEPT_HEADERS: [&str; 10] = [
     "user-agent",
     "accept",
     "x-key-id",
     "x-timestamp",
     "x-nonce",
     "x-signature",
+    "x-signature-profile",
     header::CONTENT_DIGEST,
     header::SIGNATURE_INPUT,
     header::SIGNATURE,

@@ -47,6 +47,12 @@ describe("commands of the documents", () => {
       [`${key} ${CARGO} sign '/postback?a=1&a=1'`, 1],
       [`SIGN_KEY=k:00 ${CARGO} sign '/postback'`, 2],
       [`${CARGO} sign '/postback'`, 2],
+      // What would be signed and never verify is refused.
+      [`${key} ${CARGO} sign --form query --profile jcs -d '{}' '/postback'`, 2],
+      [`${key} ${CARGO} sign -X GET -d x '/postback'`, 2],
+      [`${key} ${CARGO} sign --nonce 'a b' '/postback'`, 2],
+      [`SIGN_KEY=k:${"0b".repeat(32)}@/2020-01-01 ${CARGO} sign '/postback'`, 2],
+      [`${key} ${CARGO} sign --key-file no-such-file '/postback'`, 2],
     ]) {
       assert.equal(shell(line).status, status, line);
     }

@@ -280,7 +280,7 @@ def strict_json():
 
 
 def fixed_profile():
-    """No published value exists; only the layout given in SIGNATURES.md is checked here."""
+    """No published value exists; only the documented layout is checked here."""
     key = bytes(range(32))
     question = {
         "ask": "rfc9421", "key_hex": key.hex(), "kid": "edge-1", "method": "GET", "path": "/pb",

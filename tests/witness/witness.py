@@ -1,6 +1,6 @@
 """An independent witness for the signature schemes and the time and money rules.
 
-Written from the written specification only (SIGNATURES.md and the section
+Written from the written specification only (the sections on signing and
 "Times" of docs/api.md), never from the Rust code it is compared with. It must
 stay that way: two programs that share an author's reading, a helper or a copied
 expression also share its mistakes, and then their agreement proves nothing. If
@@ -130,7 +130,7 @@ JSON_ESCAPES = {
 
 
 class StrictJson:
-    """RFC 8259 and the extra refusals of SIGNATURES.md.
+    """RFC 8259 and the extra refusals of docs/api.md (JCS profile).
 
     Python's json module is laxer (NaN, lone surrogates, the last of two equal
     names wins) and does not show whether a number was written as an integer.

@@ -13,9 +13,9 @@ use std::path::PathBuf;
 pub struct SignArgs {
     /// id:hex, 64 hexadecimal digits. Other users of the machine can see arguments: for a key that counts use SIGN_KEY or
     /// --key-file.
-    #[arg(long, env = "SIGN_KEY", hide_env_values = true, conflicts_with = "key_file")]
+    #[arg(long, env = "SIGN_KEY", hide_env_values = true)]
     key: Option<String>,
-    /// A file that holds id:hex.
+    /// A file that holds id:hex; counts before the others.
     #[arg(long)]
     key_file: Option<PathBuf>,
     /// Where the signature goes.
@@ -64,9 +64,11 @@ struct Signed {
 /// # Errors
 /// When the key is none.
 pub fn run(request: &AskedRequest, args: &SignArgs, now_s: i64, random: [u8; 16], json: bool) -> Result<bool, String> {
+    let timestamp_s = args.timestamp.unwrap_or(now_s);
     let keys = args.keys()?;
-    let key = keys.iter().next().ok_or("no key")?;
-    let signed = match args.sign(request, key, now_s, random) {
+    let key = keys.newest(timestamp_s).ok_or("no key is in force at that time")?;
+    args.check(request)?;
+    let signed = match args.sign(request, key, timestamp_s, random) {
         Ok(signed) => signed,
         Err(rejection) => {
             eprintln!("this request cannot be signed: {rejection}");
@@ -88,26 +90,41 @@ pub fn run(request: &AskedRequest, args: &SignArgs, now_s: i64, random: [u8; 16]
 
 impl SignArgs {
     fn keys(&self) -> Result<KeySet, String> {
-        let text = match (&self.key, &self.key_file) {
-            (Some(text), _) => text.clone(),
-            (None, Some(path)) => {
+        let given = self.key.as_ref().filter(|text| !text.trim().is_empty());
+        let text = match (&self.key_file, given) {
+            (Some(path), _) => {
                 std::fs::read_to_string(path).map_err(|error| format!("{} cannot be read: {error}", path.display()))?
             }
+            (None, Some(text)) => text.clone(),
             (None, None) => return Err("give a key: --key id:hex, SIGN_KEY or --key-file".to_owned()),
         };
         KeySet::parse(&text).map_err(|problem| format!("the key {problem}"))
+    }
+
+    /// Refuses what would be signed and never verify.
+    fn check(&self, request: &AskedRequest) -> Result<(), String> {
+        if self.form == Form::Query && self.profile == ProfileArg::Jcs {
+            return Err("the jcs profile goes with headers: a query has no place to name it".to_owned());
+        }
+        if request.method != "POST" && !request.body.is_empty() {
+            return Err(format!("the body of a {} is not read, so it cannot be signed", request.method));
+        }
+        match &self.nonce {
+            Some(nonce) if !signature::good_nonce(nonce) => Err("--nonce must be 16 to 64 of A-Za-z0-9_-".to_owned()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn sign(
         &self,
         request: &AskedRequest,
         key: &Key,
-        now_s: i64,
+        timestamp_s: i64,
         random: [u8; 16],
     ) -> Result<Signed, postback::rejection::Rejection> {
         let presented = Presented {
             key_id: key.id().to_owned(),
-            timestamp: self.timestamp.unwrap_or(now_s).to_string(),
+            timestamp: timestamp_s.to_string(),
             nonce: self.nonce.clone().unwrap_or_else(|| Nonce::from_bytes(random).to_string()),
             signature: String::new(),
             profile: match self.profile {

@@ -145,7 +145,7 @@ pub fn explain(registry: &Registry, request: &Request<'_>, received_at: Timestam
             fragment.chars().count()
         ));
     }
-    match registry.by_path(path) {
+    match registry.by_path(path).or_else(|| explanation.behind_a_path_key(registry, path)) {
         Some(partner) => explanation.of_partner(partner, request, target, query, received_at),
         None => explanation.without_partner(registry, path),
     }
@@ -154,6 +154,18 @@ pub fn explain(registry: &Registry, request: &Request<'_>, received_at: Timestam
 }
 
 impl Explanation {
+    /// The partner whose requests carry a key behind the endpoint. The key is not shown.
+    fn behind_a_path_key<'r>(&mut self, registry: &'r Registry, path: &str) -> Option<&'r Partner> {
+        let (endpoint, key) = path.rsplit_once('/')?;
+        let partner = registry.by_path(endpoint).filter(|partner| partner.auth.contains(&AuthMode::PathKey))?;
+        if let Some(rest) = self.target.strip_prefix(path) {
+            self.target = format!("{endpoint}/***{rest}");
+        }
+        self.notes
+            .push(format!("the last segment of the path ({} characters) is taken for the key", key.chars().count()));
+        Some(partner)
+    }
+
     fn without_partner(&mut self, registry: &Registry, path: &str) {
         let active = || registry.all().iter().filter(|partner| partner.is_active);
         let near = active().find(|partner| {

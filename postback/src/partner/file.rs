@@ -63,6 +63,7 @@ pub fn read_files<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result
         };
         for other in &partners {
             for (key, same, value) in [
+                ("(file name)", other.code == partner.code, &partner.code),
                 ("endpoint", other.endpoint == partner.endpoint, &partner.endpoint),
                 ("database", other.database == partner.database, &partner.database),
             ] {

@@ -32,8 +32,8 @@ impl<'p> Names<'p> {
         for (name, value) in params.iter() {
             match (dialect, value) {
                 (Dialect::Partner, ParamValue::Text(text)) => names.sort(partner, name, text),
-                (Dialect::Partner, ParamValue::Nested) => match names.field(partner, name) {
-                    Some(_) => names.not_scalar(name),
+                (Dialect::Partner, ParamValue::Nested) => match find(partner, name) {
+                    Some(found) => names.not_scalar(&found.name),
                     None => names.ignored.push(name.to_owned()),
                 },
                 (Dialect::Canonical, value) => names.sort_canonical(name, value),
@@ -62,39 +62,40 @@ impl<'p> Names<'p> {
             self.sort_one(partner, name, text);
             let Some(glued) = glued else { return };
             if let Some(field) = partner.field_of(&glued.name) {
-                self.warnings.push(Warning::at(WarningCode::HtmlDamage, field));
+                self.warn(WarningCode::HtmlDamage, field);
             }
             (name, value) = (Cow::Owned(glued.name), glued.value);
         }
     }
 
     fn sort_one(&mut self, partner: &Partner, name: Cow<'p, str>, text: &'p str) {
-        match self.field(partner, &name) {
-            Some(field) if text.is_empty() || partner.constants.contains_key(&field) => {
-                if !text.is_empty() {
-                    self.ignored.push(name.into_owned());
-                }
-            }
-            Some(field) => match unfilled(&name, text, &partner.placeholders) {
-                Some(why) => drop(self.unfilled.insert(field, (why, Text { name, text }))),
-                None => self.put(field, Text { name, text }),
-            },
-            None => self.ignored.push(name.into_owned()),
+        let Some(Found { field, name: known, warning }) = find(partner, &name) else {
+            self.ignored.push(name.into_owned());
+            return;
+        };
+        if text.is_empty() {
+            return;
+        }
+        if partner.constants.contains_key(&field) {
+            self.ignored.push(name.into_owned());
+            return;
+        }
+        if let Some(code) = warning {
+            self.warn(code, field);
+        }
+        let name = if known == name { name } else { Cow::Owned(known.into_owned()) };
+        match unfilled(&name, text, &partner.placeholders) {
+            Some(why) => drop(self.unfilled.insert(field, (why, Text { name, text }))),
+            None => self.put(field, Text { name, text }),
         }
     }
 
-    /// The field of a name, with a warning where it had to be looked for.
-    fn field(&mut self, partner: &Partner, name: &str) -> Option<Field> {
-        if let Some(field) = partner.field_of(name) {
-            return Some(field);
+    /// Notes a warning once.
+    fn warn(&mut self, code: WarningCode, field: Field) {
+        let warning = Warning::at(code, field);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
         }
-        let repaired = html::repaired_name(name).and_then(|name| partner.field_of(&name));
-        let (code, field) = match repaired {
-            Some(field) => (WarningCode::HtmlDamage, field),
-            None => (WarningCode::NameCase, partner.field_of_any_case(name)?),
-        };
-        self.warnings.push(Warning::at(code, field));
-        Some(field)
     }
 
     fn put(&mut self, field: Field, text: Text<'p>) {
@@ -114,4 +115,27 @@ impl<'p> Names<'p> {
     fn not_scalar(&mut self, name: &str) {
         self.problems.push(Rejection::at(Code::NotScalar, name, "send a string, a number, true or false"));
     }
+}
+
+/// A sender's name that means a field.
+struct Found<'n> {
+    field: Field,
+    /// The name, repaired where it was damaged.
+    name: Cow<'n, str>,
+    /// Why it had to be looked for.
+    warning: Option<WarningCode>,
+}
+
+/// The field of a name: as the partner's file has it, or but for an HTML decoder, or but for its case.
+fn find<'n>(partner: &Partner, name: &'n str) -> Option<Found<'n>> {
+    let as_sent = |field, warning| Found { field, name: Cow::Borrowed(name), warning };
+    if let Some(field) = partner.field_of(name) {
+        return Some(as_sent(field, None));
+    }
+    if let Some(repaired) = html::repaired_name(name)
+        && let Some(field) = partner.field_of(&repaired)
+    {
+        return Some(Found { field, name: Cow::Owned(repaired), warning: Some(WarningCode::HtmlDamage) });
+    }
+    partner.field_of_any_case(name).map(|field| as_sent(field, Some(WarningCode::NameCase)))
 }

@@ -65,9 +65,9 @@ impl WarningCode {
                 "this status word is not in the partner's file, so the status was left open; ask for it to be added"
             }
             WarningCode::MacroNotReplaced => {
-                "a macro was left in its place, so the field counts as absent; check the macro's spelling in the network's list"
+                "a macro was left where a value should be, and counts as nothing; check its spelling in the network's list"
             }
-            WarningCode::Placeholder => "a word for nothing was left in its place, so the field counts as absent",
+            WarningCode::Placeholder => "a word for nothing was left where a value should be, and counts as nothing",
             WarningCode::HtmlDamage => {
                 "an HTML decoder took & and the letters behind it for a symbol; it was turned back. Write &amp; where the \
                  URL stands in HTML"

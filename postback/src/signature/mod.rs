@@ -252,7 +252,8 @@ fn canonical_number(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
 
-fn good_nonce(nonce: &str) -> bool {
+/// Whether a text can be a nonce: 16 to 64 of `A-Za-z0-9_-`.
+pub fn good_nonce(nonce: &str) -> bool {
     (16..=64).contains(&nonce.len()) && nonce.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b))
 }
 

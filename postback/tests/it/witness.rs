@@ -144,6 +144,15 @@ fn json_bodies() -> impl Strategy<Value = String> {
     prop_oneof![12 => object, 1 => "[{}\\[\\]\",:0-9a-z ]{0,20}"]
 }
 
+/// The witness itself is held to what others have published.
+#[test]
+fn the_witness_meets_published_vectors() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let output =
+        Command::new(python(&root)).arg(root.join("tests/witness/check_vectors.py")).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
 #[test]
 fn canonical_queries_agree() {
     agree(
