@@ -3,17 +3,19 @@
 use crate::api::error::Error;
 use crate::app::App;
 use crate::store::{Receipt, Record, Recorded};
-use crate::verify::{Caller, FromEdge, Received};
+use crate::verify::{Caller, FromEdge, Received, SignedByPartner};
 use postback::id::EventId;
 use postback::message_signature::header;
 use postback::params::{Params, redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
+use postback::signature::{Profile, canonical_json};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use postback::zone::Zone;
 use serde::Deserialize;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 /// What was stored, and under which id.
@@ -55,7 +57,7 @@ pub async fn ingest(
     // (1)
     let Understood { reading, receipt } = match caller {
         Caller::Edge(edge) => forwarded(partner, received, edge, request_id)?,
-        Caller::Direct { key_id } => sent_directly(partner, received, key_id.clone(), request_id, now)?,
+        Caller::Direct { signed } => sent_directly(partner, received, signed.as_ref(), request_id, now)?,
     };
     let event_id = reading.postback.event_id().clone();
     // (2)
@@ -95,6 +97,8 @@ fn forwarded(
         Ok(original) => Reading { postback: reading.postback, ..original },
         Err(_) => Reading {
             words: BTreeMap::new(),
+            // The canonical form does not tell a default from what was sent.
+            names_event: partner.default_event.as_deref() != Some(reading.postback.event().name()),
             ignored: Vec::new(),
             warnings: vec![Warning { code: WarningCode::UnreadableOriginal, field: None }],
             ..reading
@@ -120,18 +124,24 @@ fn forwarded(
 fn sent_directly(
     partner: &Partner,
     received: &Received<'_>,
-    key_id: Option<String>,
+    signed: Option<&SignedByPartner>,
     request_id: &str,
     now: Timestamp,
 ) -> Result<Understood, Error> {
     let content_type = received.head.header("content-type");
-    let params = Params::from_request(received.head.query, content_type, received.body)?;
+    // What is read is what was signed: one signature over a body's meaning must not stand for several readings of it.
+    let (content_type_read, body_read) = match signed.map(|signed| signed.profile) {
+        Some(Profile::Jcs) => (Some("application/json"), Cow::Owned(canonical_json(received.body)?)),
+        Some(Profile::Raw) | None => (content_type, Cow::Borrowed(received.body)),
+    };
+    let params = Params::from_request(received.head.query, content_type_read, &body_read)?;
     let reading = read_partners(partner, params, now)?;
     let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
     let target = match received.head.query {
         "" => received.head.path.to_owned(),
         query => redact_target(&format!("{}?{query}", received.head.path)),
     };
+    let key_id = signed.map(|signed| signed.key_id.clone());
     let auth_mode = match key_id {
         Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
         None => AuthMode::Token.name().to_owned(),

@@ -7,7 +7,7 @@ use postback::message_signature::{self, Covered, Refusal, Signed, Verified, head
 use postback::params::token_param;
 use postback::partner::{AuthMode, Partner};
 use postback::rejection::Rejection;
-use postback::signature::{self, Presented};
+use postback::signature::{self, Presented, Profile};
 use std::net::IpAddr;
 
 /// The head of a request as it was received, decoded by nobody yet.
@@ -65,9 +65,18 @@ pub enum Caller<'r> {
     Edge(FromEdge<'r>),
     /// A partner itself, through the tunnel's own URL.
     Direct {
-        /// The partner's key that signed, where it signed.
-        key_id: Option<String>,
+        /// The partner's own signature, where it signed.
+        signed: Option<SignedByPartner>,
     },
+}
+
+/// A partner's own signature that holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedByPartner {
+    /// The key.
+    pub key_id: String,
+    /// What of the body was signed.
+    pub profile: Profile,
 }
 
 /// The edge, and what its signature covers.
@@ -167,7 +176,7 @@ impl<'r> Believed<'r> {
                 let verified = head.with_body(received.body).map_err(refused)?;
                 Ok(Caller::Edge(FromEdge { verified, claims }))
             }
-            Believed::Direct => Ok(Caller::Direct { key_id: partner_signature(config, partner, received, now_s)? }),
+            Believed::Direct => Ok(Caller::Direct { signed: partner_signature(config, partner, received, now_s)? }),
         }
     }
 }
@@ -204,14 +213,13 @@ fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>
     Ok(Believed::Edge(verified, claims))
 }
 
-/// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one. Answers the
-/// id of the key that signed.
+/// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one.
 fn partner_signature(
     config: &Config,
     partner: &Partner,
     received: &Received<'_>,
     now_s: i64,
-) -> Result<Option<String>, Disbelief> {
+) -> Result<Option<SignedByPartner>, Disbelief> {
     let Received { head, body } = received;
     let Some(presented) = Presented::find(|name| head.one(name), head.query)? else {
         let required = partner.auth.contains(&AuthMode::Signature);
@@ -220,7 +228,7 @@ fn partner_signature(
     let request = signature::Request { method: head.method, path: head.path, query: head.query, body };
     let keys = config.partner_keys.get(&partner.code).ok_or(Disbelief::SignatureInvalid { cause: "unknown_key" })?;
     signature::verify(keys, &presented, &request, now_s)?;
-    Ok(Some(presented.key_id))
+    Ok(Some(SignedByPartner { key_id: presented.key_id, profile: presented.profile }))
 }
 
 /// The token of a request: as bearer, or as a parameter of the query.

@@ -202,6 +202,36 @@ contract! {
         assert_eq!(db.one(warned).await, "2");
     }
 
+    a_late_notice_still_adds_what_was_not_known(db) {
+        db.record("conversion_id=c1&rewars=10&status=Approved").await;
+        db.record("conversion_id=c1&rewars=12&status=Pending&click_id=k77&event=lead").await;
+        let state = "select status || ' ' || cast(usd_payout as text) || ' ' || click_id || ' ' || event from conversions";
+        assert_eq!(db.one(state).await, "approved 10.00 k77 conversion");
+    }
+
+    an_amount_and_its_currency_go_together(db) {
+        let state = "select coalesce(cast(payout as text), '-') || ' ' || coalesce(cast(sale_amount as text), '-') || ' ' ||
+            coalesce(currency, '-') from conversions";
+        db.record("conversion_id=c1&payout_local=10&sale_amount_local=100&conversion_currency=EUR").await;
+        db.record("conversion_id=c1&conversion_currency=USD").await;
+        assert_eq!(db.one(state).await, "10.00 100.00 EUR", "a currency alone says nothing about an amount of before");
+        db.record("conversion_id=c1&payout_local=11").await;
+        assert_eq!(db.one(state).await, "11.00 100.00 EUR");
+        db.record("conversion_id=c1&payout_local=12&conversion_currency=MYR").await;
+        assert_eq!(db.one(state).await, "12.00 - MYR", "100 euros are not 100 ringgit");
+    }
+
+    a_notice_without_an_event_leaves_the_event_as_it_is(db) {
+        let state = "select event from conversions";
+        db.record("conversion_id=c1&rewars=10&event=purchase").await;
+        db.record("conversion_id=c1&rewars=11").await;
+        assert_eq!(db.one(state).await, "purchase");
+        db.record("conversion_id=c1&rewars=12&event=fb/campaign:1").await;
+        assert_eq!(db.one(state).await, "purchase", "a word that is no event is none");
+        db.record("conversion_id=c1&rewars=13&event=conversion").await;
+        assert_eq!(db.one(state).await, "conversion", "a plain conversion can be meant");
+    }
+
     the_senders_own_words_are_kept_with_the_event(db) {
         db.record("conversion_id=c1&status=Yet+to+consumed&event=purchase").await;
         db.record("conversion_id=c2&status=Held+back").await;

@@ -81,7 +81,7 @@ impl DuplicatePolicy {
     /// conversion and different for everything else. A postback that lacks a part of the key stands for itself.
     pub fn conversion_key(&self, postback: &Postback) -> String {
         let parts = match self.key {
-            DuplicateKey::ConversionId => return postback.conversion_id().to_owned(),
+            DuplicateKey::ConversionId => return postback.conversion_id().into_owned(),
             DuplicateKey::EventId => return postback.event_id().as_str().to_owned(),
             DuplicateKey::ConversionIdAndEvent => postback.id(Field::ConversionId),
             DuplicateKey::ClickIdAndEvent => postback.id(Field::ClickId),
@@ -94,7 +94,7 @@ impl DuplicatePolicy {
                 digest.add(postback.event().name());
                 digest.into_id("cnv_")
             }
-            None => postback.event_id().as_str().to_owned(),
+            None => format!("event:{}", postback.event_id()),
         }
     }
 

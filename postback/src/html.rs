@@ -1,7 +1,7 @@
 //! Parameters that went through an HTML decoder on their way (R10). `&currency=EUR` in a page is read there as the
 //! character reference `&curren` and `cy=EUR`, so `payout=10&currency=EUR` arrives as one value, `10¤cy=EUR`; and
-//! `&amp;x=1` that nobody decoded arrives under the name `amp;x`. Both can be undone without guessing, because only a
-//! name that means something to the partner is turned back.
+//! `&amp;x=1` that nobody decoded arrives under the name `amp;x`. Both can be undone without guessing: only a name that means
+//! something to the partner is turned back, and only where its `=` was not encoded.
 
 use crate::limits::PARAM_NAME_BYTES_MAX;
 
@@ -65,23 +65,21 @@ pub struct Glued<'v> {
     pub name: String,
     /// Its value, which may hold another.
     pub value: &'v str,
+    /// Where its `=` stands.
+    pub place: usize,
 }
 
-/// The first parameter glued into a value whose name `is_known`.
-pub fn glued<'v>(value: &'v str, is_known: impl Fn(&str) -> bool) -> Option<Glued<'v>> {
-    if value.is_ascii() && !value.contains("&amp;") {
-        return None;
-    }
-    let could_begin = |character: char| character == '&' || reference(character).is_some();
-    value.char_indices().filter(|(_, character)| could_begin(*character)).find_map(|(index, character)| {
-        let (before, damaged) = value.split_at_checked(index)?;
-        let damaged = if character == '&' { damaged.strip_prefix('&')? } else { damaged };
-        // No farther than a name reaches, so that a value of nothing but symbols costs no more than another.
-        let equals = damaged.bytes().take(PARAM_NAME_BYTES_MAX).position(|byte| byte == b'=')?;
-        let (name, value) = damaged.split_at_checked(equals)?;
-        let value = value.strip_prefix('=')?;
-        let name = repaired_name(name).filter(|name| is_known(name))?;
-        Some(Glued { before, name, value })
+/// The first parameter glued into a value whose name `is_known`. Its `=` is among `equals`, the places where `=` stood
+/// unencoded: what a publisher wrote into a value comes encoded, and must never become a parameter.
+pub fn glued<'v>(value: &'v str, equals: &[usize], is_known: impl Fn(&str) -> bool) -> Option<Glued<'v>> {
+    equals.iter().find_map(|&place| {
+        let (left, right) = value.split_at_checked(place)?;
+        // No farther back than a name reaches.
+        let near = left.char_indices().rev().take(PARAM_NAME_BYTES_MAX);
+        let (start, _) = near.into_iter().find(|(_, character)| reference(*character).is_some())?;
+        let (before, damaged) = left.split_at_checked(start)?;
+        let name = repaired_name(damaged).filter(|name| is_known(name))?;
+        Some(Glued { before, name, value: right.strip_prefix('=')?, place })
     })
 }
 
@@ -112,14 +110,15 @@ mod tests {
     #[test]
     fn a_glued_parameter_is_found_where_its_name_is_known() {
         let known = |name: &str| ["currency", "timestamp"].contains(&name);
-        let found = glued("10¤cy=EUR×tamp=5", known).unwrap();
+        let value = "10¤cy=EUR×tamp=5";
+        let places: Vec<_> = value.match_indices('=').map(|(place, _)| place).collect();
+        let found = glued(value, &places, known).unwrap();
         assert_eq!((found.before, found.name.as_str(), found.value), ("10", "currency", "EUR×tamp=5"));
-        let found = glued(found.value, known).unwrap();
-        assert_eq!((found.before, found.name.as_str(), found.value), ("EUR", "timestamp", "5"));
-        let found = glued("10&amp;currency=EUR", known).unwrap();
-        assert_eq!((found.before, found.name.as_str(), found.value), ("10", "currency", "EUR"));
-        for text in ["10", "10¤cy", "10¤=EUR", "©right=x", "a=b¤", "10&currency=EUR", "&amp;", "¤"] {
-            assert_eq!(glued(text, known), None, "{text}");
+        for text in ["10=", "10¤=EUR", "©right=x", "a=b¤", "=", "¤ cy=EUR"] {
+            let places: Vec<_> = text.match_indices('=').map(|(place, _)| place).collect();
+            assert_eq!(glued(text, &places, known), None, "{text}");
         }
+        assert_eq!(glued(value, &[], known), None, "what was encoded belongs to the value");
+        assert_eq!(glued(value, &[9_999, 1], known), None);
     }
 }

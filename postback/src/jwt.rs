@@ -359,6 +359,12 @@ mod tests {
             (json!({"crit": ["exp"]}), Refusal::Malformed),
             (json!({"b64": false}), Refusal::Malformed),
             (json!({"zip": "DEF"}), Refusal::Malformed),
+            (json!({"cty": "JWT"}), Refusal::Malformed),
+            (json!({"x5t": "AA"}), Refusal::Malformed),
+            (json!({"x5t#S256": "AA"}), Refusal::Malformed),
+            (json!({"enc": "A128GCM"}), Refusal::Malformed),
+            (json!({"url": "https://evil.example"}), Refusal::Malformed),
+            (json!({"nonce": "x"}), Refusal::Malformed),
         ] {
             assert_eq!(header(change.clone()), refusal, "{change}");
         }

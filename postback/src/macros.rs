@@ -14,7 +14,7 @@ pub enum Unfilled {
 }
 
 /// Opening and closing marks of macros that are a whole value, longer ones before shorter ones.
-const MARKS: [(&str, &str); 12] = [
+const MARKS: [(&str, &str); 16] = [
     ("{{{", "}}}"),
     ("{{", "}}"),
     ("${", "}"),
@@ -22,8 +22,12 @@ const MARKS: [(&str, &str); 12] = [
     ("[[[", "]]]"),
     ("[[", "]]"),
     ("[", "]"),
+    ("((", "))"),
     ("(", ")"),
+    ("<%=", "%>"),
     ("<", ">"),
+    ("$", "$"),
+    ("@", "@"),
     ("#", "#"),
     ("%", "%"),
     ("!!!", "!!!"),
@@ -34,7 +38,11 @@ const MARKS: [(&str, &str); 12] = [
 const MARKS_ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[[", "]]]"), ("!!!", "!!!")];
 
 /// Words for nothing, in any case.
-const NOTHING: [&str; 7] = ["null", "undefined", "none", "nil", "empty", "n/a", "(not set)"];
+const NOTHING: [&str; 10] =
+    ["null", "undefined", "none", "nil", "empty", "n/a", "(not set)", "\"null\"", "\"\"", "[object Object]"];
+
+/// A parameter's name in capitals is a placeholder from this length on.
+const OWN_NAME_BYTES_MIN: usize = 4;
 
 /// Words that templates ask people to replace, as they are written there.
 const TO_REPLACE: [&str; 2] = ["REPLACE", "OPTIONAL"];
@@ -46,7 +54,7 @@ pub fn unfilled(name: &str, text: &str, placeholders: &[String]) -> Option<Unfil
         return Some(Unfilled::Placeholder);
     }
     // Most values hold none of the marks' characters, and are done here.
-    if !text.bytes().any(|b| b"{[(<#%!_".contains(&b)) {
+    if !text.bytes().any(|b| b"{[(<#%!_$@".contains(&b)) {
         return None;
     }
     let found = is_macro(text) || text.contains('%') && percent::decode(text).is_ok_and(|decoded| is_macro(&decoded));
@@ -62,7 +70,9 @@ fn is_placeholder(name: &str, text: &str) -> bool {
     NOTHING.iter().any(|word| word.eq_ignore_ascii_case(text))
         || TO_REPLACE.contains(&text)
         // `click_id=CLICK_ID`: the example of a manual, sent as it is printed.
-        || text.len() == name.len()
+        // Shorter ones may be values: `geo=GEO` is Georgia.
+        || text.len() >= OWN_NAME_BYTES_MIN
+            && text.len() == name.len()
             && text.bytes().any(|b| b.is_ascii_uppercase())
             && !text.bytes().any(|b| b.is_ascii_lowercase())
             && text.eq_ignore_ascii_case(name)
@@ -85,7 +95,7 @@ fn contains_macro(text: &str, (open, close): (&str, &str)) -> bool {
         return closed.split(close).skip(1).any(is_macro_name);
     }
     let mut inner = closed.split(close).filter_map(|text| text.rsplit_once(open).map(|(_, inner)| inner));
-    inner.any(is_macro_name)
+    if open == "{" { inner.any(is_braced_macro_name) } else { inner.any(is_macro_name) }
 }
 
 /// What stands between the marks: a name, and not a GUID, which some systems write in braces.
@@ -95,7 +105,16 @@ fn is_macro_name(inner: &str) -> bool {
     begins && inner.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.:|$-".contains(&b)) && !is_guid(inner)
 }
 
+/// The same between braces, which hold nothing but macros: names with spaces, defaults and arguments are seen, too.
+fn is_braced_macro_name(inner: &str) -> bool {
+    let plain: String = inner.chars().filter(|c| !" ,?='".contains(*c)).collect();
+    is_macro_name(&plain)
+}
+
 fn is_guid(text: &str) -> bool {
+    if text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return true;
+    }
     let mut groups = text.split('-');
     let shaped = [8, 4, 4, 4, 12].into_iter().all(|length| {
         groups.next().is_some_and(|group| group.len() == length && group.bytes().all(|b| b.is_ascii_hexdigit()))
@@ -135,6 +154,12 @@ mod tests {
             "pre[[[x]]]post",
             "pre!!!x!!!post",
             "{a|b:c}",
+            "{Click ID}",
+            "{x?}",
+            "((x))",
+            "$x$",
+            "@x@",
+            "<%= id %>",
         ] {
             assert_eq!(found(text), Some(Unfilled::Macro), "{text}");
         }

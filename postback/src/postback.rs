@@ -120,9 +120,13 @@ impl Postback {
         &self.event_id
     }
 
-    /// The conversion that the event belongs to: the partner's id, or, where a partner has none, the event's own.
-    pub fn conversion_id(&self) -> &str {
-        self.id(Field::ConversionId).unwrap_or(self.event_id.as_str())
+    /// The conversion that the event belongs to: the partner's id, or, where it names none, one that stands for the event
+    /// alone. Kept apart by its beginning, because a partner may count events and conversions alike.
+    pub fn conversion_id(&self) -> Cow<'_, str> {
+        match self.id(Field::ConversionId) {
+            Some(id) => Cow::Borrowed(id),
+            None => Cow::Owned(format!("event:{}", self.event_id)),
+        }
     }
 
     /// What happened.

@@ -235,16 +235,19 @@ fn clock(scan: &mut Scan) -> Option<Clock> {
     if !word.is_empty() {
         return matches!(word.as_str(), "z" | "utc" | "gmt").then_some(Clock::Offset { seconds_east: 0 });
     }
+    let before_sign = scan.rest.len();
     let west = match (scan.eat(b'-'), scan.eat(b'+')) {
         (Some(_), _) => true,
         (None, Some(_)) => false,
         (None, None) if spaced => false,
         (None, None) => return None,
     };
+    // Without a sign two digits may be anything; four are an offset whose plus was lost.
+    let is_unsigned = scan.rest.len() == before_sign;
     let hours = scan.digits(2, 2)?;
     let colon = scan.eat(b':').is_some();
     let minutes = scan.digits(2, 2);
-    let minutes = if colon { minutes? } else { minutes.unwrap_or(0) };
+    let minutes = if colon || is_unsigned { minutes? } else { minutes.unwrap_or(0) };
     let seconds = i64::from(hours).checked_mul(3600)?.checked_add(i64::from(minutes).checked_mul(60)?)?;
     if minutes > 59 || seconds > OFFSET_S_MAX {
         return None;
@@ -408,6 +411,7 @@ mod tests {
             "Janember 1 2025",
             "２０２５-01-01",
             "2025-01-01 12:00:00 08:00 08:00",
+            "2025-01-01 12:00 08",
             "2025-01-01\n12:00:00",
         ] {
             assert_eq!(utc(text), None, "{text:?}");

@@ -1,5 +1,6 @@
 //! `explain`: what would happen to a request, and why. Partners' first question is always why something was refused.
 
+use super::print;
 use super::request::AskedRequest;
 use crate::config::registry;
 use postback::explain::{AboutField, Explanation, Problem, Request, explain};
@@ -17,8 +18,11 @@ use std::path::Path;
 pub fn partners(folder: Option<&Path>) -> Result<Registry, String> {
     match folder {
         None => registry(),
-        Some(folder) => read_folder(folder)
-            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        Some(folder) => match read_folder(folder) {
+            Ok(registry) if registry.all().is_empty() => Err(format!("{} holds no *.toml", folder.display())),
+            Ok(registry) => Ok(registry),
+            Err(problems) => Err(problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")),
+        },
     }
 }
 
@@ -45,11 +49,11 @@ pub fn run(
         body: &request.body,
     };
     let explanation = explain(registry, &request, received_at);
-    if json {
-        println!("{}", serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string())?);
+    print(&if json {
+        serde_json::to_string_pretty(&explanation).map_err(|error| error.to_string())?
     } else {
-        print!("{}", text(&explanation, received_at));
-    }
+        text(&explanation, received_at)
+    });
     Ok(explanation.accepted)
 }
 

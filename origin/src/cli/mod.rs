@@ -12,18 +12,19 @@ use crate::config::{Config, Settings, read_locations};
 use clap::{Args, Parser, Subcommand};
 use request::RequestArgs;
 use sign::SignArgs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// The origin of ByteC Postback: stores each conversion exactly once.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "bytec-origin", version)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Take postbacks until told to stop (SIGTERM or Ctrl-C).
     Serve(SettingsArgs),
@@ -90,6 +91,12 @@ fn or_told<T>(read: Result<T, Vec<String>>) -> Result<T, ExitCode> {
         }
         ExitCode::from(2)
     })
+}
+
+/// Prints an answer, a line feed behind it. Whoever does not read to its end (`| head`) has seen enough.
+fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
 }
 
 /// The exit code of a question that is answered with yes or no, or that could not be asked.

@@ -38,9 +38,14 @@ pub struct AskedRequest {
 impl AskedRequest {
     /// Path and query, however the URL was given.
     pub fn target(&self) -> (&str, &str) {
-        let target = postback::explain::path_and_query(self.url.split('#').next().unwrap_or_default());
-        target.split_once('?').unwrap_or((target, ""))
+        target_of(&self.url)
     }
+}
+
+/// Path and query of a URL.
+pub fn target_of(url: &str) -> (&str, &str) {
+    let target = postback::explain::path_and_query(url.split('#').next().unwrap_or_default());
+    target.split_once('?').unwrap_or((target, ""))
 }
 
 impl RequestArgs {

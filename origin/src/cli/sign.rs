@@ -1,15 +1,16 @@
 //! `sign`: the canonical string and the signature of a request (`bytec-v1`), for partners who compare theirs with ours.
 
-use super::request::AskedRequest;
+use super::print;
+use super::request::{AskedRequest, target_of};
 use clap::{Args, ValueEnum};
 use postback::id::Nonce;
 use postback::key::{Key, KeySet};
-use postback::signature::{self, Presented, Profile, header, string_to_sign};
+use postback::signature::{self, Presented, Profile, Refusal, header, string_to_sign};
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// How and with what to sign.
-#[derive(Args, Clone, Debug)]
+/// How and with what to sign. Not shown in `Debug`: it holds a key.
+#[derive(Args, Clone)]
 pub struct SignArgs {
     /// id:hex, 64 hexadecimal digits. Other users of the machine can see arguments: for a key that counts use SIGN_KEY or
     /// --key-file.
@@ -75,17 +76,39 @@ pub fn run(request: &AskedRequest, args: &SignArgs, now_s: i64, random: [u8; 16]
             return Ok(false);
         }
     };
-    if json {
-        println!("{}", serde_json::to_string_pretty(&signed).map_err(|error| error.to_string())?);
+    signed.verify(&keys, request, timestamp_s)?;
+    let text = if json {
+        serde_json::to_string_pretty(&signed).map_err(|error| error.to_string())?
     } else {
-        println!("string to sign (lines joined by LF, none at the end)\n{}\n", signed.string_to_sign);
-        println!("signature, HMAC-SHA256 with the 32 bytes that the key's 64 digits stand for\n{}\n", signed.signature);
-        for (name, value) in &signed.headers {
-            println!("{name}: {value}");
-        }
-        println!("{} {}", signed.method, signed.url);
-    }
+        let headers: String = signed.headers.iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
+        format!(
+            "string to sign (lines joined by LF, none at the end)\n{}\n\n\
+             signature, HMAC-SHA256 with the 32 bytes that the key's 64 digits stand for\n{}\n\n{headers}{} {}",
+            signed.string_to_sign, signed.signature, signed.method, signed.url
+        )
+    };
+    print(&text);
     Ok(true)
+}
+
+impl Signed {
+    /// Verifies what was signed as the origin would: what is shown must hold.
+    fn verify(&self, keys: &KeySet, request: &AskedRequest, now_s: i64) -> Result<(), String> {
+        let header =
+            |name: &str| Ok(self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()));
+        let (path, query) = target_of(&self.url);
+        let covered = signature::Request { method: &self.method, path, query, body: &request.body };
+        let verified = Presented::find(header, query).and_then(|presented| match presented {
+            Some(presented) => signature::verify(keys, &presented, &covered, now_s),
+            None => Err(signature::Cause::Malformed.into()),
+        });
+        verified.map_err(|refusal| match refusal {
+            Refusal::Unsignable(rejection) => format!("a request signed so would be refused: {rejection}"),
+            Refusal::Invalid(cause) => {
+                format!("a request signed so would be refused: signature_invalid ({})", cause.name())
+            }
+        })
+    }
 }
 
 impl SignArgs {
@@ -108,6 +131,9 @@ impl SignArgs {
         }
         if request.method != "POST" && !request.body.is_empty() {
             return Err(format!("the body of a {} is not read, so it cannot be signed", request.method));
+        }
+        if !request.method.bytes().all(|b| b.is_ascii_uppercase()) {
+            return Err("--method is GET or POST".to_owned());
         }
         match &self.nonce {
             Some(nonce) if !signature::good_nonce(nonce) => Err("--nonce must be 16 to 64 of A-Za-z0-9_-".to_owned()),

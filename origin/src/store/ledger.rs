@@ -87,6 +87,24 @@ fn enter_event(dialect: Dialect, record: &Record, content: Value) -> Statement {
         .insert_once("event_id")
 }
 
+/// The assignments of amounts and their currency, which go together: a currency without an amount says nothing, and an
+/// amount of before is not carried over into another currency. A late notice changes none of them.
+fn local_money(late: &str, sale_amount: &str, payout: &str) -> String {
+    let has_amount = format!("(excluded.{sale_amount} is not null or excluded.{payout} is not null)");
+    let other_currency = format!("({has_amount} and excluded.currency <> known.currency)");
+    let amount = |name: &str| {
+        format!(
+            "{name} = case when {late} then known.{name} when {other_currency} then excluded.{name}
+                      else coalesce(excluded.{name}, known.{name}) end"
+        )
+    };
+    let currency = format!(
+        "currency = case when not {late} and {has_amount} then coalesce(excluded.currency, known.currency)
+                         else known.currency end"
+    );
+    [amount(sale_amount), amount(payout), currency].join(", ")
+}
+
 /// The sender's own words, by canonical field.
 fn words(record: &Record) -> String {
     let words = record.reading.words.iter().map(|(field, word)| (field.name(), word.as_str()));
@@ -108,13 +126,15 @@ fn is_current(postback: &Postback) -> Statement {
     }
 }
 
-/// Creates the conversion or brings it up to date, and notes which event did. A plain `conversion` is what a notice
-/// that names no event is read as, so it says nothing about what kind of event is known.
+/// Creates the conversion or brings it up to date, and notes which event did.
 async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<Verdict, StoreError> {
     let postback = &record.reading.postback;
     let received_at = record.receipt.received_at;
     let text = |field: Field| Value::Text(postback.text(field));
     let late = late();
+    let (sale_amount, payout) = (T::DIALECT.amount_column("sale_amount"), T::DIALECT.amount_column("payout"));
+    // A notice that names no event says nothing about which event is known.
+    let keeps_event = if record.reading.names_event { "false" } else { "true" };
     let conversion = Row::of(T::DIALECT, "conversions")
         .with("conversion_id", postback.conversion_id())
         .with("revision", Value::Number(1))
@@ -141,12 +161,14 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .with("updated_at", record.now)
         .insert_or_update(
             "conversion_id",
-            &["revision", "event", "received_at", "created_at"],
+            &["revision", "event", "received_at", "created_at", "currency", &sale_amount, &payout],
             &late,
             &format!(
                 "revision = known.revision + 1,
                  is_processed = case when {late} then known.is_processed else false end,
-                 event = case when {late} or excluded.event = 'conversion' then known.event else excluded.event end"
+                 event = case when {late} or {keeps_event} then known.event else excluded.event end,
+                 {}",
+                local_money(&late, &sale_amount, &payout)
             ),
             "revision",
         );
@@ -166,7 +188,8 @@ fn late() -> String {
     let pairs = Status::ALL.into_iter().flat_map(|known| Status::ALL.into_iter().map(move |notice| (known, notice)));
     let late = pairs.filter(|(known, notice)| Status::transition(Some(*known), Some(*notice)) == Transition::Late);
     let late: Vec<_> = late.map(|(known, notice)| format!("('{known}', '{notice}')")).collect();
-    format!("(known.status, excluded.status) in (values {})", late.join(", "))
+    // Where either is not known, the comparison is null, and `coalesce` makes it the answer no.
+    format!("coalesce((known.status, excluded.status) in (values {}), false)", late.join(", "))
 }
 
 fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, content: Value, warnings: Vec<String>) -> Statement {

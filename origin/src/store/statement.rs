@@ -56,6 +56,12 @@ impl From<&str> for Value {
     }
 }
 
+impl From<std::borrow::Cow<'_, str>> for Value {
+    fn from(text: std::borrow::Cow<'_, str>) -> Value {
+        Value::Text(Some(text.into_owned()))
+    }
+}
+
 impl From<Option<&str>> for Value {
     fn from(text: Option<&str>) -> Value {
         Value::Text(text.map(str::to_owned))
@@ -117,9 +123,10 @@ impl<'a> Row<'a> {
         Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values }
     }
 
-    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays, and
-    /// where the condition `stale` holds everything stays. Columns in `once` are kept as they were first; `also` is further
-    /// assignments. Conditions and assignments call the two rows `excluded` and `known`. Answers the column `returning`.
+    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays; where
+    /// the condition `stale` holds it only adds what was not known. Columns in `once` are kept as they were first; `also` is
+    /// further assignments. Conditions and assignments call the two rows `excluded` and `known`. Answers the column
+    /// `returning`.
     pub fn insert_or_update(self, key: &str, once: &[&str], stale: &str, also: &str, returning: &str) -> Statement {
         let updates: Vec<_> = self
             .columns
@@ -127,7 +134,10 @@ impl<'a> Row<'a> {
             .map(|(name, _)| name.as_str())
             .filter(|name| *name != key && !once.contains(name))
             .map(|name| {
-                format!("{name} = case when {stale} then known.{name} else coalesce(excluded.{name}, known.{name}) end")
+                format!(
+                    "{name} = case when {stale} then coalesce(known.{name}, excluded.{name})
+                              else coalesce(excluded.{name}, known.{name}) end"
+                )
             })
             .collect();
         let updates = updates.join(", ");

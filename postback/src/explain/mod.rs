@@ -340,6 +340,10 @@ pub fn path_and_query(target: &str) -> &str {
             let start = rest.find(['/', '?']).unwrap_or(rest.len());
             rest.get(start..).unwrap_or("/")
         }
+        // `network.bytec.com/involve/event`: a host is no path.
+        Some(_) | None if !target.starts_with('/') => {
+            target.find('/').and_then(|start| target.get(start..)).unwrap_or(target)
+        }
         Some(_) | None => target,
     }
 }

@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::fmt;
 
-/// Reads a JSON body. A member that is `null` counts as absent.
+/// Reads a JSON body. A member that is `null` is an empty value, which counts as absent.
 ///
 /// # Errors
 /// `malformed_json`, `json_too_deep`, `duplicate_param`, `control_char`, or the code of a limit.
@@ -26,7 +26,8 @@ pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection>
         let value = match source.bytes().next() {
             Some(b'{' | b'[') => ParamValue::Nested,
             Some(b'"') => ParamValue::Text(Cow::Owned(serde_json::from_str(source).map_err(|_| malformed())?)),
-            Some(b'n') => continue,
+            // Counts as absent, and as a value where a name is there twice.
+            Some(b'n') => ParamValue::Text(Cow::Borrowed("")),
             Some(_) | None => ParamValue::Text(Cow::Owned(source.to_owned())),
         };
         check_characters(NAME_ITSELF, &name)?;
@@ -108,7 +109,7 @@ mod tests {
         assert_eq!(params.get("n").cloned(), text("1e3"));
         assert_eq!(params.get("s").cloned(), text("xé"));
         assert_eq!(params.get("b").cloned(), text("true"));
-        assert_eq!(params.get("z"), None);
+        assert_eq!(params.get("z").cloned(), text(""), "null counts as absent, as an empty value does");
     }
 
     #[test]
@@ -125,6 +126,7 @@ mod tests {
             (r#"{"a":NaN}"#, "malformed_json"),
             (r#"{"a":"\ud800"}"#, "malformed_json"),
             (r#"{"a":1,"a":2}"#, "duplicate_param"),
+            (r#"{"a":null,"a":2}"#, "duplicate_param"),
             (r#"{"a":"x\ny"}"#, "control_char"),
             (r#"{"a":[[[[[[[[1]]]]]]]]}"#, "json_too_deep"),
         ] {

@@ -12,8 +12,8 @@ pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, tok
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
-use query::{decode_pairs_and_macros, not_utf8, too_many};
-use secrets::is_proof;
+use query::{decode_pairs_and_macros, not_utf8, too_many, unencoded_equals};
+pub(crate) use secrets::is_proof;
 pub(crate) use secrets::params_named;
 use std::borrow::Cow;
 
@@ -40,6 +40,8 @@ impl ParamValue<'_> {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params<'r> {
     pairs: Vec<(Cow<'r, str>, ParamValue<'r>)>,
+    /// Places in values, by name, see [`Params::unencoded_equals`]. Nearly always empty.
+    equals: Vec<(Cow<'r, str>, Vec<usize>)>,
 }
 
 impl<'r> Params<'r> {
@@ -48,7 +50,11 @@ impl<'r> Params<'r> {
     /// # Errors
     /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
     pub fn from_query(raw: &'r str) -> Result<Params<'r>, Rejection> {
-        Params::unique(decode_pairs_and_macros(raw)?.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))
+        let pairs = decode_pairs_and_macros(raw)?;
+        let equals = unencoded_equals(raw).zip(&pairs).filter(|(places, _)| !places.is_empty());
+        let equals = equals.map(|(places, (name, _))| (name.clone(), places)).collect();
+        let params = Params::unique(pairs.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))?;
+        Ok(Params { equals, ..params })
     }
 
     /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON
@@ -65,8 +71,12 @@ impl<'r> Params<'r> {
             content_type.and_then(|value| value.split(';').next()).unwrap_or("").trim().to_ascii_lowercase();
         let from_body = match media_type.as_str() {
             "application/json" => params_from_json(body)?,
+            // The type is not part of what is signed: one body must not have two readings.
+            "application/x-www-form-urlencoded" if looks_like_json(body) => {
+                return Err(Rejection::of(Code::UnsupportedBody, "this body is JSON; send it as application/json"));
+            }
             "application/x-www-form-urlencoded" => Params::from_form(body)?,
-            "" if body.trim_ascii_start().starts_with(b"{") => params_from_json(body)?,
+            "" if looks_like_json(body) => params_from_json(body)?,
             "" => Params::from_form(body)?,
             _ => {
                 let hint = "send application/json or application/x-www-form-urlencoded";
@@ -107,7 +117,7 @@ impl<'r> Params<'r> {
                 None => kept.push((name, value)),
             }
         }
-        Ok(Params { pairs: kept })
+        Ok(Params { pairs: kept, equals: Vec::new() })
     }
 
     /// These parameters and, for names they do not have, those of `body`: the query wins (R4).
@@ -115,7 +125,12 @@ impl<'r> Params<'r> {
     /// # Errors
     /// `too_many_params`.
     pub fn or_from(mut self, body: Params<'r>) -> Result<Params<'r>, Rejection> {
-        for (name, value) in body.pairs {
+        let Params { pairs, mut equals } = body;
+        for (name, value) in pairs {
+            let was_known = self.get(&name).is_some_and(|known| !known.is_empty());
+            if was_known {
+                equals.retain(|(glued, _)| *glued != name);
+            }
             // An empty value says nothing, so it wins over nothing.
             match self.pairs.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) if known.is_empty() => *known = value,
@@ -123,7 +138,13 @@ impl<'r> Params<'r> {
                 None => self.pairs.push((name, value)),
             }
         }
+        self.equals.extend(equals);
         if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(self) }
+    }
+
+    /// The places in a value, in bytes, where `=` stood unencoded. JSON has none.
+    pub(crate) fn unencoded_equals(&self, name: &str) -> &[usize] {
+        self.equals.iter().find(|(known, _)| known == name).map_or(&[], |(_, places)| places)
     }
 
     /// The value of a name.
@@ -140,6 +161,10 @@ impl<'r> Params<'r> {
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ParamValue<'r>)> {
         self.pairs.iter().map(|(name, value)| (&**name, value))
     }
+}
+
+fn looks_like_json(body: &[u8]) -> bool {
+    body.trim_ascii_start().starts_with(b"{")
 }
 
 #[cfg(test)]
@@ -214,6 +239,8 @@ mod tests {
         assert_eq!(redact_body("ts_token=geheim&offer_name=why?"), "ts_token=***&offer_name=why?");
         assert_eq!(redact_body(r#"{"ts\u005ftoken": "geheim", "a": 1.0}"#), r#"{"ts_token":"***","a":1.0}"#);
         assert_eq!(redact_body(r#"{ "a": 1.0 }"#), r#"{ "a": 1.0 }"#);
+        assert_eq!(redact_body(r#"{"_sig":"geheim"}"#), r#"{"_sig":"***"}"#);
+        assert_eq!(redact_target("/a?amp;ts_token=geheim&TS_TOKEN=geheim"), "/a?amp;ts_token=***&TS_TOKEN=***");
     }
 
     proptest! {

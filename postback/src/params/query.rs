@@ -27,6 +27,16 @@ pub(super) fn decode_pairs_and_macros(raw: &str) -> Result<Vec<Pair<'_>>, Reject
     decode_with(raw, |value| if is_percent_macro(value) { Ok(Cow::Borrowed(value)) } else { decode(value) })
 }
 
+/// Where each value has `=` that was not encoded, as places in the decoded value, in the order of [`decode_pairs`]. Clients
+/// encode those that belong to a value; one that is not encoded shows where another parameter was glued on.
+pub(super) fn unencoded_equals(raw: &str) -> impl Iterator<Item = Vec<usize>> {
+    pieces(raw).map(|piece| {
+        let value = piece.split_once('=').map_or("", |(_, value)| value);
+        let before = |(index, _): (usize, &str)| decode(value.get(..index)?).ok().map(|decoded| decoded.len());
+        value.match_indices('=').filter_map(before).collect()
+    })
+}
+
 fn decode_with<'q>(
     raw: &'q str,
     decode_value: impl Fn(&'q str) -> Result<Cow<'q, str>, Damage>,

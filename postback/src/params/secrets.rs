@@ -14,7 +14,7 @@ pub const SIGNATURE_PARAMS: [&str; 4] = ["_kid", "_ts", "_nonce", "_sig"];
 pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
 
 /// Parameters that prove who sends and say nothing about what happened.
-pub(super) fn is_proof(name: &str) -> bool {
+pub(crate) fn is_proof(name: &str) -> bool {
     name == TOKEN_PARAM || SIGNATURE_PARAMS.contains(&name)
 }
 
@@ -72,6 +72,10 @@ fn redact_pairs(query: &str) -> String {
 }
 
 fn is_credential(encoded_name: &str) -> bool {
-    CREDENTIALS.contains(&encoded_name)
-        || encoded_name.contains('%') && decode(encoded_name).is_ok_and(|name| CREDENTIALS.contains(&&*name))
+    // However a name was damaged or cased on its way: what it holds may still be the secret.
+    let is_one = |name: &str| {
+        let name = name.strip_prefix("amp;").unwrap_or(name);
+        CREDENTIALS.iter().any(|credential| credential.eq_ignore_ascii_case(name))
+    };
+    is_one(encoded_name) || encoded_name.contains('%') && decode(encoded_name).is_ok_and(|name| is_one(&name))
 }

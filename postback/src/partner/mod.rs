@@ -11,7 +11,7 @@ mod schema;
 mod zones;
 mod rules;
 
-pub use rules::{FirstDeposit, JwtExpected, RefundAmounts, UnknownStatus};
+pub use rules::{FirstDeposit, JwtExpected, UnknownStatus};
 
 use crate::duplicate::DuplicatePolicy;
 use crate::field::Field;
@@ -93,8 +93,6 @@ pub struct Partner {
     pub currency: Option<String>,
     /// Whether amounts below zero are normal for this partner, whatever the event.
     pub negative_amounts: bool,
-    /// How amounts of refunds and chargebacks are written.
-    pub refund_amounts: RefundAmounts,
     /// Fields without which a postback is refused.
     pub required: Vec<Field>,
     /// The partner's names that are not canonical ones, and the fields they mean.
@@ -144,9 +142,15 @@ impl Partner {
     }
 }
 
-/// A word of a vocabulary as it is compared: lower case, with runs of spaces, `_` and `-` as one space.
+/// A word of a vocabulary as it is compared: lower case, with runs of spaces, `_` and `-` between its parts as one space.
+/// In front they are part of the word: `-1` is not `1`.
 pub fn fold_word(word: &str) -> String {
-    word.split([' ', '_', '-']).filter(|part| !part.is_empty()).map(str::to_lowercase).collect::<Vec<_>>().join(" ")
+    const JOINTS: [char; 3] = [' ', '_', '-'];
+    let word = word.trim_matches(' ');
+    let body = word.trim_start_matches(JOINTS);
+    let marks = word.strip_suffix(body).unwrap_or_default();
+    let parts: Vec<_> = body.split(JOINTS).filter(|part| !part.is_empty()).map(str::to_lowercase).collect();
+    format!("{marks}{}", parts.join(" "))
 }
 
 /// All partners that a program knows.
@@ -197,5 +201,7 @@ mod tests {
     fn words_are_compared_without_case_and_joints() {
         assert_eq!(fold_word("Yet to consumed"), "yet to consumed");
         assert_eq!(fold_word(" YET_to--consumed "), "yet to consumed");
+        assert_eq!(fold_word("-1"), "-1", "a minus is no joint");
+        assert_eq!((fold_word("-").as_str(), fold_word(" ").as_str()), ("-", ""));
     }
 }

@@ -1,4 +1,4 @@
-//! A partner's rules that are more than a word: what a file may say about statuses, refunds, first deposits and tokens.
+//! A partner's rules that are more than a word: what a file may say about statuses, first deposits and tokens.
 
 use crate::money::Amount;
 use serde::{Deserialize, Serialize};
@@ -12,17 +12,6 @@ pub enum UnknownStatus {
     Refuse,
     /// The postback is stored without a status, with a warning: for networks that never send again.
     Flag,
-}
-
-/// How a partner writes the amounts of refunds and chargebacks.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RefundAmounts {
-    /// Below zero, as they count.
-    #[default]
-    Negative,
-    /// Without a sign: reading makes them negative.
-    Absolute,
 }
 
 /// What makes a deposit an account's first (R49); smaller ones and bonuses are none.

@@ -11,7 +11,7 @@ use crate::field::Field;
 use crate::limits::{TIME_AHEAD_S_MAX, TIME_OLD_S};
 use crate::macros::Unfilled;
 use crate::params::Params;
-use crate::partner::{Partner, RefundAmounts, UnknownStatus};
+use crate::partner::{Partner, UnknownStatus};
 use crate::postback::{Postback, Value};
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
@@ -36,6 +36,9 @@ pub struct Reading {
     pub postback: Postback,
     /// The sender's own words for event and status, where ours are others (R6).
     pub words: BTreeMap<Field, String>,
+    /// Whether the sender, or a constant of the partner's file, says which event it is. Otherwise the event is the partner's
+    /// default, which says nothing about a conversion that is known.
+    pub names_event: bool,
     /// Names that mean nothing to this partner's file: kept in the raw record, never merged.
     pub ignored: Vec<String>,
     /// What is odd about it.
@@ -93,10 +96,12 @@ impl Partner {
     /// # Errors
     /// The first thing wrong, with the field under the sender's own name.
     pub fn read(&self, params: &Params<'_>, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
-        let Examination { outcome, words, ignored, warnings, problems, .. } =
+        let Examination { sent, outcome, words, ignored, warnings, problems, .. } =
             self.examine(params, dialect, received_at);
+        let is_unnamed = warnings.iter().any(|warning| warning.code == WarningCode::UnnamedEvent);
+        let names_event = sent.contains_key(&Field::Event) && !is_unnamed || self.constants.contains_key(&Field::Event);
         match outcome {
-            Ok(postback) => Ok(Reading { postback, words, ignored, warnings }),
+            Ok(postback) => Ok(Reading { postback, words, names_event, ignored, warnings }),
             // There is none only where something is wrong.
             Err(_) => Err(problems.into_iter().next().unwrap_or_else(|| Rejection::of(EVENT_ID.code, EVENT_ID.hint))),
         }
@@ -135,10 +140,11 @@ impl Partner {
         Examination { sent, unfilled, outcome, words, ignored, warnings, problems }
     }
 
-    /// Makes the amounts of refunds and chargebacks negative, for partners that write them without a sign.
+    /// Makes the amounts of refunds and chargebacks negative, with or without the sign they were written with: money that
+    /// goes back must never count as money that came (R49).
     fn take_back_refunds(&self, values: &mut BTreeMap<Field, Value>) {
         let takes_back = matches!(values.get(&Field::Event), Some(Value::Event(event)) if event.takes_money_back());
-        if self.refund_amounts == RefundAmounts::Absolute && takes_back {
+        if takes_back {
             for value in values.values_mut() {
                 if let Value::Amount(amount) = value {
                     *amount = amount.taken_back();

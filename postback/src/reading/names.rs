@@ -1,6 +1,7 @@
 //! From a sender's names to our fields: aliases, names in another case, names that an HTML decoder damaged, and values
 //! that are none.
 
+use super::values::Words;
 use super::warning::{Warning, WarningCode};
 use super::{Dialect, Text};
 use crate::field::Field;
@@ -31,21 +32,23 @@ impl<'p> Names<'p> {
         let mut names = Names::default();
         for (name, value) in params.iter() {
             match (dialect, value) {
-                (Dialect::Partner, ParamValue::Text(text)) => names.sort(partner, name, text),
+                (Dialect::Partner, ParamValue::Text(text)) => {
+                    names.sort(partner, name, text, params.unencoded_equals(name));
+                }
                 (Dialect::Partner, ParamValue::Nested) => match find(partner, name) {
                     Some(found) => names.not_scalar(&found.name),
                     None => names.ignored.push(name.to_owned()),
                 },
-                (Dialect::Canonical, value) => names.sort_canonical(name, value),
+                (Dialect::Canonical, value) => names.sort_canonical(partner, name, value),
             }
         }
         names
     }
 
-    fn sort_canonical(&mut self, name: &'p str, value: &'p ParamValue<'_>) {
+    fn sort_canonical(&mut self, partner: &Partner, name: &'p str, value: &'p ParamValue<'_>) {
         match (Field::parse(name), value) {
             (Some(field), ParamValue::Text(text)) => {
-                self.put(field, Text { name: Cow::Borrowed(name), text: text.trim_matches(' ') })
+                self.put(partner, field, Text { name: Cow::Borrowed(name), text: text.trim_matches(' ') })
             }
             (Some(_), ParamValue::Nested) => self.not_scalar(name),
             (None, ParamValue::Text(_) | ParamValue::Nested) => self.ignored.push(name.to_owned()),
@@ -53,17 +56,21 @@ impl<'p> Names<'p> {
     }
 
     /// Sorts one parameter of the partner's, and those that were glued to the end of its value.
-    fn sort(&mut self, partner: &Partner, name: &'p str, value: &'p str) {
+    fn sort(&mut self, partner: &Partner, name: &'p str, value: &'p str, equals: &[usize]) {
         let mut name = Cow::Borrowed(name);
         let mut value = value;
+        let mut equals = equals.to_vec();
         loop {
-            let glued = html::glued(value, |name| partner.field_of(name).is_some());
+            let glued = html::glued(value, &equals, |name| partner.field_of(name).is_some());
             let text = glued.as_ref().map_or(value, |glued| glued.before).trim_matches(' ');
             self.sort_one(partner, name, text);
             let Some(glued) = glued else { return };
             if let Some(field) = partner.field_of(&glued.name) {
                 self.warn(WarningCode::HtmlDamage, field);
             }
+            // The places that are left are behind the one that was found; they begin anew with the value.
+            let begin = glued.place.saturating_add(1);
+            equals = equals.into_iter().filter_map(|place| place.checked_sub(begin)).collect();
             (name, value) = (Cow::Owned(glued.name), glued.value);
         }
     }
@@ -86,7 +93,7 @@ impl<'p> Names<'p> {
         let name = if known == name { name } else { Cow::Owned(known.into_owned()) };
         match unfilled(&name, text, &partner.placeholders) {
             Some(why) => drop(self.unfilled.insert(field, (why, Text { name, text }))),
-            None => self.put(field, Text { name, text }),
+            None => self.put(partner, field, Text { name, text }),
         }
     }
 
@@ -98,12 +105,12 @@ impl<'p> Names<'p> {
         }
     }
 
-    fn put(&mut self, field: Field, text: Text<'p>) {
+    fn put(&mut self, partner: &Partner, field: Field, text: Text<'p>) {
         if text.text.is_empty() {
             return;
         }
         match self.sent.get(&field) {
-            Some(known) if known.text != text.text => {
+            Some(known) if known.text != text.text && !is_same(partner, field, known.text, text.text) => {
                 let hint = format!("two of the names sent mean {} and differ; send one of them", field.name());
                 self.problems.push(Rejection::at(Code::ConflictingValues, &text.name, hint));
             }
@@ -138,4 +145,10 @@ fn find<'n>(partner: &Partner, name: &'n str) -> Option<Found<'n>> {
         return Some(Found { field, name: Cow::Owned(repaired), warning: Some(WarningCode::HtmlDamage) });
     }
     partner.field_of_any_case(name).map(|field| as_sent(field, Some(WarningCode::NameCase)))
+}
+
+/// Whether two texts for one field say the same: an amount under two names may be written in two ways.
+fn is_same(partner: &Partner, field: Field, one: &str, other: &str) -> bool {
+    let value = |text: &str| Words::Partner(partner).read(field, text).0.ok();
+    matches!((value(one), value(other)), (Some(one), Some(other)) if one == other)
 }

@@ -61,8 +61,9 @@ impl Words<'_> {
                 EventId::given(text).map(|_| Value::Id(text.to_owned())).ok_or(EVENT_ID)
             }
             Kind::Id => {
-                let fits = text.len() <= ID_BYTES_MAX;
-                or(fits.then(|| Value::Id(text.to_owned())), Code::InvalidId, "an id has at most 128 bytes")
+                let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text);
+                let hint = "an id has at most 128 bytes and is no rounded number (1.23E+11): write all its digits";
+                or(fits.then(|| Value::Id(text.to_owned())), Code::InvalidId, hint)
             }
             Kind::Text => Ok(Value::Text(text.to_owned())),
             Kind::Event => or(
@@ -118,6 +119,17 @@ impl Words<'_> {
             Words::Canonical => Status::parse(word),
         }
     }
+}
+
+/// Whether an id went through a program that took it for a number, a spreadsheet say: `1.23457E+11` is what is left of many
+/// ids, and would make one conversion of theirs.
+fn is_rounded(text: &str) -> bool {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return false };
+    let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (Some((whole, fraction)), Some(exponent)) = (mantissa.split_once('.'), exponent.strip_prefix('+')) else {
+        return false;
+    };
+    whole.len() == 1 && is_digits(whole) && is_digits(fraction) && is_digits(exponent)
 }
 
 fn flag(text: &str) -> Option<bool> {

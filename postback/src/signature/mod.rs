@@ -340,7 +340,9 @@ mod tests {
         assert_eq!(verify(&keys, &good, &Request { method: "GET", ..request }, at), invalid(Cause::Mismatch));
         assert_eq!(verify(&keys, &good, &Request { query: "a=1", ..request }, at), invalid(Cause::Mismatch));
         assert_eq!(verify(&keys, &good, &Request { path: "/pc", ..request }, at), invalid(Cause::Mismatch));
-        assert_eq!(changed(&|p| p.nonce = "short".to_owned()), invalid(Cause::Malformed));
+        for nonce in ["short".to_owned(), "x".repeat(15), "x".repeat(65), format!("{}\n", "x".repeat(20))] {
+            assert_eq!(changed(&|p| p.nonce.clone_from(&nonce)), invalid(Cause::Malformed), "{nonce:?}");
+        }
         assert_eq!(changed(&|p| p.nonce = "Zk3v0q9cTn6yYw1Jb2mXAx".to_owned()), invalid(Cause::Mismatch));
         assert_eq!(changed(&|p| p.key_id = "other".to_owned()), invalid(Cause::UnknownKey));
         assert_eq!(changed(&|p| p.timestamp.insert(0, '0')), invalid(Cause::Malformed));

@@ -44,7 +44,7 @@ fn a_key_says_what_is_one_conversion() {
 fn what_lacks_a_part_of_the_key_stands_for_itself() {
     let policy = by(DuplicateKey::ClickIdAndEvent);
     let without_click = postback("conversion_id=c1&event=deposit&event_id=e1");
-    assert_eq!(policy.conversion_key(&without_click), "e1");
+    assert_eq!(policy.conversion_key(&without_click), "event:e1");
 }
 
 #[test]

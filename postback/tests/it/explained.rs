@@ -97,4 +97,11 @@ fn an_explanation_says_what_the_endpoint_would_do() {
     assert_eq!(request("PUT", "/involve/event?conversion_id=c1", b"").as_deref(), Some("method_not_allowed"));
     let long = format!("/involve/event?conversion_id=c1&{}", "x".repeat(8200));
     assert_eq!(request("GET", &long, b"").as_deref(), Some("url_too_long"));
+    let large: &'static [u8] = vec![b'x'; 65_537].leak();
+    assert_eq!(request("POST", "/involve/event?conversion_id=c1", large).as_deref(), Some("body_too_large"));
+    assert_eq!(
+        request("GET", "network.bytec.com/involve/event?conversion_id=c1", b""),
+        None,
+        "a host without a scheme"
+    );
 }

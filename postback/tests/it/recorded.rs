@@ -3,6 +3,7 @@
 
 use crate::{REGISTRY, Request, partner, report, rows, utc};
 use postback::params::Params;
+use postback::partner::file::read_files;
 use postback::reading::{Dialect, WarningCode};
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,4 +98,26 @@ fn every_network_and_every_warning_has_a_row() {
         .filter(|code| !warnings.contains(code.as_str()) && !of_the_origin.contains(code))
         .collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+/// A partner that flags unknown statuses and needs a status: what it needs is refused all the same.
+#[test]
+fn an_unknown_status_is_refused_where_a_status_is_required() {
+    let file =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../partners/involve_asia.toml")).expect("a file");
+    let file = file.replace("required = [\"conversion_id\"]", "required = [\"conversion_id\", \"status\"]");
+    let registry = read_files([("x.toml", file.as_str())].into_iter()).expect("a good file");
+    let read = |query: &str| {
+        let params = Params::from_query(query).expect("a query");
+        registry.all()[0].read(&params, Dialect::Partner, utc("2025-11-21T00:00:00Z"))
+    };
+    let code = |query: &str| read(query).map(|_| ()).map_err(|rejection| rejection.code().as_str());
+    assert_eq!(code("conversion_id=c1&status=Maybe"), Err("unknown_status"));
+    assert_eq!(code("conversion_id=c1"), Err("missing_field"));
+    assert_eq!(code("conversion_id=c1&status=Paid"), Ok(()));
+    // A macro under one name and a value under another: the value counts, and the macro is told.
+    let reading = read("conversion_id=c1&status=Paid&rewars={usd_payout}&usd_payout=10").expect("a postback");
+    assert!(reading.warnings.iter().any(|warning| warning.to_string() == "macro_not_replaced:usd_payout"));
+    let reading = read("conversion_id={conversion_id}&Conversion_ID=c1&status=Paid").expect("a postback");
+    assert!(reading.warnings.iter().any(|warning| warning.to_string() == "macro_not_replaced:conversion_id"));
 }

@@ -94,6 +94,67 @@ fn one_event_has_one_id_however_it_is_spelled() {
     assert_ne!(rector.postback.event_id().to_string(), live, "another partner's event is another event");
 }
 
+/// Ids that follow from content are written down: were they to change with a version, every retry across a deployment would
+/// be a new event. Never change this table; a new way to derive ids needs a new name beside the old one.
+#[test]
+fn derived_ids_are_the_same_for_ever() {
+    for (code, raw, id) in [
+        ("involve_asia", LIVE, "evt_15bdfbb2aaf70892c2d29982770af72b"),
+        ("involve_asia", "conversion_id=c1", "evt_a34b0ffda9a46b7a11f4c2611dc5df40"),
+        ("rector", "conversion_id=c1", "evt_824f086dcfa31dcd64f9af80e6091b71"),
+        (
+            "involve_asia",
+            "conversion_id=c1&order_id=o1&aff_sub=x&status=Paid&payout_local=1&conversion_currency=MYR",
+            "evt_15070455a1e1f22da3a7e70c92dbf52d",
+        ),
+        ("affise", "transactionid=t1&sum=1.5&timestamp=1763600000&goal=Deposit", "evt_8fc48cd6008daf87eed2b0a1f1f0d38c"),
+    ] {
+        assert_eq!(query(code, raw).unwrap().postback.event_id().as_str(), id, "{code} {raw}");
+    }
+}
+
+/// Two events that differ in any one field are two events; and no text can pass for a field's end and another's beginning.
+#[test]
+fn every_field_is_part_of_a_derived_id() {
+    let id = |raw: &str| query("involve_asia", raw).unwrap().postback.event_id().to_string();
+    let mut seen = vec![id("conversion_id=c1")];
+    for more in [
+        "order_id=x",
+        "media_id=x",
+        "sub_id=x",
+        "aff_sub=x",
+        "aff_sub2=x",
+        "offer_id=x",
+        "offer_name=x",
+        "account_id=x",
+        "session_id=x",
+        "campaign=x",
+        "creative_id=x",
+        "status=paid",
+        "event_time=2025-11-20",
+        "event=lead",
+        "datetime_conversion=2025-11-20",
+        "currency=USD",
+        "usd_sale_amount=1",
+        "usd_payout=1",
+        "sale_amount=1",
+        "payout=1",
+        "is_ftd=1",
+        "payment_method=x",
+        "geo=x",
+        "device=x",
+        "consent_version=x",
+        "click_id=x",
+        "order_id=a&media_id=b",
+        "order_id=a8:media_id1:b",
+        "order_id=ab",
+    ] {
+        let id = id(&format!("conversion_id=c1&{more}"));
+        assert!(!seen.contains(&id), "{more}");
+        seen.push(id);
+    }
+}
+
 #[test]
 fn what_cannot_be_read_says_why_and_where() {
     let with = |find: &str, replace: &str| {

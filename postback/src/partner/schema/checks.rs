@@ -43,11 +43,12 @@ impl Checks<'_> {
             self.wrong("name", "is empty");
         }
         self.auth(&written.auth);
-        let currency = written.currency.map(|code| self.currency("currency", &code));
+        let currency = written.currency.as_deref().map(|code| self.currency("currency", code));
         let mut required: Vec<_> = written.required.iter().filter_map(|name| self.field("required", name)).collect();
         // In canonical order, so that the first problem of a request does not depend on how the file was written.
         required.sort_unstable();
         required.dedup();
+        self.requirements(&required, &written);
         if !required.iter().any(|field| matches!(field, Field::ConversionId | Field::EventId)) {
             self.wrong("required", "must name conversion_id or event_id, or no postback could be told from another");
         }
@@ -67,13 +68,12 @@ impl Checks<'_> {
             zone: self.zone("time_zone", &written.time_zone),
             currency,
             negative_amounts: written.negative_amounts,
-            refund_amounts: written.refunds.amounts,
             aliases: self.aliases(&written.aliases, &written.constants),
             constants: self.constants(&written.constants),
             required,
             default_event: written.default_event.map(|name| self.default_event(&name)),
-            events: self.events(&written.events),
-            statuses: self.statuses(&written.statuses),
+            events: self.events(&written.events, &written.placeholders),
+            statuses: self.statuses(&written.statuses, &written.placeholders),
             unknown_status: written.unknown_status,
             placeholders: self.placeholders(written.placeholders),
             duplicates: self.duplicates(&written.duplicates),
@@ -85,6 +85,26 @@ impl Checks<'_> {
                 REQUESTS_PER_MINUTE,
             ),
             data_retention_days: self.retention(written.data_retention_days),
+        }
+    }
+
+    /// What is required can be sent, and is not filled in where it was not.
+    fn requirements(&mut self, required: &[Field], written: &PartnerFile) {
+        let defaults = [(Field::Event, written.default_event.is_some()), (Field::Currency, written.currency.is_some())];
+        for (field, _) in defaults.into_iter().filter(|(field, has_default)| *has_default && required.contains(field)) {
+            let reason = format!("names {}, which has a default; keep one of the two", field.name());
+            self.wrong("required", reason);
+        }
+        for field in required {
+            let aliases = written.aliases.get(field.name()).is_some_and(|names| !names.is_empty());
+            let is_taken = written
+                .aliases
+                .iter()
+                .any(|(other, names)| other != field.name() && names.iter().any(|name| name == field.name()));
+            if is_taken && !aliases {
+                let reason = format!("names {}, which no parameter means: its own name is an alias", field.name());
+                self.wrong("required", reason);
+            }
         }
     }
 

@@ -5,7 +5,7 @@ mod proof;
 mod words;
 
 use super::problem::Problem;
-use super::rules::{JwtExpected, RefundAmounts, UnknownStatus};
+use super::rules::{JwtExpected, UnknownStatus};
 use super::{AuthMode, Partner};
 use crate::duplicate::{DuplicateKey, OnRepeat};
 use crate::reply::Format;
@@ -34,8 +34,6 @@ struct PartnerFile {
     currency: Option<String>,
     #[serde(default)]
     negative_amounts: bool,
-    #[serde(default)]
-    refunds: RefundsTable,
     required: Vec<String>,
     #[serde(default)]
     aliases: BTreeMap<String, Vec<String>>,
@@ -72,12 +70,6 @@ struct IpTable {
 #[serde(deny_unknown_fields)]
 struct MtlsTable {
     sha256: Vec<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RefundsTable {
-    amounts: RefundAmounts,
 }
 
 #[derive(Default, Deserialize)]

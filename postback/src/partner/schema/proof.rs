@@ -11,6 +11,9 @@ impl Checks<'_> {
         if modes.is_empty() {
             self.wrong("auth", "names no mode; say \"open\" to believe everybody");
         }
+        if (1..modes.len()).any(|end| modes.get(end).is_some_and(|mode| modes.iter().take(end).any(|m| m == mode))) {
+            self.wrong("auth", "names one mode twice");
+        }
         if modes.len() > 1 && modes.contains(&AuthMode::Open) {
             self.wrong("auth", "\"open\" stands alone: with another mode it would mean nothing");
         }

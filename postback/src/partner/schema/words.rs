@@ -2,7 +2,10 @@
 
 use super::checks::Checks;
 use crate::event::Event;
-use crate::field::Field;
+use crate::field::{Field, Kind};
+use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX};
+use crate::macros::unfilled;
+use crate::params::is_proof;
 use crate::partner::fold_word;
 use crate::reading::canonical_text;
 use crate::status::Status;
@@ -24,6 +27,10 @@ impl Checks<'_> {
             for name in names {
                 if name.is_empty() {
                     self.wrong(&key, "holds an empty name");
+                } else if name.len() > PARAM_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                    self.wrong(&key, format!("{name:?} is no name that a request can have"));
+                } else if is_proof(name) {
+                    self.wrong(&key, format!("{name:?} proves who sends and is never read as data"));
                 } else if name == field.name() {
                     self.wrong(&key, format!("{name:?} means itself already; leave it out"));
                 }
@@ -52,6 +59,18 @@ impl Checks<'_> {
                 _ if matches!(field, Field::EventId | Field::ConversionId | Field::ClickId) => {
                     self.wrong(&key, "tells one event from another; as a constant it would make one of all");
                 }
+                Some(_) if field.kind() == Kind::Time => self.wrong(&key, "is a time, which no two events share"),
+                Some(canonical)
+                    if canonical != *text
+                        || text.trim_matches(' ') != text
+                        || text.len() > PARAM_VALUE_BYTES_MAX
+                        || text.chars().any(char::is_control) =>
+                {
+                    self.wrong(&key, format!("{text:?} is not written as it is stored, such as {canonical:?}"));
+                }
+                Some(canonical) if canonical.starts_with('-') && field.kind() == Kind::Amount => {
+                    self.wrong(&key, "is below zero; amounts of refunds are made negative anyway");
+                }
                 Some(canonical) => drop(constants.insert(field, canonical)),
                 None => self.wrong(&key, format!("{text:?} is no value of this field")),
             }
@@ -59,10 +78,15 @@ impl Checks<'_> {
         constants
     }
 
-    pub(super) fn events(&mut self, written: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    pub(super) fn events(
+        &mut self,
+        written: &BTreeMap<String, String>,
+        placeholders: &[String],
+    ) -> BTreeMap<String, String> {
         let mut events = BTreeMap::new();
         for (word, event) in written {
             let key = format!("events.{word}");
+            self.word(&key, word, placeholders);
             match Event::parse(event) {
                 Some(event) => {
                     if events.insert(fold_word(word), event.name().to_owned()).is_some() {
@@ -75,10 +99,15 @@ impl Checks<'_> {
         events
     }
 
-    pub(super) fn statuses(&mut self, written: &BTreeMap<String, String>) -> BTreeMap<String, Status> {
+    pub(super) fn statuses(
+        &mut self,
+        written: &BTreeMap<String, String>,
+        placeholders: &[String],
+    ) -> BTreeMap<String, Status> {
         let mut statuses = BTreeMap::new();
         for (word, status) in written {
             let key = format!("statuses.{word}");
+            self.word(&key, word, placeholders);
             match Status::parse(status) {
                 Some(status) => {
                     if statuses.insert(fold_word(word), status).is_some() {
@@ -99,9 +128,21 @@ impl Checks<'_> {
         name.to_owned()
     }
 
+    /// A word that counts as no value, or as no word at all, would never be looked up.
+    fn word(&mut self, key: &str, word: &str, placeholders: &[String]) {
+        if fold_word(word).is_empty() {
+            self.wrong(key, "is an empty word; empty values count as absent");
+        } else if unfilled("", word, placeholders).is_some() {
+            self.wrong(key, "is a placeholder or a macro, which counts as absent");
+        }
+    }
+
     pub(super) fn placeholders(&mut self, words: Vec<String>) -> Vec<String> {
         if words.iter().any(|word| word.trim().is_empty()) {
             self.wrong("placeholders", "holds an empty word; empty values count as absent anyway");
+        }
+        if let Some(word) = words.iter().find(|word| word.trim_matches(' ') != *word) {
+            self.wrong("placeholders", format!("{word:?} has outer spaces, which values never have"));
         }
         words
     }
