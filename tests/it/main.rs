@@ -7,6 +7,8 @@ mod world;
 
 use crate::world::{LIVE, World};
 use axum::http::Method;
+use postback::key::KeySet;
+use postback::signature::{self, Presented, Profile};
 use postback::verdict::Verdict;
 
 #[tokio::test]
@@ -110,6 +112,93 @@ async fn every_bad_signature_gets_the_same_answer() {
     for skew_s in [-300, 300] {
         let request = world.forwarded_at(world::NOW_S + skew_s, &format!("/involve/event?{LIVE}"));
         assert_eq!(world.send(&request).await.status, 200, "{skew_s} s apart is still one time");
+    }
+}
+
+/// A partner's own signature over a request to the generic endpoint, as headers beside the token.
+fn signed_headers(path: &str, query: &str, body: &str, profile: Profile) -> Vec<(&'static str, String)> {
+    let keys = KeySet::parse(&format!("k1:{}", "ab".repeat(32))).unwrap();
+    let presented = Presented {
+        key_id: "k1".to_owned(),
+        timestamp: world::NOW_S.to_string(),
+        nonce: "Zk3v0q9cTn6yYw1Jb2mXAw".to_owned(),
+        signature: String::new(),
+        profile,
+    };
+    let request = signature::Request { method: "POST", path, query, body: body.as_bytes() };
+    let signature = signature::sign(keys.newest(world::NOW_S).unwrap(), &presented, &request).unwrap();
+    let mut headers = vec![
+        ("authorization", "Bearer default-ts-token".to_owned()),
+        ("content-type", "application/json".to_owned()),
+        ("x-key-id", presented.key_id),
+        ("x-timestamp", presented.timestamp),
+        ("x-nonce", presented.nonce),
+        ("x-signature", signature),
+    ];
+    if profile == Profile::Jcs {
+        headers.push(("x-signature-profile", "jcs".to_owned()));
+    }
+    headers
+}
+
+async fn s2s_world() -> World {
+    World::with_variable("PARTNER_KEYS", &format!("s2s=k1:{}", "ab".repeat(32))).await
+}
+
+#[tokio::test]
+async fn a_body_signed_by_what_it_says_is_read_from_what_was_signed() {
+    let world = s2s_world().await;
+    let body = r#"{"event_id":5001,"event":"deposit","amount":50}"#;
+    let headers = signed_headers("/postback", "", body, Profile::Jcs);
+    let send = |body: &'static str| world.direct_with(Method::POST, "/postback", &headers, body);
+    assert!(send(r#"{"event_id":5001,"event":"deposit","amount":50}"#).await.body.contains("\"idempotent\":false"));
+    // Other spellings of the same: the signature holds, and so the event must be the same one.
+    for body in [
+        r#"{"event": "deposit", "amount": 50.0, "event_id": 5001.0}"#,
+        r#"{"event_id":50.01e2,"event":"deposit","amount":5e1}"#,
+    ] {
+        let answer = send(body).await;
+        assert!(answer.status == 200 && answer.body.contains("\"idempotent\":true"), "{body}: {}", answer.body);
+    }
+    let changed = send(r#"{"event_id":5002,"event":"deposit","amount":50}"#).await;
+    assert_eq!((changed.status, changed.code().as_str()), (403, "signature_invalid"));
+}
+
+#[tokio::test]
+async fn one_signed_body_has_one_reading_whatever_its_type_is_called() {
+    let world = s2s_world().await;
+    let body = r#"{"event_id":"e1","event":"deposit","sub_id":"x&event_id=e2&event=deposit&amount=9999&y"}"#;
+    let mut headers = signed_headers("/postback", "", body, Profile::Raw);
+    headers[1].1 = "application/x-www-form-urlencoded".to_owned();
+    let answer = world.direct_with(Method::POST, "/postback", &headers, body).await;
+    assert_eq!((answer.status, answer.code().as_str()), (415, "unsupported_body"));
+    headers[1].1 = "application/json".to_owned();
+    assert_eq!(world.direct_with(Method::POST, "/postback", &headers, body).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_partners_signature_holds_in_headers_or_in_the_query_and_not_in_both() {
+    let world = s2s_world().await;
+    let body = r#"{"event_id":"e1","event":"deposit"}"#;
+    let query = format!("_kid=k1&_ts={}&_nonce=Zk3v0q9cTn6yYw1Jb2mXAw", world::NOW_S);
+    let headers = signed_headers("/postback", &query, body, Profile::Raw);
+    let signature = headers[5].1.replace('=', "%3D");
+    let (token, target) = (&headers[..2], format!("/postback?{query}&_sig={signature}"));
+    assert_eq!(world.direct_with(Method::POST, &target, token, body).await.status, 200);
+    let changed = world.direct_with(Method::POST, &target, token, r#"{"event_id":"e2","event":"deposit"}"#).await;
+    assert_eq!((changed.status, changed.code().as_str()), (403, "signature_invalid"));
+    let both = world.direct_with(Method::POST, &target, &headers, body).await;
+    assert_eq!((both.status, both.code().as_str()), (400, "two_signatures"));
+    // One answer for every cause.
+    let right = signed_headers("/postback", "", body, Profile::Raw);
+    for (index, value) in
+        [(2, "k2"), (3, "1763683199"), (3, "1763000000"), (4, "short"), (5, "sha256=00"), (5, "md5=00")]
+    {
+        let mut wrong = right.clone();
+        wrong[index].1 = value.to_owned();
+        let answer = world.direct_with(Method::POST, "/postback", &wrong, body).await;
+        assert_eq!((answer.status, answer.code().as_str()), (403, "signature_invalid"), "{value}");
+        assert!(answer.body.contains("\"hint\":\"check canonical order\""), "{}", answer.body);
     }
 }
 

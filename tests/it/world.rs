@@ -132,9 +132,15 @@ impl World {
 
     /// A request of somebody else.
     pub async fn direct(&self, method: Method, path: &str, bearer: Option<&str>, body: &str) -> Answer {
+        let bearer = bearer.map(|token| ("authorization", format!("Bearer {token}")));
+        self.direct_with(method, path, bearer.as_slice(), body).await
+    }
+
+    /// The same with headers of its own.
+    pub async fn direct_with(&self, method: Method, path: &str, headers: &[(&str, String)], body: &str) -> Answer {
         let mut request = Request::builder().method(method).uri(path);
-        if let Some(token) = bearer {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, value);
         }
         self.answer(request.body(Body::from(body.to_owned())).unwrap()).await
     }

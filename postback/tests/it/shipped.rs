@@ -107,7 +107,11 @@ fn derived_ids_are_the_same_for_ever() {
             "conversion_id=c1&order_id=o1&aff_sub=x&status=Paid&payout_local=1&conversion_currency=MYR",
             "evt_15070455a1e1f22da3a7e70c92dbf52d",
         ),
-        ("affise", "transactionid=t1&sum=1.5&timestamp=1763600000&goal=Deposit", "evt_8fc48cd6008daf87eed2b0a1f1f0d38c"),
+        (
+            "affise",
+            "transactionid=t1&sum=1.5&timestamp=1763600000&goal=Deposit",
+            "evt_8fc48cd6008daf87eed2b0a1f1f0d38c",
+        ),
     ] {
         assert_eq!(query(code, raw).unwrap().postback.event_id().as_str(), id, "{code} {raw}");
     }
