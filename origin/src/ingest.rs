@@ -10,7 +10,7 @@ use postback::params::{Params, redact_body, redact_target};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
-use postback::signature::{Profile, canonical_json};
+use postback::signature::{Profile, canonical_json, canonical_query};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use postback::zone::Zone;
@@ -134,7 +134,11 @@ fn sent_directly(
         Some(Profile::Jcs) => (Some("application/json"), Cow::Owned(canonical_json(received.body)?)),
         Some(Profile::Raw) | None => (content_type, Cow::Borrowed(received.body)),
     };
-    let params = Params::from_request(received.head.query, content_type_read, &body_read)?;
+    let query_read = match signed {
+        Some(_) => Cow::Owned(canonical_query(received.head.query)?),
+        None => Cow::Borrowed(received.head.query),
+    };
+    let params = Params::from_request(&query_read, content_type_read, &body_read)?;
     let reading = read_partners(partner, params, now)?;
     let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
     let target = match received.head.query {

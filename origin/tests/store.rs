@@ -232,6 +232,23 @@ contract! {
         assert_eq!(db.one(state).await, "conversion", "a plain conversion can be meant");
     }
 
+    a_refund_stays_money_that_goes_back(db) {
+        let state = "select event || ' ' || status || ' ' || cast(payout as text) || ' ' || cast(usd_payout as text) from conversions";
+        db.record("conversion_id=c1&event=refund&payout_local=10&conversion_currency=EUR&rewars=11&status=Pending").await;
+        assert_eq!(db.one(state).await, "refund pending -10.00 -11.00");
+        db.record("conversion_id=c1&payout_local=10&conversion_currency=EUR&rewars=12&status=Approved").await;
+        assert_eq!(db.one(state).await, "refund approved -10.00 -12.00", "a notice that names no event changes no sign");
+    }
+
+    a_late_notice_brings_amount_and_currency_where_none_was_known(db) {
+        db.record("conversion_id=c1&status=Approved").await;
+        db.record("conversion_id=c1&status=Pending&payout_local=10&conversion_currency=EUR&rewars=11").await;
+        let state = "select cast(payout as text) || ' ' || currency || ' ' || cast(usd_payout as text) from conversions";
+        assert_eq!(db.one(state).await, "10.00 EUR 11.00");
+        db.record("conversion_id=c1&status=Pending&payout_local=12&conversion_currency=USD&rewars=13").await;
+        assert_eq!(db.one(state).await, "10.00 EUR 11.00");
+    }
+
     the_senders_own_words_are_kept_with_the_event(db) {
         db.record("conversion_id=c1&status=Yet+to+consumed&event=purchase").await;
         db.record("conversion_id=c2&status=Held+back").await;

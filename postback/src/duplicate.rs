@@ -5,7 +5,7 @@
 
 use crate::field::Field;
 use crate::id::ContentDigest;
-use crate::postback::Postback;
+use crate::postback::{OWN_CONVERSION_PREFIX, Postback};
 use crate::status::{Status, Transition};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -94,7 +94,7 @@ impl DuplicatePolicy {
                 digest.add(postback.event().name());
                 digest.into_id("cnv_")
             }
-            None => format!("event:{}", postback.event_id()),
+            None => format!("{OWN_CONVERSION_PREFIX}{}", postback.event_id()),
         }
     }
 

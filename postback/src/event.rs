@@ -34,7 +34,8 @@ pub enum Event {
 impl Event {
     /// The event of a name: one of ours, or another that can be a name. None when it cannot.
     pub fn parse(name: &str) -> Option<Event> {
-        let name = name.trim_matches(' ');
+        // Joints join; at the ends they are nothing, and `refund-` is a refund.
+        let name = name.trim_matches([' ', '-', '.', '_']);
         if let Some(event) = Event::ours(name) {
             return Some(event);
         }

@@ -14,7 +14,7 @@ pub enum Unfilled {
 }
 
 /// Opening and closing marks of macros that are a whole value, longer ones before shorter ones.
-const MARKS: [(&str, &str); 16] = [
+const MARKS: [(&str, &str); 21] = [
     ("{{{", "}}}"),
     ("{{", "}}"),
     ("${", "}"),
@@ -25,6 +25,11 @@ const MARKS: [(&str, &str); 16] = [
     ("((", "))"),
     ("(", ")"),
     ("<%=", "%>"),
+    ("<%", "%>"),
+    ("<?=", "?>"),
+    ("%(", ")s"),
+    ("%%", "%%"),
+    ("*|", "|*"),
     ("<", ">"),
     ("$", "$"),
     ("@", "@"),
@@ -54,7 +59,7 @@ pub fn unfilled(name: &str, text: &str, placeholders: &[String]) -> Option<Unfil
         return Some(Unfilled::Placeholder);
     }
     // Most values hold none of the marks' characters, and are done here.
-    if !text.bytes().any(|b| b"{[(<#%!_$@".contains(&b)) {
+    if !text.bytes().any(|b| b"{[(<#%!_$@*:".contains(&b)) {
         return None;
     }
     let found = is_macro(text) || text.contains('%') && percent::decode(text).is_ok_and(|decoded| is_macro(&decoded));
@@ -80,11 +85,15 @@ fn is_placeholder(name: &str, text: &str) -> bool {
 
 fn is_macro(text: &str) -> bool {
     let whole = |(open, close): &(&str, &str)| {
-        text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close)).is_some_and(is_macro_name)
+        let inner = text.strip_prefix(open).and_then(|rest| rest.strip_suffix(close));
+        inner.is_some_and(|inner| is_macro_name(inner.trim_start_matches('$')))
     };
+    // `$click_id` and `:click_id`: variables of programs and statements.
+    let prefixed = text.strip_prefix(['$', ':']);
     let underscored = text.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"));
     MARKS.iter().any(whole)
         || MARKS_ANYWHERE.iter().any(|marks| contains_macro(text, *marks))
+        || prefixed.is_some_and(is_macro_name)
         || underscored.is_some_and(|inner| !inner.bytes().any(|b| b.is_ascii_lowercase()) && is_macro_name(inner))
 }
 
@@ -107,7 +116,11 @@ fn is_macro_name(inner: &str) -> bool {
 
 /// The same between braces, which hold nothing but macros: names with spaces, defaults and arguments are seen, too.
 fn is_braced_macro_name(inner: &str) -> bool {
-    let plain: String = inner.chars().filter(|c| !" ,?='".contains(*c)).collect();
+    // `{"a":1}` is JSON.
+    if inner.starts_with('"') {
+        return false;
+    }
+    let plain: String = inner.chars().filter(|c| !" ,?='\"$%#@!*()[]".contains(*c)).collect();
     is_macro_name(&plain)
 }
 
@@ -160,6 +173,16 @@ mod tests {
             "$x$",
             "@x@",
             "<%= id %>",
+            "<% id %>",
+            "<?=$id?>",
+            "%(click_id)s",
+            "%%CLICK_ID%%",
+            "*|CLICK_ID|*",
+            "{$click_id}",
+            "{%click_id%}",
+            "{sub[1]}",
+            "$click_id",
+            ":click_id",
         ] {
             assert_eq!(found(text), Some(Unfilled::Macro), "{text}");
         }

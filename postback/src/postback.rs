@@ -47,6 +47,9 @@ impl fmt::Display for Value {
     }
 }
 
+/// How ids of conversions begin that stand for one event alone. No sender's id does.
+pub(crate) const OWN_CONVERSION_PREFIX: &str = "event:";
+
 impl Value {
     /// The canonical text, borrowed where the value is one.
     pub fn text(&self) -> Cow<'_, str> {
@@ -125,7 +128,7 @@ impl Postback {
     pub fn conversion_id(&self) -> Cow<'_, str> {
         match self.id(Field::ConversionId) {
             Some(id) => Cow::Borrowed(id),
-            None => Cow::Owned(format!("event:{}", self.event_id)),
+            None => Cow::Owned(format!("{OWN_CONVERSION_PREFIX}{}", self.event_id)),
         }
     }
 

@@ -165,6 +165,20 @@ async fn a_body_signed_by_what_it_says_is_read_from_what_was_signed() {
 }
 
 #[tokio::test]
+async fn one_signed_query_has_one_reading_however_it_is_spelled() {
+    let world = s2s_world().await;
+    let query = "event_id=e1&event=deposit&amount=10&sub_id=x%C2%A4cy%3DEUR";
+    let headers = signed_headers("/postback", query, "", Profile::Raw);
+    let send = |query: String| {
+        let (world, headers) = (&world, &headers);
+        async move { world.direct_with(Method::POST, &format!("/postback?{query}"), headers, "").await }
+    };
+    assert!(send(query.to_owned()).await.body.contains("\"idempotent\":false"));
+    let glued = send(query.replace("%3D", "=")).await;
+    assert!(glued.status == 200 && glued.body.contains("\"idempotent\":true"), "{}", glued.body);
+}
+
+#[tokio::test]
 async fn one_signed_body_has_one_reading_whatever_its_type_is_called() {
     let world = s2s_world().await;
     let body = r#"{"event_id":"e1","event":"deposit","sub_id":"x&event_id=e2&event=deposit&amount=9999&y"}"#;

@@ -5,6 +5,7 @@ use super::request::{AskedRequest, target_of};
 use clap::{Args, ValueEnum};
 use postback::id::Nonce;
 use postback::key::{Key, KeySet};
+use postback::params::Params;
 use postback::signature::{self, Presented, Profile, Refusal, header, string_to_sign};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -98,6 +99,8 @@ impl Signed {
             |name: &str| Ok(self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()));
         let (path, query) = target_of(&self.url);
         let covered = signature::Request { method: &self.method, path, query, body: &request.body };
+        let read = Params::from_request(query, request.content_type.as_deref(), &request.body);
+        read.map_err(|rejection| format!("a request signed so would be refused: {rejection}"))?;
         let verified = Presented::find(header, query).and_then(|presented| match presented {
             Some(presented) => signature::verify(keys, &presented, &covered, now_s),
             None => Err(signature::Cause::Malformed.into()),
@@ -132,7 +135,7 @@ impl SignArgs {
         if request.method != "POST" && !request.body.is_empty() {
             return Err(format!("the body of a {} is not read, so it cannot be signed", request.method));
         }
-        if !request.method.bytes().all(|b| b.is_ascii_uppercase()) {
+        if !matches!(request.method.as_str(), "GET" | "POST") {
             return Err("--method is GET or POST".to_owned());
         }
         match &self.nonce {

@@ -87,22 +87,42 @@ fn enter_event(dialect: Dialect, record: &Record, content: Value) -> Statement {
         .insert_once("event_id")
 }
 
-/// The assignments of amounts and their currency, which go together: a currency without an amount says nothing, and an
-/// amount of before is not carried over into another currency. A late notice changes none of them.
-fn local_money(late: &str, sale_amount: &str, payout: &str) -> String {
+/// The assignments of a conversion's amounts and their currency, where a notice does not create it.
+///
+/// A currency without an amount says nothing, and an amount of before is not carried over into another currency. A late
+/// notice changes none of them; it brings amount and currency where none was known. Where the conversion stays a refund or
+/// chargeback, an amount of a notice that names no event goes back, too (R49).
+fn money(dialect: Dialect, late: &str, keeps_event: &str) -> String {
+    let column = |name: &str| dialect.amount_column(name);
+    let (sale_amount, payout) = (column("sale_amount"), column("payout"));
+    let sent = |name: &str| {
+        format!(
+            "(case when ({late} or {keeps_event}) and known.event in ('refund', 'chargeback')
+                   then -abs(excluded.{name}) else excluded.{name} end)"
+        )
+    };
     let has_amount = format!("(excluded.{sale_amount} is not null or excluded.{payout} is not null)");
     let other_currency = format!("({has_amount} and excluded.currency <> known.currency)");
-    let amount = |name: &str| {
+    let is_bare = format!("coalesce(known.{sale_amount}, known.{payout}) is null and known.currency is null");
+    let local = |name: &str| {
         format!(
-            "{name} = case when {late} then known.{name} when {other_currency} then excluded.{name}
-                      else coalesce(excluded.{name}, known.{name}) end"
+            "{name} = case when {late} and not ({is_bare}) then known.{name} when {other_currency} then {sent}
+                      else coalesce({sent}, known.{name}) end",
+            sent = sent(name)
+        )
+    };
+    let dollars = |name: &str| {
+        format!(
+            "{name} = case when {late} then coalesce(known.{name}, {sent}) else coalesce({sent}, known.{name}) end",
+            sent = sent(name)
         )
     };
     let currency = format!(
-        "currency = case when not {late} and {has_amount} then coalesce(excluded.currency, known.currency)
+        "currency = case when {has_amount} and (not {late} or {is_bare}) then coalesce(excluded.currency, known.currency)
                          else known.currency end"
     );
-    [amount(sale_amount), amount(payout), currency].join(", ")
+    let (usd_sale_amount, usd_payout) = (column("usd_sale_amount"), column("usd_payout"));
+    [local(&sale_amount), local(&payout), currency, dollars(&usd_sale_amount), dollars(&usd_payout)].join(", ")
 }
 
 /// The sender's own words, by canonical field.
@@ -132,7 +152,9 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
     let received_at = record.receipt.received_at;
     let text = |field: Field| Value::Text(postback.text(field));
     let late = late();
-    let (sale_amount, payout) = (T::DIALECT.amount_column("sale_amount"), T::DIALECT.amount_column("payout"));
+    let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(|name| T::DIALECT.amount_column(name));
+    let mut once = vec!["revision", "event", "received_at", "created_at", "currency"];
+    once.extend(amounts.iter().map(String::as_str));
     // A notice that names no event says nothing about which event is known.
     let keeps_event = if record.reading.names_event { "false" } else { "true" };
     let conversion = Row::of(T::DIALECT, "conversions")
@@ -161,14 +183,14 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .with("updated_at", record.now)
         .insert_or_update(
             "conversion_id",
-            &["revision", "event", "received_at", "created_at", "currency", &sale_amount, &payout],
+            &once,
             &late,
             &format!(
                 "revision = known.revision + 1,
                  is_processed = case when {late} then known.is_processed else false end,
                  event = case when {late} or {keeps_event} then known.event else excluded.event end,
                  {}",
-                local_money(&late, &sale_amount, &payout)
+                money(T::DIALECT, &late, keeps_event)
             ),
             "revision",
         );

@@ -154,16 +154,23 @@ pub fn explain(registry: &Registry, request: &Request<'_>, received_at: Timestam
 }
 
 impl Explanation {
-    /// The partner whose requests carry a key behind the endpoint. The key is not shown.
+    /// The partner whose requests carry a key behind the endpoint. What stands there is not shown, whatever it is.
     fn behind_a_path_key<'r>(&mut self, registry: &'r Registry, path: &str) -> Option<&'r Partner> {
-        let (endpoint, key) = path.rsplit_once('/')?;
-        let partner = registry.by_path(endpoint).filter(|partner| partner.auth.contains(&AuthMode::PathKey))?;
-        if let Some(rest) = self.target.strip_prefix(path) {
-            self.target = format!("{endpoint}/***{rest}");
-        }
-        self.notes
-            .push(format!("the last segment of the path ({} characters) is taken for the key", key.chars().count()));
-        Some(partner)
+        let ends = path.match_indices('/').skip(1).map(|(end, _)| end);
+        let endpoint_of = |end: usize| {
+            let endpoint = path.get(..end)?;
+            Some((endpoint, registry.by_path(endpoint).filter(|partner| partner.auth.contains(&AuthMode::PathKey))?))
+        };
+        let (endpoint, partner) = ends.filter_map(endpoint_of).last()?;
+        let key = path.strip_prefix(endpoint)?.strip_prefix('/')?;
+        let query = self.target.split_once('?').map(|(_, query)| format!("?{query}")).unwrap_or_default();
+        self.target = format!("{endpoint}/***{query}");
+        let is_one_segment = !key.is_empty() && !key.contains('/');
+        is_one_segment.then(|| {
+            let length = key.chars().count();
+            self.notes.push(format!("the last segment of the path ({length} characters) is taken for the key"));
+            partner
+        })
     }
 
     fn without_partner(&mut self, registry: &Registry, path: &str) {

@@ -15,7 +15,8 @@ pub(super) const CREDENTIALS: [&str; 2] = [TOKEN_PARAM, "_sig"];
 
 /// Parameters that prove who sends and say nothing about what happened.
 pub(crate) fn is_proof(name: &str) -> bool {
-    name == TOKEN_PARAM || SIGNATURE_PARAMS.contains(&name)
+    let is = |known: &&str| known.eq_ignore_ascii_case(name);
+    is(&TOKEN_PARAM) || SIGNATURE_PARAMS.iter().any(is)
 }
 
 /// What stands in the place of a secret.
@@ -53,11 +54,12 @@ pub fn redact_body(body: &str) -> String {
     }
     // A body that is no object was refused before it came here; there is nothing to find in it.
     let Some(members) = members(body.as_bytes()) else { return body.to_owned() };
-    if members.iter().all(|(name, _)| !CREDENTIALS.contains(&name.as_str())) {
+    let is_secret = |name: &str| CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name));
+    if members.iter().all(|(name, _)| !is_secret(name)) {
         return body.to_owned();
     }
     let member = |(name, value): (String, String)| {
-        let value = if CREDENTIALS.contains(&name.as_str()) { format!("\"{REDACTED}\"") } else { value };
+        let value = if is_secret(&name) { format!("\"{REDACTED}\"") } else { value };
         format!("{}:{value}", serde_json::Value::from(name))
     };
     format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))

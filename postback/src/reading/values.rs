@@ -7,7 +7,7 @@ use crate::limits::ID_BYTES_MAX;
 use crate::money::{Amount, Currency};
 use crate::partner::{Partner, fold_word};
 use crate::percent;
-use crate::postback::Value;
+use crate::postback::{OWN_CONVERSION_PREFIX, Value};
 use crate::rejection::Code;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -58,11 +58,14 @@ impl Words<'_> {
         let or = |value: Option<Value>, code: Code, hint: &'static str| value.ok_or(Misread { code, hint });
         match field.kind() {
             Kind::Id if field == Field::EventId => {
-                EventId::given(text).map(|_| Value::Id(text.to_owned())).ok_or(EVENT_ID)
+                let given = EventId::given(text).filter(|_| !is_rounded(text));
+                given.map(|_| Value::Id(text.to_owned())).ok_or(EVENT_ID)
             }
             Kind::Id => {
-                let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text);
-                let hint = "an id has at most 128 bytes and is no rounded number (1.23E+11): write all its digits";
+                let is_ours = field == Field::ConversionId && text.starts_with(OWN_CONVERSION_PREFIX);
+                let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text) && !is_ours;
+                let hint =
+                    "an id has at most 128 bytes, is no rounded number (1.23E+11) and does not begin with event:";
                 or(fits.then(|| Value::Id(text.to_owned())), Code::InvalidId, hint)
             }
             Kind::Text => Ok(Value::Text(text.to_owned())),
@@ -122,13 +125,12 @@ impl Words<'_> {
 }
 
 /// Whether an id went through a program that took it for a number, a spreadsheet say: `1.23457E+11` is what is left of many
-/// ids, and would make one conversion of theirs.
+/// ids, and would make one conversion of theirs. The plus may have arrived as a space.
 fn is_rounded(text: &str) -> bool {
     let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return false };
     let is_digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let (Some((whole, fraction)), Some(exponent)) = (mantissa.split_once('.'), exponent.strip_prefix('+')) else {
-        return false;
-    };
+    let Some(exponent) = exponent.strip_prefix(['+', ' ']) else { return false };
+    let (whole, fraction) = mantissa.split_once(['.', ',']).unwrap_or((mantissa, "0"));
     whole.len() == 1 && is_digits(whole) && is_digits(fraction) && is_digits(exponent)
 }
 

@@ -27,7 +27,10 @@ impl Checks<'_> {
             for name in names {
                 if name.is_empty() {
                     self.wrong(&key, "holds an empty name");
-                } else if name.len() > PARAM_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                } else if name.len() > PARAM_NAME_BYTES_MAX
+                    || name.chars().any(char::is_control)
+                    || name.trim_matches(' ') != name
+                {
                     self.wrong(&key, format!("{name:?} is no name that a request can have"));
                 } else if is_proof(name) {
                     self.wrong(&key, format!("{name:?} proves who sends and is never read as data"));
@@ -132,7 +135,9 @@ impl Checks<'_> {
     fn word(&mut self, key: &str, word: &str, placeholders: &[String]) {
         if fold_word(word).is_empty() {
             self.wrong(key, "is an empty word; empty values count as absent");
-        } else if unfilled("", word, placeholders).is_some() {
+        } else if unfilled("", word, placeholders).is_some()
+            || placeholders.iter().any(|placeholder| fold_word(placeholder) == fold_word(word))
+        {
             self.wrong(key, "is a placeholder or a macro, which counts as absent");
         }
     }
