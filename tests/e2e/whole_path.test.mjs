@@ -153,7 +153,7 @@ for (const kind of KINDS) {
         [good.replace("usd_sale_amount=100.00", "usd_sale_amount=10,50"), 400, "invalid_amount", "usd_sale_amount"],
         [good.replace("rewars=10.50", "rewars=NaN"), 400, "invalid_amount", "rewars"],
         [good.replace(id, ""), 400, "missing_field", "conversion_id"],
-        [`${good}&status=Maybe`, 400, "unknown_status", "status"],
+        [`${good}&is_ftd=perhaps`, 400, "invalid_flag", "is_ftd"],
         [`${good}&rewars=11`, 400, "duplicate_param", "rewars"],
         [`${good}&geo=%FF`, 400, "bad_utf8", "geo"],
         [`${good}&geo=%zz`, 400, "bad_percent", "geo"],
