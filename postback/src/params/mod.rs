@@ -12,7 +12,7 @@ pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, tok
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
-use query::{decode_pairs_and_macros, not_utf8, too_many, unencoded_equals};
+use query::{decode_pairs_and_macros, has_unencoded_equals, not_utf8, too_many, unencoded_equals};
 pub(crate) use secrets::is_proof;
 pub(crate) use secrets::params_named;
 use std::borrow::Cow;
@@ -51,8 +51,12 @@ impl<'r> Params<'r> {
     /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
     pub fn from_query(raw: &'r str) -> Result<Params<'r>, Rejection> {
         let pairs = decode_pairs_and_macros(raw)?;
-        let equals = unencoded_equals(raw).zip(&pairs).filter(|(places, _)| !places.is_empty());
-        let equals = equals.map(|(places, (name, _))| (name.clone(), places)).collect();
+        let equals = if has_unencoded_equals(raw) {
+            let found = unencoded_equals(raw).zip(&pairs).filter(|(places, _)| !places.is_empty());
+            found.map(|(places, (name, _))| (name.clone(), places)).collect()
+        } else {
+            Vec::new()
+        };
         let params = Params::unique(pairs.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))?;
         Ok(Params { equals, ..params })
     }

@@ -37,6 +37,11 @@ pub(super) fn unencoded_equals(raw: &str) -> impl Iterator<Item = Vec<usize>> {
     })
 }
 
+/// Whether any value has one. Nearly none does.
+pub(super) fn has_unencoded_equals(raw: &str) -> bool {
+    pieces(raw).any(|piece| piece.bytes().filter(|b| *b == b'=').nth(1).is_some())
+}
+
 fn decode_with<'q>(
     raw: &'q str,
     decode_value: impl Fn(&'q str) -> Result<Cow<'q, str>, Damage>,
