@@ -13,12 +13,8 @@ pub enum Unfilled {
     Placeholder,
 }
 
-/// Opening and closing marks of macros that are a whole value, longer ones before shorter ones.
-const MARKS: [(&str, &str); 21] = [
-    ("{{{", "}}}"),
-    ("{{", "}}"),
-    ("${", "}"),
-    ("{", "}"),
+/// Opening and closing marks of macros that are a whole value. Those with braces are seen anywhere, see below.
+const MARKS: [(&str, &str); 17] = [
     ("[[[", "]]]"),
     ("[[", "]]"),
     ("[", "]"),

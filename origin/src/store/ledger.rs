@@ -7,12 +7,13 @@ use postback::field::Field;
 use postback::postback::Postback;
 use postback::status::{Status, Transition};
 use postback::verdict::Verdict;
+use std::sync::LazyLock;
 
 /// The warning on a repeat of an event that later ones have superseded. It may be a late retry, or a conversion that
 /// returned to an earlier state; the two look alike, so nothing is changed and reconciliation is told.
 const SUPERSEDED: &str = "superseded_event";
 /// The warning on a notice that was overtaken before it came: it is history, and the conversion stands as it stood.
-const LATE: &str = "late_status:status";
+const LATE_STATUS: &str = "late_status:status";
 
 /// A transaction of one kind of database. Dropped without [`Transaction::commit`], it leaves no trace.
 pub trait Transaction: Sized {
@@ -56,7 +57,7 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
         // (3)
         let verdict = revise(&mut transaction, record).await?;
         if verdict == Verdict::Revised && transaction.number(is_current(postback)).await? == 0 {
-            notes.push(LATE.to_owned());
+            notes.push(LATE_STATUS.to_owned());
         }
         verdict
     } else if transaction.text(known_fingerprint(postback)).await? != postback.fingerprint() {
@@ -151,7 +152,7 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
     let postback = &record.reading.postback;
     let received_at = record.receipt.received_at;
     let text = |field: Field| Value::Text(postback.text(field));
-    let late = late();
+    let late = LATE.as_str();
     let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(|name| T::DIALECT.amount_column(name));
     let mut once = vec!["revision", "event", "received_at", "created_at", "currency"];
     once.extend(amounts.iter().map(String::as_str));
@@ -184,13 +185,13 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
         .insert_or_update(
             "conversion_id",
             &once,
-            &late,
+            late,
             &format!(
                 "revision = known.revision + 1,
                  is_processed = case when {late} then known.is_processed else false end,
                  event = case when {late} or {keeps_event} then known.event else excluded.event end,
                  {}",
-                money(T::DIALECT, &late, keeps_event)
+                money(T::DIALECT, late, keeps_event)
             ),
             "revision",
         );
@@ -206,13 +207,13 @@ async fn revise<T: Transaction>(transaction: &mut T, record: &Record) -> Result<
 
 /// Where a conversion stands already so that a notice came too late (R48), as a condition on both rows. In the statement
 /// itself, because two notices at once must not both believe what they read before.
-fn late() -> String {
+static LATE: LazyLock<String> = LazyLock::new(|| {
     let pairs = Status::ALL.into_iter().flat_map(|known| Status::ALL.into_iter().map(move |notice| (known, notice)));
     let late = pairs.filter(|(known, notice)| Status::transition(Some(*known), Some(*notice)) == Transition::Late);
     let late: Vec<_> = late.map(|(known, notice)| format!("('{known}', '{notice}')")).collect();
     // Where either is not known, the comparison is null, and `coalesce` makes it the answer no.
     format!("coalesce((known.status, excluded.status) in (values {}), false)", late.join(", "))
-}
+});
 
 fn receipt(dialect: Dialect, record: &Record, verdict: Verdict, content: Value, warnings: Vec<String>) -> Statement {
     let Record { reading, receipt, now: _ } = record;

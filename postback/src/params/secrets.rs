@@ -54,12 +54,11 @@ pub fn redact_body(body: &str) -> String {
     }
     // A body that is no object was refused before it came here; there is nothing to find in it.
     let Some(members) = members(body.as_bytes()) else { return body.to_owned() };
-    let is_secret = |name: &str| CREDENTIALS.iter().any(|known| known.eq_ignore_ascii_case(name));
-    if members.iter().all(|(name, _)| !is_secret(name)) {
+    if members.iter().all(|(name, _)| !names_credential(name)) {
         return body.to_owned();
     }
     let member = |(name, value): (String, String)| {
-        let value = if is_secret(&name) { format!("\"{REDACTED}\"") } else { value };
+        let value = if names_credential(&name) { format!("\"{REDACTED}\"") } else { value };
         format!("{}:{value}", serde_json::Value::from(name))
     };
     format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
@@ -74,10 +73,12 @@ fn redact_pairs(query: &str) -> String {
 }
 
 fn is_credential(encoded_name: &str) -> bool {
-    // However a name was damaged or cased on its way: what it holds may still be the secret.
-    let is_one = |name: &str| {
-        let name = name.strip_prefix("amp;").unwrap_or(name);
-        CREDENTIALS.iter().any(|credential| credential.eq_ignore_ascii_case(name))
-    };
-    is_one(encoded_name) || encoded_name.contains('%') && decode(encoded_name).is_ok_and(|name| is_one(&name))
+    names_credential(encoded_name)
+        || encoded_name.contains('%') && decode(encoded_name).is_ok_and(|name| names_credential(&name))
+}
+
+/// However a name was damaged or cased on its way: what it holds may still be the secret.
+fn names_credential(name: &str) -> bool {
+    let name = name.strip_prefix("amp;").unwrap_or(name);
+    CREDENTIALS.iter().any(|credential| credential.eq_ignore_ascii_case(name))
 }
