@@ -2,22 +2,15 @@
 //! anything is started (R60).
 
 use crate::store::location::Location;
+use postback::credential::{self, DEVELOPMENT_TOKEN, TOKEN_BYTES_MIN, Tokens};
 use postback::duplicate::DuplicatePolicy;
 use postback::key::{DEVELOPMENT_KEYS, KeySet};
 use postback::partner::{Partner, Registry};
-use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::SocketAddr;
-use subtle::ConstantTimeEq;
 
 /// What the partner files came to when this program was built.
 const PARTNERS_JSON: &str = include_str!(concat!(env!("OUT_DIR"), "/partners.json"));
-
-/// The tenant token of the development set-up. Public, so never accepted elsewhere (R40).
-const DEVELOPMENT_TOKEN: &str = "default-ts-token";
-/// A token shorter than this can be guessed.
-const TOKEN_BYTES_MIN: usize = 24;
 
 /// Where the origin runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,24 +184,16 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         }
     }
 
-    /// `TENANT_TOKENS`: `tenant=token` entries separated by commas or white space; a tenant may have several.
+    /// `TENANT_TOKENS`: `tenant=token` entries.
     fn tokens(&mut self, environment: Environment, registry: &Registry) -> Tokens {
         let tenants: Vec<_> = registry.all().iter().map(|partner| partner.tenant.as_str()).collect();
-        let mut tokens = Tokens::default();
         let text = self.secret("TENANT_TOKENS").unwrap_or_default();
-        for entry in entries(&text) {
-            match entry.split_once('=') {
-                None => self.problems.push("TENANT_TOKENS holds an entry without =; write tenant=token".to_owned()),
-                Some((tenant, _)) if !tenants.contains(&tenant) => {
-                    self.problems.push(format!("TENANT_TOKENS names {tenant:?}, which no partner file has as tenant"));
-                }
-                Some((tenant, token)) if environment == Environment::Production && token.len() < TOKEN_BYTES_MIN => {
-                    self.problems
-                        .push(format!("TENANT_TOKENS: the token of {tenant} is too short (openssl rand -hex 32)"));
-                }
-                Some((tenant, token)) => tokens.add(tenant, token),
-            }
-        }
+        let bytes_min = match environment {
+            Environment::Development => 0,
+            Environment::Production => TOKEN_BYTES_MIN,
+        };
+        let parsed = Tokens::parse("TENANT_TOKENS", &text, "tenant", &tenants, bytes_min);
+        let mut tokens = parsed.unwrap_or_else(|problems| self.noted(problems));
         if environment == Environment::Development {
             for tenant in tenants {
                 tokens.add(tenant, DEVELOPMENT_TOKEN);
@@ -217,33 +202,17 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         tokens
     }
 
-    /// `PARTNER_KEYS`: `partner=id:hex` entries separated by commas or white space; a partner may have several.
+    /// `PARTNER_KEYS`: `partner=id:hex` entries.
     fn partner_keys(&mut self, registry: &Registry) -> BTreeMap<String, KeySet> {
+        let partners: Vec<_> = registry.all().iter().map(|partner| partner.code.as_str()).collect();
         let text = self.secret("PARTNER_KEYS").unwrap_or_default();
-        let mut sets: BTreeMap<String, String> = BTreeMap::new();
-        for entry in entries(&text) {
-            match entry.split_once('=') {
-                Some((code, key)) if registry.all().iter().any(|partner| partner.code == code) => {
-                    let set = sets.entry(code.to_owned()).or_default();
-                    set.push_str(key);
-                    set.push(',');
-                }
-                Some((code, _)) => {
-                    self.problems.push(format!("PARTNER_KEYS names {code:?}, which is no partner's code"))
-                }
-                None => self.problems.push("PARTNER_KEYS holds an entry without =; write partner=id:hex".to_owned()),
-            }
-        }
-        let mut keys = BTreeMap::new();
-        for (code, set) in sets {
-            match KeySet::parse(&set) {
-                Ok(set) => {
-                    keys.insert(code, set);
-                }
-                Err(problem) => self.problems.push(format!("PARTNER_KEYS: the entry of {code} {problem}")),
-            }
-        }
-        keys
+        credential::partner_keys("PARTNER_KEYS", &text, &partners).unwrap_or_else(|problems| self.noted(problems))
+    }
+
+    /// Notes problems and goes on with nothing, so that all are reported at once.
+    fn noted<T: Default>(&mut self, problems: Vec<String>) -> T {
+        self.problems.extend(problems);
+        T::default()
     }
 
     /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one.
@@ -268,37 +237,6 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             }
         }
         locations
-    }
-}
-
-fn entries(text: &str) -> impl Iterator<Item = &str> {
-    text.split([',', ' ', '\n', '\t', '\r']).filter(|entry| !entry.is_empty())
-}
-
-/// The tenants' tokens, kept as digests.
-#[derive(Default)]
-pub struct Tokens {
-    digests: Vec<(String, [u8; 32])>,
-}
-
-impl Tokens {
-    fn add(&mut self, tenant: &str, token: &str) {
-        self.digests.push((tenant.to_owned(), Sha256::digest(token).into()));
-    }
-
-    /// Whether a token is one of the tenant's, in a time that does not tell how much of it was right.
-    pub fn belong_to(&self, tenant: &str, token: &str) -> bool {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        self.digests.iter().fold(false, |found, (owner, known)| {
-            let equal = bool::from(known.ct_eq(&digest));
-            found | (equal & (owner == tenant))
-        })
-    }
-}
-
-impl fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tokens({}, redacted)", self.digests.len())
     }
 }
 

@@ -26,7 +26,9 @@ pub mod explain;
 // ... and from there to what became of it, between parties that prove who they are.
 pub mod verdict;
 pub mod reply;
+pub mod retry;
 pub mod key;
+pub mod credential;
 pub mod signature;
 pub mod message_signature;
 #[cfg(feature = "jwt")]
