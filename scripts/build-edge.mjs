@@ -9,7 +9,7 @@ import { CACHE, Complaint, main, ROOT, run, say, step } from "./lib/run.mjs";
 import { edgeToolchain } from "./lib/toolchain.mjs";
 
 /** Small enough to start fast, with room for what is to come. */
-const COMPRESSED_KB_MAX = 350;
+const COMPRESSED_KB_MAX = 400;
 
 const WASM = join(ROOT, "build", "index_bg.wasm");
 const STAMP = join(CACHE, "edge-build-inputs");

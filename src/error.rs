@@ -1,6 +1,8 @@
 //! Everything that can go wrong at the edge, and the one place where it gets a status code. What a partner is told is
 //! here; what only our log is told is logged where it happened.
 
+use crate::guard::limits;
+use crate::parked::filter::Unclear;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
 use postback::verdict::Verdict;
@@ -26,8 +28,18 @@ pub enum Error {
     UnsupportedEncoding,
     /// The body broke off.
     BodyIncomplete,
-    /// The sender did not prove who it is.
-    NotAccepted,
+    /// More than 50 headers, or than 16 KiB of them.
+    HeadersTooLarge,
+    /// The sender did not prove who it is, in whatever way.
+    Unproven,
+    /// More than the partner may send in a minute, or a sender that failed to prove itself too often.
+    TooMany,
+    /// An operator's filter that is not clear.
+    Unclear(Unclear),
+    /// No postback is parked under this name.
+    NotParked,
+    /// An operation of that name does not exist.
+    OperationNotFound,
     /// The postback cannot be read.
     Rejected(Rejection),
     /// The origin did not take the postback.
@@ -41,13 +53,15 @@ impl Error {
     pub fn status(&self) -> u16 {
         match self {
             Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
-            Error::Rejected(_) | Error::BodyIncomplete => 400,
-            Error::NotAccepted => 403,
-            Error::PartnerNotFound => 404,
+            Error::Rejected(_) | Error::BodyIncomplete | Error::Unclear(_) => 400,
+            Error::Unproven => 403,
+            Error::PartnerNotFound | Error::NotParked | Error::OperationNotFound => 404,
             Error::MethodNotAllowed { .. } => 405,
             Error::BodyTooLarge => 413,
             Error::UrlTooLong => 414,
             Error::UnsupportedEncoding => 415,
+            Error::TooMany => 429,
+            Error::HeadersTooLarge => 431,
             Error::Unavailable | Error::Misconfigured => 503,
         }
     }
@@ -64,7 +78,15 @@ impl Error {
             Error::BodyTooLarge => whole("body_too_large", "a body has at most 65536 bytes"),
             Error::UnsupportedEncoding => whole("unsupported_encoding", "send the body without Content-Encoding"),
             Error::BodyIncomplete => whole("body_incomplete", "the body broke off; send the request again"),
-            Error::NotAccepted => whole("not_accepted", "this endpoint takes no unproven requests here"),
+            Error::HeadersTooLarge => whole("headers_too_large", "send at most 50 headers with at most 16384 bytes"),
+            // One answer for every mode and cause: whoever tries secrets learns nothing from it (R13).
+            Error::Unproven => whole("signature_invalid", "check canonical order"),
+            Error::TooMany => whole("rate_limited", "send the same request again after Retry-After seconds"),
+            Error::Unclear(unclear) => {
+                Failure { field: Some(&unclear.name), ..Failure::of("unclear_filter", unclear.hint) }
+            }
+            Error::NotParked => whole("not_parked", "no postback is parked under this request id"),
+            Error::OperationNotFound => whole("operation_not_found", "docs/operations.md lists the operations"),
             Error::Rejected(rejection) => Failure {
                 field: rejection.field(),
                 verdict: Some(Verdict::Rejected),
@@ -82,12 +104,17 @@ impl Error {
         match self {
             Error::MethodNotAllowed { allow } => Some(("allow", allow)),
             Error::Unavailable | Error::Misconfigured => Some(("retry-after", RETRY_AFTER_S)),
+            Error::TooMany => Some(("retry-after", limits::RETRY_AFTER_S)),
             Error::PartnerNotFound
             | Error::UrlTooLong
             | Error::BodyTooLarge
             | Error::UnsupportedEncoding
             | Error::BodyIncomplete
-            | Error::NotAccepted
+            | Error::HeadersTooLarge
+            | Error::Unproven
+            | Error::Unclear(_)
+            | Error::NotParked
+            | Error::OperationNotFound
             | Error::Rejected(_) => None,
         }
     }

@@ -1,19 +1,21 @@
-//! Whether the edge lives, and, when asked to look deeper, whether the origin does (R2).
+//! Whether the edge lives, and, when asked to look deeper, whether the origins do (R2).
 
 use crate::config::Config;
-use crate::forward::seconds_since_success;
-use crate::outgoing::{Outgoing, access_headers};
-use crate::platform::send;
+use crate::delivery::attempt::seconds_since_success;
+use crate::delivery::outgoing::{Outgoing, access_headers};
+use crate::platform::exchange::{Reply as Wanted, send};
+use crate::platform::response::Reply;
+use crate::reply;
+use postback::id::Nonce;
 use serde::{Deserialize, Serialize};
 
-/// How long the origin may take to say that it lives, in milliseconds.
+/// How long an origin may take to say that it lives, in milliseconds.
 const HEALTH_TIMEOUT_MS: u32 = 2_000;
 
-/// The body of a health reply.
 #[derive(Debug, Serialize)]
-pub struct Health {
-    /// `healthy`, or `degraded` when the origin was asked for and did not answer.
-    pub status: &'static str,
+struct Health {
+    /// `healthy`, or `degraded` when an origin was asked for and did not answer.
+    status: &'static str,
     service: &'static str,
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -22,6 +24,7 @@ pub struct Health {
 
 #[derive(Debug, Serialize)]
 struct Origin {
+    /// Whether every partner has an origin that lives. Addresses of origins are not told to everybody.
     reachable: bool,
     /// Seconds since this isolate's last acknowledged forward; null before the first.
     last_success_s_ago: Option<i64>,
@@ -29,52 +32,52 @@ struct Origin {
 
 /// What a health check asks for.
 #[derive(Debug, Default, Deserialize)]
-pub struct Question {
+struct Question {
     deep: Option<String>,
 }
 
-impl Question {
-    /// Reads the query. One that cannot be read asks for nothing more than the edge itself.
-    pub fn parse(query: &str) -> Question {
-        serde_urlencoded::from_str(query).unwrap_or_default()
-    }
-
-    /// Whether the origin is asked for, too.
-    pub fn is_deep(&self) -> bool {
-        self.deep.as_deref() == Some("1")
-    }
-}
-
-/// The edge's own health; with `deep`, the origin's too.
-pub async fn health(config: &Config, deep: bool, now_s: i64) -> Health {
-    let origin = if deep {
-        Some(Origin { reachable: origin_lives(config).await, last_success_s_ago: seconds_since_success(now_s) })
+/// The reply to a health check: the edge's own health; with `deep=1`, the origins' too.
+pub async fn reply(config: &Config, query: &str, method: &str, request_id: &Nonce, now_s: i64) -> Reply {
+    // One that cannot be read asks for nothing more than the edge itself.
+    let question: Question = serde_urlencoded::from_str(query).unwrap_or_default();
+    let origin = if question.deep.as_deref() == Some("1") {
+        Some(Origin { reachable: all_live(config).await, last_success_s_ago: seconds_since_success(now_s) })
     } else {
         None
     };
     let degraded = origin.as_ref().is_some_and(|origin| !origin.reachable);
-    Health {
+    let health = Health {
         status: if degraded { "degraded" } else { "healthy" },
         service: "bytec-edge",
         version: env!("CARGO_PKG_VERSION"),
         origin,
-    }
+    };
+    let reply = reply::json(if degraded { 503 } else { 200 }, request_id, &health);
+    if method == "HEAD" { Reply { body: None, ..reply } } else { reply }
 }
 
-async fn origin_lives(config: &Config) -> bool {
+/// Whether every partner has an origin that lives; each origin is asked once.
+async fn all_live(config: &Config) -> bool {
+    let mut living = Vec::new();
+    for origin in config.origins.all() {
+        if origin_lives(config, origin).await {
+            living.push(origin);
+        }
+    }
+    let active = config.registry.all().iter().filter(|partner| partner.is_active);
+    active.map(|partner| config.origins.of(partner)).all(|of| of.iter().any(|origin| living.contains(&origin.as_str())))
+}
+
+/// Whether an origin says that it lives.
+pub async fn origin_lives(config: &Config, origin: &str) -> bool {
     let question = Outgoing {
-        url: format!("{}/health", config.origin_url),
+        url: format!("{origin}/health"),
         method: "GET".to_owned(),
         headers: [vec![("accept", "application/json".to_owned())], access_headers(config)].concat(),
         body: None,
     };
-    match send(&question, HEALTH_TIMEOUT_MS).await {
-        Ok(answer) => {
-            let json = answer.content_type.as_deref() == Some("application/json");
-            let lives = answer.status == 200 && json;
-            answer.discard();
-            lives
-        }
+    match send(&question, Wanted::Body, HEALTH_TIMEOUT_MS).await {
+        Ok(answer) => answer.status == 200 && answer.content_type == "application/json",
         Err(_) => false,
     }
 }

@@ -1,132 +1,207 @@
 //! One postback, from the request to what the partner is told.
 
 use crate::config::Config;
+use crate::delivery::inline::{Delivered, Delivery, deliver};
+use crate::delivery::parcel::{Parcel, Received};
 use crate::error::Error;
-use crate::forward::{Outcome, forward};
-use crate::outgoing::Arrival;
-use crate::platform::{Answer, read_body};
+use crate::guard::credentials::{self, Denial, Shown};
+use crate::guard::limits;
+use crate::platform::exchange::Answer;
+use crate::platform::incoming::{Incoming, Part};
+use crate::platform::{Bindings, now};
 use postback::id::{EventId, Nonce};
-use postback::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
+use postback::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use postback::params::Params;
-use postback::partner::{AuthMode, Partner};
-use postback::reading::Dialect;
+use postback::partner::Partner;
+use postback::reading::{Dialect, Reading};
+use postback::rejection::Rejection;
 use postback::reply::Format;
+use postback::signature::{Profile, canonical_json, canonical_query};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use worker::Request;
+use std::borrow::Cow;
+use worker::worker_sys::Context;
 
 /// What came of a postback; the event's id as soon as it is known.
+#[derive(Debug)]
 pub struct Ingested {
     /// The event.
     pub event_id: Option<EventId>,
-    /// The origin's answer, or why there is none.
-    pub result: Result<(Verdict, Answer), Error>,
+    /// What the sender is told.
+    pub result: Result<Taken, Error>,
     /// For our log alone.
     pub reason: Option<String>,
-    /// Whether the origin was asked.
-    pub attempted: bool,
+    /// Attempts made at the origin.
+    pub attempts: u32,
+}
+
+/// A postback that is out of its sender's hands.
+#[derive(Debug)]
+pub enum Taken {
+    /// The origin answered for it.
+    Answered(Verdict, Answer),
+    /// The queue holds it.
+    Queued,
 }
 
 impl From<Error> for Ingested {
     fn from(error: Error) -> Self {
-        Ingested { event_id: None, result: Err(error), reason: None, attempted: false }
+        Ingested { event_id: None, result: Err(error), reason: None, attempts: 0 }
     }
 }
 
-/// What is known of a request before its postback is read.
-#[derive(Clone, Debug)]
+impl Ingested {
+    fn because(error: Error, reason: String) -> Ingested {
+        Ingested { reason: Some(reason), ..error.into() }
+    }
+}
+
+impl From<Rejection> for Ingested {
+    fn from(rejection: Rejection) -> Self {
+        Error::Rejected(rejection).into()
+    }
+}
+
+/// A request and what is known of it before its postback is read.
+#[derive(Clone, Copy)]
 pub struct Asked<'a> {
-    /// The edge's name of the request.
-    pub request_id: Nonce,
+    /// The request.
+    pub incoming: &'a Incoming,
+    /// The edge's name of it.
+    pub request_id: &'a Nonce,
     /// When it arrived; the clock is read once.
     pub now: Timestamp,
-    /// In capitals.
-    pub method: &'a str,
-    /// Path and query as they came.
-    pub target: &'a str,
     /// Whose endpoint it is.
     pub partner: &'a Partner,
+    /// The segment behind the endpoint.
+    pub path_key: Option<&'a str>,
     /// What the sender can read.
     pub reply: Format,
 }
 
 /// Takes one postback:
 ///
-/// (1) the sender may send here ........... 403
-/// (2) the request is within limits ....... 413, 414, 415
-/// (3) its parameters decode .............. 400
-/// (4) they are a postback ................ 400
-/// (5) the origin acknowledges it ......... its answer, or 503
-pub async fn ingest(request: &Request, config: &Config, asked: &Asked<'_>) -> Ingested {
-    let Asked { method, target, partner, now, .. } = *asked;
+/// (1) its head is within limits .................. 414, 431
+/// (2) the sender did not fail too often lately ... 429
+/// (3) its head proves what it can prove .......... 403
+/// (4) its body is within limits .................. 413, 415
+/// (5) its signature holds, where it needs one .... 403, 400
+/// (6) the partner is within its rate ............. 429
+/// (7) its parameters decode ...................... 400
+/// (8) they are a postback ........................ 400
+/// (9) the origin acknowledges it, or the queue holds it ... the origin's answer, 200, or 503
+pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, asked: &Asked<'_>) -> Ingested {
+    let Asked { incoming, partner, now, .. } = *asked;
+    let (method, target) = (incoming.method(), incoming.target());
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
     // (1)
-    if partner.auth != [AuthMode::Open] {
-        return Error::NotAccepted.into();
-    }
-    // (2)
     if target.len() > TARGET_BYTES_MAX {
         return Error::UrlTooLong.into();
     }
-    let (content_type, body) = match bounded_body(request, method).await {
+    let (headers, size) = incoming.headers_count_and_size();
+    if headers > HEADERS_MAX || size > HEADERS_BYTES_MAX {
+        return Error::HeadersTooLarge.into();
+    }
+    // (2)
+    let address = incoming.part(Part::ConnectingIp).unwrap_or("unknown");
+    if limits::is_shut_out(&partner.endpoint, address, now.unix_ms()) {
+        return Ingested::because(Error::TooMany, "failed to prove itself too often".to_owned());
+    }
+    // (3)
+    let shown = Shown { part: &|part| incoming.part(part), method, path, query, path_key: asked.path_key };
+    if let Err(denial) = credentials::by_head(&config.secrets, partner, &shown, now.unix_s()) {
+        return denied(bindings, asked, address, denial).await;
+    }
+    // (4)
+    let (content_type, body) = match bounded_body(incoming).await {
         Ok(found) => found,
         Err((error, reason)) => return Ingested { reason, ..error.into() },
     };
-    // (3)
-    let query = target.split_once('?').map_or("", |(_, query)| query);
-    let mut params = match Params::from_request(query, content_type.as_deref(), &body) {
-        Ok(params) => params,
-        Err(rejection) => return Error::Rejected(rejection).into(),
-    };
-    params.drop_credentials();
-    // (4)
-    let reading = match partner.read(&params, Dialect::Partner, now) {
-        Ok(reading) => reading,
-        Err(rejection) => return Error::Rejected(rejection).into(),
-    };
     // (5)
-    let client_ip = header(request, "cf-connecting-ip");
-    let arrival = Arrival {
-        request_id: asked.request_id.clone(),
-        received_at: now,
-        method: method.to_owned(),
-        target: target.to_owned(),
-        content_type,
-        body: String::from_utf8_lossy(&body).into_owned(),
-        client_ip: client_ip.filter(|text| text.parse::<std::net::IpAddr>().is_ok()),
-        auth: AuthMode::Open,
+    let signed = match credentials::by_signature(&config.secrets, partner, &shown, &body, now.unix_s()) {
+        Ok(signed) => signed,
+        Err(denial) => return denied(bindings, asked, address, denial).await,
+    };
+    // (6)
+    if !limits::is_within_rate(bindings, partner).await {
+        return Error::TooMany.into();
+    }
+    // (7), (8)
+    let reading = match read(partner, query, content_type.as_deref(), &body, signed, now) {
+        Ok(reading) => reading,
+        Err(rejection) => return rejection.into(),
+    };
+    // (9)
+    let received = Received {
+        request_id: asked.request_id,
+        at: now,
+        method,
+        target,
+        path_key: asked.path_key,
+        content_type: content_type.as_deref(),
+        body: &body,
+        client_ip: incoming.part(Part::ConnectingIp),
         reply: asked.reply,
     };
-    let event_id = Some(reading.postback.event_id().clone());
-    match forward(config, partner, &reading.postback, &arrival, now.unix_s()).await {
-        Outcome::Answered(verdict, answer) => {
-            Ingested { event_id, result: Ok((verdict, answer)), reason: None, attempted: true }
-        }
-        Outcome::Unavailable { reason } => {
-            Ingested { event_id, result: Err(Error::Unavailable), reason: Some(reason), attempted: true }
+    let parcel = Parcel::of(partner, &reading.postback, &received);
+    let Delivery { delivered, attempts } = deliver(config, bindings, context, partner, &parcel, now.unix_ms()).await;
+    let (result, reason) = match delivered {
+        Delivered::Answered(verdict, answer) => (Ok(Taken::Answered(verdict, answer)), None),
+        Delivered::Queued(reason) => (Ok(Taken::Queued), Some(reason)),
+        Delivered::Neither(reason) => (Err(Error::Unavailable), Some(reason)),
+    };
+    Ingested { event_id: Some(parcel.event_id), result, reason, attempts }
+}
+
+/// A sender that is not believed. It is counted, and from some number on not listened to for a while.
+async fn denied(bindings: &Bindings, asked: &Asked<'_>, address: &str, denial: Denial) -> Ingested {
+    match denial {
+        Denial::Unsignable(rejection) => rejection.into(),
+        Denial::Unproven { mode, cause } => {
+            limits::count_failure(bindings, &asked.partner.endpoint, address, now().unix_ms()).await;
+            Ingested::because(Error::Unproven, format!("{mode}: {cause}"))
         }
     }
 }
 
+/// Reads the parameters into a postback. What is read is what was signed: one signature must not stand for several readings.
+fn read(
+    partner: &Partner,
+    query: &str,
+    content_type: Option<&str>,
+    body: &[u8],
+    signed: Option<Profile>,
+    now: Timestamp,
+) -> Result<Reading, Rejection> {
+    let query = match signed {
+        Some(_) => Cow::Owned(canonical_query(query)?),
+        None => Cow::Borrowed(query),
+    };
+    let (content_type, body) = match signed {
+        Some(Profile::Jcs) => (Some("application/json"), Cow::Owned(canonical_json(body)?)),
+        Some(Profile::Raw) | None => (content_type, Cow::Borrowed(body)),
+    };
+    let mut params = Params::from_request(&query, content_type, &body)?;
+    params.drop_credentials();
+    partner.read(&params, Dialect::Partner, now)
+}
+
 /// The body and its type; a GET's body is not looked at.
-async fn bounded_body(request: &Request, method: &str) -> Result<(Option<String>, Vec<u8>), (Error, Option<String>)> {
-    if method != "POST" {
+async fn bounded_body(incoming: &Incoming) -> Result<(Option<String>, Vec<u8>), (Error, Option<String>)> {
+    if incoming.method() != "POST" {
         return Ok((None, Vec::new()));
     }
-    if header(request, "content-encoding").is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+    if incoming.part(Part::ContentEncoding).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
         return Err((Error::UnsupportedEncoding, None));
     }
-    let announced = header(request, "content-length").and_then(|length| length.parse::<u64>().ok());
+    let announced = incoming.part(Part::ContentLength).and_then(|length| length.parse::<u64>().ok());
     let bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
     if announced.is_some_and(|length| length > u64::from(bytes_max)) {
         return Err((Error::BodyTooLarge, None));
     }
-    match read_body(request.inner(), bytes_max).await {
-        Ok(Some(body)) => Ok((header(request, "content-type"), body)),
+    match incoming.body(bytes_max).await {
+        Ok(Some(body)) => Ok((incoming.part(Part::ContentType).map(str::to_owned), body)),
         Ok(None) => Err((Error::BodyTooLarge, None)),
         Err(reason) => Err((Error::BodyIncomplete, Some(reason))),
     }
-}
-
-fn header(request: &Request, name: &str) -> Option<String> {
-    request.headers().get(name).ok().flatten()
 }

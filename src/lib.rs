@@ -1,212 +1,164 @@
 //! The edge: a Cloudflare Worker that takes partners' postbacks, rewrites them into canonical form, signs them and
-//! forwards them to the origin. It decides nothing about meaning (that is the `postback` crate) and stores nothing.
+//! forwards them to the origin; what the origin cannot take waits in a queue. It decides nothing about meaning (that is the
+//! `postback` crate).
 //!
-//! This file is the entry: it reads the clock, names the request, and turns what came of it into a reply and a log
-//! line.
+//! This file is the entry: it reads the clock, names the request, and hands it to what it is meant for.
 
 // In the order of a request's way.
 pub mod config;
 pub mod route;
+pub mod guard;
 pub mod ingest;
-pub mod outgoing;
-pub mod forward;
-pub mod platform;
+pub mod delivery;
+pub mod parked;
+pub mod ops;
 pub mod health;
+pub mod reply;
 pub mod error;
 pub mod log;
+pub mod platform;
 
 use crate::config::Config;
-use crate::error::{Error, status_of_verdict};
-use crate::ingest::{Asked, Ingested, ingest};
+use crate::error::Error;
+use crate::ingest::{Asked, ingest};
 use crate::log::{Level, Line};
-use crate::platform::Answer;
+use crate::parked::returning::{Tidied, tidy};
+use crate::platform::incoming::{Incoming, Part};
+use crate::platform::response::Reply;
+use crate::platform::{Bindings, now, queue, random_bytes};
 use crate::route::{Route, route};
-use postback::id::{EventId, Nonce};
-use postback::message_signature::header;
-use postback::reply::{self, Body, Failure, Format};
+use postback::id::Nonce;
+use postback::reply::Format;
 use postback::time::Timestamp;
-use postback::verdict::Verdict;
-use worker::{Context, Env, Headers, Request, Response, Result, event};
+use wasm_bindgen::prelude::*;
+use worker::Env;
+use worker::web_sys::{Request, Response};
+use worker::worker_sys::{Context, MessageBatch};
 
-/// One request of the edge.
-///
-/// # Errors
-/// Only when the platform cannot build a response.
-#[event(fetch)]
-async fn fetch(request: Request, env: Env, _context: Context) -> Result<Response> {
-    let (Ok(bytes), Some(now)) = (platform::random_bytes(), Timestamp::from_unix_ms(now_ms())) else {
-        return Response::error("unavailable", 503);
+/// The Worker's entry points, which the platform knows by these names. They are written by hand: the macros of the worker
+/// crate panic on errors, and a panic ends every request in flight of the isolate.
+mod entry {
+    use super::*;
+
+    /// One request.
+    #[wasm_bindgen(
+        js_name = fetch, wasm_bindgen = worker::wasm_bindgen,
+        wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
+    )]
+    pub async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, JsValue> {
+        answer(Incoming::of(request), Bindings::of(env), context).await.build()
+    }
+
+    /// A batch of messages of a queue.
+    #[wasm_bindgen(
+        js_name = queue, wasm_bindgen = worker::wasm_bindgen,
+        wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
+    )]
+    pub async fn queue(batch: MessageBatch, env: Env, _context: Context) -> Result<(), JsValue> {
+        consume(&batch, Bindings::of(env)).await
+    }
+
+    /// The time of a cron trigger has come.
+    #[wasm_bindgen(
+        js_name = scheduled, wasm_bindgen = worker::wasm_bindgen,
+        wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
+    )]
+    pub async fn scheduled(_event: JsValue, env: Env, _context: Context) -> Result<(), JsValue> {
+        super::scheduled(Bindings::of(env)).await
+    }
+}
+
+async fn answer(incoming: Incoming, bindings: Bindings, context: Context) -> Reply {
+    let now = now();
+    let request_id = match random_bytes() {
+        Ok(bytes) => Nonce::from_bytes(bytes),
+        // Without randomness nothing can be signed.
+        Err(_) => return reply::failed(&Error::Unavailable, Format::Json, &Nonce::from_bytes([0; 16]), None),
     };
-    let request_id = Nonce::from_bytes(bytes);
-    let variable = |name: &str| env.var(name).map(|value| value.to_string()).ok();
-    match Config::of_isolate(variable) {
-        Ok(config) => handle(&request, config, request_id, now).await,
+    match configuration(&bindings, &request_id, now) {
+        Some(config) => handle(&incoming, config, &bindings, &context, &request_id, now).await,
+        None => reply::failed(&Error::Misconfigured, Format::Json, &request_id, None),
+    }
+}
+
+/// The configuration; one that is wrong is told to our log.
+fn configuration(bindings: &Bindings, request_id: &Nonce, began: Timestamp) -> Option<&'static Config> {
+    match Config::of_isolate(|name| bindings.variable(name)) {
+        Ok(config) => Some(config),
         Err(problems) => {
             let reason = problems.join("; ");
-            let line = Line {
+            log::write(&Line {
                 level: Level::Error,
-                message: "the configuration is wrong",
                 reason: Some(&reason),
-                ..line(&request_id, "misconfigured", Error::Misconfigured.status(), now)
-            };
-            log::write(&line);
-            failed(&Error::Misconfigured, Format::Json, &request_id, None)
+                status: Some(Error::Misconfigured.status()),
+                ..Line::of("the configuration is wrong", request_id.as_str(), "misconfigured", reply::since(began))
+            });
+            None
         }
     }
 }
 
-async fn handle(request: &Request, config: &'static Config, request_id: Nonce, now: Timestamp) -> Result<Response> {
-    let method = request.inner().method();
-    let url = request.inner().url();
-    let target = target_of(&url);
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let accept = request.headers().get("accept")?;
-    let (partner, error) = match route(&method, path, &config.registry) {
-        Route::Health => return healthy(config, query, &method, now.unix_s()).await,
-        Route::Probe => return Ok(Response::empty()?.with_headers(headers(&request_id, None, None)?)),
-        Route::Postback(partner) => {
-            let reply = Format::negotiate(Some(partner.reply), accept.as_deref());
-            let asked = Asked { request_id, now, method: &method, target, partner, reply };
-            return postback_reply(ingest(request, config, &asked).await, &asked);
+async fn handle(
+    incoming: &Incoming,
+    config: &'static Config,
+    bindings: &Bindings,
+    context: &Context,
+    request_id: &Nonce,
+    now: Timestamp,
+) -> Reply {
+    let (path, query) = incoming.target().split_once('?').unwrap_or((incoming.target(), ""));
+    let accept = incoming.part(Part::Accept);
+    let (partner, error) = match route(incoming.method(), path, &config.registry) {
+        Route::Health => return health::reply(config, query, incoming.method(), request_id, now.unix_s()).await,
+        Route::Probe => return reply::empty(request_id),
+        Route::Operations(operation) => {
+            return ops::operate(config, bindings, incoming, operation, request_id, now).await;
         }
-        Route::WrongMethod { allow } => (config.registry.by_path(path), Error::MethodNotAllowed { allow }),
+        Route::Postback { partner, path_key } => {
+            let reply = Format::negotiate(Some(partner.reply), accept);
+            let asked = Asked { incoming, request_id, now, partner, path_key, reply };
+            return reply::to_postback(&ingest(config, bindings, context, &asked).await, &asked);
+        }
+        Route::WrongMethod { allow, partner } => (partner, Error::MethodNotAllowed { allow }),
         Route::Unknown => (None, Error::PartnerNotFound),
     };
-    log::write(&line(&request_id, error.failure().code, error.status(), now));
-    let format = Format::negotiate(partner.map(|partner| partner.reply), accept.as_deref());
-    failed(&error, format, &request_id, None)
-}
-
-/// Path and query of an absolute URL, as they came.
-fn target_of(url: &str) -> &str {
-    let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let start = after_scheme.find(['/', '?']).unwrap_or(after_scheme.len());
-    let target = after_scheme.get(start..).unwrap_or("/");
-    target.split('#').next().unwrap_or(target)
-}
-
-async fn healthy(config: &Config, query: &str, method: &str, now_s: i64) -> Result<Response> {
-    let question = health::Question::parse(query);
-    let health = health::health(config, question.is_deep(), now_s).await;
-    let status = if health.status == "healthy" { 200 } else { 503 };
-    let response = if method == "HEAD" { Response::empty()? } else { Response::from_json(&health)? };
-    let headers = response.headers().clone();
-    headers.set("cache-control", "no-store")?;
-    Ok(response.with_status(status).with_headers(headers))
-}
-
-fn postback_reply(ingested: Ingested, asked: &Asked<'_>) -> Result<Response> {
-    let Asked { request_id, now, target, partner, reply, .. } = asked;
-    let Ingested { event_id, result, reason, attempted } = ingested;
-    let (response, outcome, level, message) = match result {
-        Ok((verdict, answer)) => {
-            let (level, message) = match verdict {
-                Verdict::Created | Verdict::Duplicate | Verdict::Revised => (Level::Info, "postback stored"),
-                Verdict::Conflict | Verdict::Rejected => (Level::Warn, "postback refused by the origin"),
-            };
-            let response = answered(verdict, answer, event_id.as_ref(), request_id)?;
-            (response, verdict.name().to_owned(), level, message)
-        }
-        Err(error) => {
-            let (level, message) = if error == Error::Unavailable {
-                (Level::Error, "the origin did not take the postback")
-            } else {
-                (Level::Warn, "postback refused")
-            };
-            let outcome = error.failure().code.to_owned();
-            (failed(&error, *reply, request_id, event_id.as_ref())?, outcome, level, message)
-        }
-    };
+    let reply =
+        reply::failed(&error, Format::negotiate(partner.map(|partner| partner.reply), accept), request_id, None);
     log::write(&Line {
-        level,
-        message,
-        partner: Some(&partner.code),
-        target_digest: log::target_digest(target),
-        event_id: event_id.as_ref().map(EventId::as_str),
-        reason: reason.as_deref(),
-        attempt: attempted.then_some(1),
-        ..line(request_id, &outcome, response.status_code(), *now)
+        status: Some(reply.status),
+        ..Line::of("request answered", request_id.as_str(), error.failure().code, reply::since(now))
     });
-    Ok(response)
+    reply
 }
 
-/// The origin's acknowledged answer: its body streams through unread.
-fn answered(verdict: Verdict, answer: Answer, event_id: Option<&EventId>, request_id: &Nonce) -> Result<Response> {
-    let headers = headers(request_id, event_id, Some(verdict))?;
-    if let Some(content_type) = &answer.content_type {
-        headers.set("content-type", content_type)?;
+/// Hands a batch to the consumer of its queue. An error makes the platform bring all of it again; everything else is settled
+/// message by message.
+async fn consume(batch: &MessageBatch, bindings: Bindings) -> Result<(), JsValue> {
+    let (name, messages) = queue::messages_of(batch);
+    let nobody = Nonce::from_bytes([0; 16]);
+    let Some(config) = configuration(&bindings, &nobody, now()) else {
+        return Err(JsValue::from_str("the configuration is wrong"));
+    };
+    // Queues are named alike in every environment but for what stands in front.
+    if name.ends_with("-dead-letters") {
+        delivery::consumer::dead_letters(bindings, messages).await;
+    } else {
+        delivery::consumer::postbacks(config, bindings, messages).await;
     }
-    let init = worker::web_sys::ResponseInit::new();
-    init.set_status(status_of_verdict(verdict, answer.status));
-    init.set_headers(&headers.0);
-    let response = worker::web_sys::Response::new_with_opt_readable_stream_and_init(answer.body.as_ref(), &init)?;
-    Ok(Response::from(response))
+    Ok(())
 }
 
-/// An error reply; `event_id` where the event is known.
-fn failed(error: &Error, format: Format, request_id: &Nonce, event_id: Option<&EventId>) -> Result<Response> {
-    let failure = Failure { event_id: event_id.map(EventId::as_str), ..error.failure() };
-    let Body { content_type, text } = reply::failure(format, failure, request_id.as_str());
-    let headers = headers(request_id, event_id, failure.verdict)?;
-    headers.set("content-type", content_type)?;
-    if let Some((name, value)) = error.header() {
-        headers.set(name, value)?;
-    }
-    Ok(Response::from_body(worker::ResponseBody::Body(text.into_bytes()))?
-        .with_status(error.status())
-        .with_headers(headers))
-}
-
-/// The headers that every reply has, and those about the event where there is one.
-fn headers(request_id: &Nonce, event_id: Option<&EventId>, verdict: Option<Verdict>) -> Result<Headers> {
-    let headers = Headers::new();
-    headers.set("cache-control", "no-store")?;
-    headers.set(header::REQUEST_ID, request_id.as_str())?;
-    if let Some(event_id) = event_id {
-        headers.set(header::EVENT_ID, event_id.as_str())?;
-    }
-    if let Some(verdict) = verdict {
-        headers.set(header::VERDICT, verdict.name())?;
-    }
-    Ok(headers)
-}
-
-/// A log line with the fields that every line has.
-fn line<'a>(request_id: &'a Nonce, outcome: &'a str, status: u16, began: Timestamp) -> Line<'a> {
-    Line {
-        level: Level::Info,
-        message: "request answered",
-        request_id: request_id.as_str(),
-        partner: None,
-        event_id: None,
-        target_digest: None,
-        outcome,
-        status,
-        reason: None,
-        attempt: None,
-        duration_ms: now_ms().saturating_sub(began.unix_ms()),
-    }
-}
-
-/// The platform's clock. In a Worker it stands still between inputs and outputs.
-fn now_ms() -> i64 {
-    chrono::Utc::now().timestamp_millis()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::target_of;
-
-    #[test]
-    fn the_target_of_a_url_is_its_path_and_query() {
-        for (url, target) in [
-            ("http://127.0.0.1:8787/involve/event?a=1%20b", "/involve/event?a=1%20b"),
-            ("https://network.bytec.com/", "/"),
-            ("https://network.bytec.com", ""),
-            ("https://network.bytec.com?a=/b", "?a=/b"),
-            ("https://network.bytec.com/a?b=http://c/#d", "/a?b=http://c/"),
-        ] {
-            assert_eq!(target_of(url), target, "{url}");
-        }
-    }
+async fn scheduled(bindings: Bindings) -> Result<(), JsValue> {
+    let began = now();
+    let name = random_bytes().map(Nonce::from_bytes).map_err(|problem| JsValue::from_str(&problem))?;
+    let Some(config) = configuration(&bindings, &name, began) else {
+        return Err(JsValue::from_str("the configuration is wrong"));
+    };
+    let Tidied { returned, parked_again, forgotten, problems } = tidy(config, &bindings).await;
+    let reason = format!("{returned} returned to the queue, {parked_again} parked again, {forgotten} forgotten");
+    let reason = [vec![reason], problems.clone()].concat().join("; ");
+    let (level, outcome) = if problems.is_empty() { (Level::Info, "ok") } else { (Level::Error, "failed") };
+    let line = Line::of("parked postbacks looked after", name.as_str(), outcome, reply::since(began));
+    log::write(&Line { level, reason: Some(&reason), ..line });
+    Ok(())
 }

@@ -1,12 +1,12 @@
-//! One structured line a request (R21): what happened, never what was sent. No queries, tokens, addresses or personal
-//! data.
+//! One structured line a request and a message (R21): what happened, never what was sent. No queries, tokens, addresses or
+//! personal data.
 
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 
 /// How much a line matters.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Level {
     /// As it should be.
@@ -17,7 +17,7 @@ pub enum Level {
     Error,
 }
 
-/// The line of one request.
+/// A line of the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Line<'a> {
     /// How much it matters.
@@ -35,18 +35,42 @@ pub struct Line<'a> {
     /// The event's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub event_id: Option<&'a str>,
+    /// Who did it, where an operator did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<&'a str>,
     /// The verdict, or the error's code.
     pub outcome: &'a str,
-    /// The reply's status code.
-    pub status: u16,
+    /// The reply's status code, where there was one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
     /// The cause, for us alone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<&'a str>,
-    /// Which attempt at forwarding this was.
+    /// How many attempts were made at the origin; of a message, how often it was brought.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attempt: Option<u32>,
-    /// From the request's arrival to its reply.
+    /// From the request's or message's arrival to this line.
     pub duration_ms: i64,
+}
+
+impl<'a> Line<'a> {
+    /// A line with what every line has.
+    pub fn of(message: &'a str, request_id: &'a str, outcome: &'a str, duration_ms: i64) -> Line<'a> {
+        Line {
+            level: Level::Info,
+            message,
+            request_id,
+            target_digest: None,
+            partner: None,
+            event_id: None,
+            operator: None,
+            outcome,
+            status: None,
+            reason: None,
+            attempt: None,
+            duration_ms,
+        }
+    }
 }
 
 /// What stands in the log for the path and query of a request, so that a request which a partner shows us can be found

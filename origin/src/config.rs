@@ -192,7 +192,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             Environment::Development => 0,
             Environment::Production => TOKEN_BYTES_MIN,
         };
-        let parsed = Tokens::parse("TENANT_TOKENS", &text, "tenant", &tenants, bytes_min);
+        let parsed = Tokens::parse("TENANT_TOKENS", &text, "tenant", |name| tenants.contains(&name), bytes_min);
         let mut tokens = parsed.unwrap_or_else(|problems| self.noted(problems));
         if environment == Environment::Development {
             for tenant in tenants {
@@ -206,7 +206,8 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     fn partner_keys(&mut self, registry: &Registry) -> BTreeMap<String, KeySet> {
         let partners: Vec<_> = registry.all().iter().map(|partner| partner.code.as_str()).collect();
         let text = self.secret("PARTNER_KEYS").unwrap_or_default();
-        credential::partner_keys("PARTNER_KEYS", &text, &partners).unwrap_or_else(|problems| self.noted(problems))
+        let is_partner = |name: &str| partners.contains(&name);
+        credential::partner_keys("PARTNER_KEYS", &text, is_partner).unwrap_or_else(|problems| self.noted(problems))
     }
 
     /// Notes problems and goes on with nothing, so that all are reported at once.

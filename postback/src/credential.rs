@@ -13,13 +13,18 @@ pub const DEVELOPMENT_TOKEN: &str = "default-ts-token";
 pub const TOKEN_BYTES_MIN: usize = 24;
 
 /// Reads `owner=secret` entries, separated by commas or white space; an owner may have several. Beside them, what is wrong:
-/// entries without `=`, and owners that are not among `owners`; `kind` says what an owner is.
-fn owned<'t>(variable: &str, text: &'t str, kind: &str, owners: &[&str]) -> (Vec<(&'t str, &'t str)>, Vec<String>) {
+/// entries without `=`, and owners that are none by `is_owner`; `kind` says what an owner is.
+fn owned<'t>(
+    variable: &str,
+    text: &'t str,
+    kind: &str,
+    is_owner: impl Fn(&str) -> bool,
+) -> (Vec<(&'t str, &'t str)>, Vec<String>) {
     let mut entries = Vec::new();
     let mut problems = Vec::new();
     for entry in text.split([',', ' ', '\n', '\t', '\r']).filter(|entry| !entry.is_empty()) {
         match entry.split_once('=') {
-            Some((owner, secret)) if owners.contains(&owner) => entries.push((owner, secret)),
+            Some((owner, secret)) if is_owner(owner) => entries.push((owner, secret)),
             Some((owner, _)) => {
                 problems.push(format!("{variable} names {owner:?}, which is no {kind} of any partner file"))
             }
@@ -36,10 +41,10 @@ fn owned<'t>(variable: &str, text: &'t str, kind: &str, owners: &[&str]) -> (Vec
 pub fn owned_sets<S>(
     variable: &str,
     text: &str,
-    partners: &[&str],
+    is_partner: impl Fn(&str) -> bool,
     read: impl Fn(&str) -> Result<S, KeyProblem>,
 ) -> Result<BTreeMap<String, S>, Vec<String>> {
-    let (entries, mut problems) = owned(variable, text, "partner", partners);
+    let (entries, mut problems) = owned(variable, text, "partner", is_partner);
     let mut texts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (owner, key) in entries {
         texts.entry(owner).or_default().push(key);
@@ -60,8 +65,12 @@ pub fn owned_sets<S>(
 ///
 /// # Errors
 /// As [`owned_sets`].
-pub fn partner_keys(variable: &str, text: &str, partners: &[&str]) -> Result<BTreeMap<String, KeySet>, Vec<String>> {
-    owned_sets(variable, text, partners, KeySet::parse)
+pub fn partner_keys(
+    variable: &str,
+    text: &str,
+    is_partner: impl Fn(&str) -> bool,
+) -> Result<BTreeMap<String, KeySet>, Vec<String>> {
+    owned_sets(variable, text, is_partner, KeySet::parse)
 }
 
 /// Tokens and whose they are, kept as digests.
@@ -74,15 +83,15 @@ impl Tokens {
     /// Reads `owner=token` entries; tokens have at least `bytes_min` bytes.
     ///
     /// # Errors
-    /// Entries without `=`, owners that are not among `owners` (`kind` says what an owner is), tokens that are too short.
+    /// Entries without `=`, owners that are none by `is_owner` (`kind` says what an owner is), tokens that are too short.
     pub fn parse(
         variable: &str,
         text: &str,
         kind: &str,
-        owners: &[&str],
+        is_owner: impl Fn(&str) -> bool,
         bytes_min: usize,
     ) -> Result<Tokens, Vec<String>> {
-        let (entries, mut problems) = owned(variable, text, kind, owners);
+        let (entries, mut problems) = owned(variable, text, kind, is_owner);
         let short = entries.iter().filter(|(_, token)| token.len() < bytes_min);
         problems.extend(
             short.map(|(owner, _)| format!("{variable}: the token of {owner} is too short (openssl rand -hex 32)")),
@@ -130,11 +139,13 @@ impl fmt::Debug for Tokens {
 mod tests {
     use super::*;
 
-    const OWNERS: [&str; 2] = ["bytec", "other"];
+    fn is_owner(name: &str) -> bool {
+        ["bytec", "other"].contains(&name)
+    }
 
     #[test]
     fn a_token_is_its_owners_alone() {
-        let tokens = Tokens::parse("T", "bytec=abc,\nother=def bytec=ghi", "tenant", &OWNERS, 3).unwrap();
+        let tokens = Tokens::parse("T", "bytec=abc,\nother=def bytec=ghi", "tenant", is_owner, 3).unwrap();
         assert!(tokens.belong_to("bytec", "abc") && tokens.belong_to("bytec", "ghi"));
         assert!(
             !tokens.belong_to("bytec", "def") && !tokens.belong_to("nobody", "abc") && !tokens.belong_to("bytec", "")
@@ -145,7 +156,7 @@ mod tests {
 
     #[test]
     fn every_problem_names_the_owner_and_no_secret() {
-        let problems = |text: &str| Tokens::parse("T", text, "tenant", &OWNERS, 8).unwrap_err();
+        let problems = |text: &str| Tokens::parse("T", text, "tenant", is_owner, 8).unwrap_err();
         assert_eq!(problems("bytec=geheim"), ["T: the token of bytec is too short (openssl rand -hex 32)"]);
         let both = problems("nobody=geheim123 geheim123");
         assert_eq!(
@@ -155,16 +166,16 @@ mod tests {
                 "T holds an entry without =; write tenant=secret"
             ]
         );
-        let tokens = Tokens::parse("T", "bytec=geheim123", "tenant", &OWNERS, 8).unwrap();
+        let tokens = Tokens::parse("T", "bytec=geheim123", "tenant", is_owner, 8).unwrap();
         assert_eq!(format!("{tokens:?}"), "Tokens(1, redacted)");
     }
 
     #[test]
     fn an_owners_keys_are_one_set() {
         let (a, b) = ("ab".repeat(32), "cd".repeat(32));
-        let keys = partner_keys("K", &format!("bytec=k1:{a},other=k1:{b},bytec=k2:{b}"), &OWNERS).unwrap();
+        let keys = partner_keys("K", &format!("bytec=k1:{a},other=k1:{b},bytec=k2:{b}"), is_owner).unwrap();
         assert_eq!(keys["bytec"].iter().map(|key| key.id()).collect::<Vec<_>>(), ["k1", "k2"]);
-        let problems = partner_keys("K", "bytec=k1:geheim", &OWNERS).unwrap_err();
+        let problems = partner_keys("K", "bytec=k1:geheim", is_owner).unwrap_err();
         assert!(problems[0].starts_with("K: the entry of bytec holds a secret") && !problems[0].contains("geheim"));
     }
 }

@@ -2,6 +2,10 @@
 
 /// A request target (path and query) in bytes.
 pub const TARGET_BYTES_MAX: usize = 8 * 1024;
+/// Headers of one request.
+pub const HEADERS_MAX: usize = 50;
+/// Names and values of all headers of one request, in bytes.
+pub const HEADERS_BYTES_MAX: usize = 16 * 1024;
 /// Parameters in one request, over query and body together.
 pub const PARAMS_MAX: usize = 64;
 /// A parameter's name, decoded, in bytes.

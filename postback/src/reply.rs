@@ -83,6 +83,23 @@ pub fn success(format: Format, verdict: Verdict, event_id: &EventId, request_id:
     }
 }
 
+/// The reply to a postback that the edge took and that the origin will get later (R19).
+pub fn queued(format: Format, event_id: &EventId, request_id: &str) -> Body {
+    #[derive(Serialize)]
+    struct Queued<'a> {
+        status: &'static str,
+        event_id: &'a str,
+        request_id: &'a str,
+    }
+    match format {
+        Format::Json => json(&Queued { status: QUEUED, event_id: event_id.as_str(), request_id }),
+        Format::Text => text("OK".to_owned()),
+    }
+}
+
+/// What a reply says in place of a verdict while there is none.
+pub const QUEUED: &str = "queued";
+
 /// The reply to anything else.
 pub fn failure(format: Format, failure: Failure<'_>, request_id: &str) -> Body {
     #[derive(Serialize)]

@@ -7,11 +7,11 @@ use bytec_origin::app::{App, Platform};
 use bytec_origin::config::{Config as OriginConfig, Settings};
 use bytec_origin::store::Store;
 use edge::config::Config as EdgeConfig;
-use edge::outgoing::{Arrival, Outgoing, outgoing};
+use edge::delivery::outgoing::{Outgoing, Purpose, forwarded, signed};
+use edge::delivery::parcel::{Parcel, Received};
 use postback::acknowledgement;
 use postback::id::{EventId, Nonce};
 use postback::params::Params;
-use postback::partner::AuthMode;
 use postback::reading::Dialect;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -105,19 +105,22 @@ impl World {
         let partner = self.edge.registry.by_path(path).unwrap();
         let params = Params::from_request(query, None, body.as_bytes()).unwrap();
         let reading = partner.read(&params, Dialect::Partner, now()).unwrap();
-        let arrival = Arrival {
-            request_id: Nonce::from_bytes(random().unwrap()),
-            received_at: now(),
-            method: method.to_owned(),
-            target: target.to_owned(),
-            content_type: (!body.is_empty()).then(|| "application/json".to_owned()),
-            body: body.to_owned(),
-            client_ip: Some("192.0.2.1".to_owned()),
-            auth: AuthMode::Open,
+        let received = Received {
+            request_id: &Nonce::from_bytes(random().unwrap()),
+            at: now(),
+            method,
+            target,
+            path_key: None,
+            content_type: (!body.is_empty()).then_some("application/json"),
+            body: body.as_bytes(),
+            client_ip: Some("192.0.2.1"),
             reply: partner.reply,
         };
+        let parcel = Parcel::of(partner, &reading.postback, &received);
+        // What waited in the queue is the same as what did not.
+        let parcel = Parcel { reply: partner.reply, ..Parcel::from_message(&parcel.to_message()).unwrap() };
         let nonce = Nonce::from_bytes(random().unwrap());
-        outgoing(&self.edge, partner, &reading.postback, &arrival, now_s, &nonce).unwrap()
+        signed(&self.edge, "http://origin.test", &forwarded(partner, &parcel, Purpose::Store), now_s, &nonce).unwrap()
     }
 
     /// Hands a forwarded request to the origin.

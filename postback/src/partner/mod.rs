@@ -136,6 +136,11 @@ impl Partner {
         alias.or_else(|| Field::parse(&name.to_ascii_lowercase()))
     }
 
+    /// All the modes by which a postback of the edge came, as its record names them: `ip+signature`.
+    pub fn auth_names(&self) -> String {
+        self.auth.iter().map(|mode| mode.name()).collect::<Vec<_>>().join("+")
+    }
+
     /// The currency that amounts without one are in.
     pub fn default_currency(&self) -> Option<Currency> {
         self.currency.as_deref().and_then(Currency::parse)

@@ -1,0 +1,262 @@
+//! A postback on its way: read once, and delivered now or in three days without being read again. Event id, target and body
+//! stay the same over all attempts; only the signature is made anew.
+
+use postback::id::{EventId, Nonce};
+use postback::params::{redact_body, redact_target};
+use postback::partner::{Partner, Registry};
+use postback::postback::Postback;
+use postback::reply::Format;
+use postback::time::Timestamp;
+use postback::zone::Zone;
+use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// The form of messages, so that a later edge knows what an earlier one left in the queue.
+const FORM: u32 = 1;
+
+/// All that is needed to deliver a postback.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parcel {
+    /// The partner's code.
+    pub partner: String,
+    /// The event.
+    pub event_id: EventId,
+    /// The canonical form, as a query.
+    pub canonical: String,
+    /// The edge's name of the request that brought it.
+    pub request_id: Nonce,
+    /// When that request arrived.
+    pub received_at: Timestamp,
+    /// `GET` or `POST`.
+    pub method: String,
+    /// Path and query as they came, secrets replaced.
+    pub target: String,
+    /// The body's type, where there was a body.
+    pub content_type: Option<String>,
+    /// The body as it came, secrets replaced.
+    pub body: String,
+    /// The sender's address, as the platform saw it.
+    pub client_ip: Option<String>,
+    /// Why the sender was believed: modes, joined by `+`.
+    pub auth: String,
+    /// What the sender can read, while it waits.
+    pub reply: Format,
+    /// How often it was sent again after it had been parked.
+    pub replays: u32,
+}
+
+/// A request that was believed, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct Received<'a> {
+    /// The edge's name of it.
+    pub request_id: &'a Nonce,
+    /// When it arrived.
+    pub at: Timestamp,
+    /// `GET` or `POST`.
+    pub method: &'a str,
+    /// Path and query.
+    pub target: &'a str,
+    /// The segment of the path that is a secret.
+    pub path_key: Option<&'a str>,
+    /// The body's type.
+    pub content_type: Option<&'a str>,
+    /// The body.
+    pub body: &'a [u8],
+    /// The sender's address.
+    pub client_ip: Option<&'a str>,
+    /// What the sender can read.
+    pub reply: Format,
+}
+
+/// What stands in the place of a secret segment.
+const REDACTED: &str = "***";
+
+/// A parcel but for its body, as a message's first line.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    form: u32,
+    partner: String,
+    event_id: String,
+    canonical: String,
+    request_id: String,
+    received_at: String,
+    method: String,
+    target: String,
+    content_type: Option<String>,
+    client_ip: Option<String>,
+    auth: String,
+    replays: u32,
+}
+
+impl Parcel {
+    /// A postback with all that is kept of its request; secrets are not.
+    pub fn of(partner: &Partner, postback: &Postback, received: &Received<'_>) -> Parcel {
+        let (path, query) = received.target.split_once('?').unwrap_or((received.target, ""));
+        let path = match received.path_key.and_then(|key| path.strip_suffix(key)) {
+            Some(before) => Cow::Owned(format!("{before}{REDACTED}")),
+            None => Cow::Borrowed(path),
+        };
+        let target = if query.is_empty() { redact_target(&path) } else { redact_target(&format!("{path}?{query}")) };
+        Parcel {
+            partner: partner.code.clone(),
+            event_id: postback.event_id().clone(),
+            canonical: postback.to_query(),
+            request_id: received.request_id.clone(),
+            received_at: received.at,
+            method: received.method.to_owned(),
+            target,
+            content_type: received.content_type.map(str::to_owned),
+            // Reading has found it to be UTF-8.
+            body: redact_body(&String::from_utf8_lossy(received.body)),
+            client_ip: received.client_ip.filter(|text| text.parse::<IpAddr>().is_ok()).map(str::to_owned),
+            auth: partner.auth_names(),
+            reply: received.reply,
+            replays: 0,
+        }
+    }
+
+    /// A message for the queue: a line of JSON, and behind it the body as it is, which JSON could double in size.
+    pub fn to_message(&self) -> String {
+        let head = Head {
+            form: FORM,
+            partner: self.partner.clone(),
+            event_id: self.event_id.as_str().to_owned(),
+            canonical: self.canonical.clone(),
+            request_id: self.request_id.as_str().to_owned(),
+            received_at: self.received_at.to_string(),
+            method: self.method.clone(),
+            target: self.target.clone(),
+            content_type: self.content_type.clone(),
+            client_ip: self.client_ip.clone(),
+            auth: self.auth.clone(),
+            replays: self.replays,
+        };
+        // Strings and numbers are written, which serde_json cannot fail at.
+        format!("{}\n{}", serde_json::to_string(&head).unwrap_or_default(), self.body)
+    }
+
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// Why it is none of ours: for our log and for the table of what is parked.
+    pub fn from_message(message: &str) -> Result<Parcel, String> {
+        let (head, body) = message.split_once('\n').ok_or("no line of JSON")?;
+        let head: Head = serde_json::from_str(head).map_err(|error| error.to_string())?;
+        if head.form != FORM {
+            return Err(format!("form {} of messages, where this edge knows {FORM}", head.form));
+        }
+        if !matches!(head.method.as_str(), "GET" | "POST") {
+            return Err("a method that no postback has".to_owned());
+        }
+        Ok(Parcel {
+            partner: head.partner,
+            event_id: EventId::parse(&head.event_id).ok_or("an event id that is none")?,
+            canonical: head.canonical,
+            request_id: Nonce::parse(&head.request_id).ok_or("a request id that is none")?,
+            received_at: Timestamp::parse(&head.received_at, &Zone::utc()).ok_or("a time that is none")?,
+            method: head.method,
+            target: head.target,
+            content_type: head.content_type,
+            body: body.to_owned(),
+            client_ip: head.client_ip,
+            auth: head.auth,
+            // Nobody waits for a reply any more.
+            reply: Format::Json,
+            replays: head.replays,
+        })
+    }
+
+    /// Its partner, where this edge knows it. One that is switched off gets what was taken for it all the same.
+    pub fn partner<'r>(&self, registry: &'r Registry) -> Option<&'r Partner> {
+        registry.by_code(&self.partner)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use postback::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
+    use postback::params::Params;
+    use postback::reading::Dialect;
+
+    /// Bytes that a message of Cloudflare Queues may have.
+    const MESSAGE_BYTES_MAX: usize = 128_000;
+
+    pub(crate) fn parcel() -> Parcel {
+        Parcel {
+            partner: "rector".to_owned(),
+            event_id: EventId::parse("evt_1").unwrap(),
+            canonical: "event_id=evt_1&conversion_id=c1".to_owned(),
+            request_id: Nonce::from_bytes([7; 16]),
+            received_at: Timestamp::from_unix_ms(1_763_683_200_123).unwrap(),
+            method: "POST".to_owned(),
+            target: "/rector/event?x=\"1\"".to_owned(),
+            content_type: Some("application/json".to_owned()),
+            body: "{\"conversion_id\":\"c1\"}\n\n\u{e9}".to_owned(),
+            client_ip: None,
+            auth: "ip+signature".to_owned(),
+            reply: Format::Json,
+            replays: 2,
+        }
+    }
+
+    #[test]
+    fn a_message_brings_back_what_was_put_into_it() {
+        assert_eq!(Parcel::from_message(&parcel().to_message()).unwrap(), parcel());
+    }
+
+    #[test]
+    fn what_is_no_message_of_ours_is_refused() {
+        let good = parcel().to_message();
+        for message in [
+            "",
+            "{}",
+            "{}\n",
+            "not json\nbody",
+            &good.replace("\"form\":1", "\"form\":2"),
+            &good.replace("\"evt_1\"", "\"\""),
+            &good.replace("POST", "PUT"),
+            &good.replace("2025-11-21T", "yesterday "),
+        ] {
+            assert!(Parcel::from_message(message).is_err(), "{message}");
+        }
+    }
+
+    #[test]
+    fn no_secret_of_a_request_travels_with_its_postback() {
+        let registry = crate::config::registry().unwrap();
+        let partner = registry.by_code("rector").unwrap();
+        let target = "/rector/event/s3cret-of-the-path?conversion_id=c1&ts_token=s3cret&_sig=s3cret";
+        let body = r#"{"media_id":"m","ts_token":"s3cret"}"#;
+        let mut params = Params::from_request("conversion_id=c1", None, body.as_bytes()).unwrap();
+        params.drop_credentials();
+        let received = Received {
+            request_id: &Nonce::from_bytes([7; 16]),
+            at: Timestamp::EPOCH,
+            method: "POST",
+            target,
+            path_key: Some("s3cret-of-the-path"),
+            content_type: Some("application/json"),
+            body: body.as_bytes(),
+            client_ip: Some("no address"),
+            reply: Format::Json,
+        };
+        let reading = partner.read(&params, Dialect::Partner, Timestamp::EPOCH).unwrap();
+        let parcel = Parcel::of(partner, &reading.postback, &received);
+        assert!(!format!("{parcel:?}{}", parcel.to_message()).contains("s3cret"), "{parcel:?}");
+        assert_eq!(parcel.target, "/rector/event/***?conversion_id=c1&ts_token=***&_sig=***");
+        assert_eq!(parcel.client_ip, None);
+    }
+
+    #[test]
+    fn the_largest_requests_of_ordinary_content_fit_into_a_message() {
+        let large = Parcel {
+            body: "\"".repeat(BODY_BYTES_MAX),
+            target: format!("/{}", "a".repeat(TARGET_BYTES_MAX)),
+            canonical: "a".repeat(32 * 1024),
+            ..parcel()
+        };
+        assert!(large.to_message().len() < MESSAGE_BYTES_MAX);
+    }
+}

@@ -1,0 +1,194 @@
+//! The way back into the queue: by an operator's word, or by itself when the cause is gone.
+
+use crate::config::Config;
+use crate::delivery::inline::QUEUE;
+use crate::delivery::parcel::Parcel;
+use crate::health::origin_lives;
+use crate::parked::cause::{Cause, Gone};
+use crate::parked::filter::{Filter, State};
+use crate::parked::table::{Table, Taken};
+use crate::platform::{Bindings, now};
+use postback::time::Timestamp;
+
+/// Messages that the queue takes at once.
+const BATCH_MESSAGES_MAX: usize = 100;
+/// Bytes that the queue takes at once, some left for what it adds itself.
+const BATCH_BYTES_MAX: usize = 200_000;
+/// How long the queue may take for a batch, in milliseconds.
+const ENQUEUE_MS_MAX: u32 = 10_000;
+/// Rows that are taken out of the table at once: their messages are all in memory.
+const TAKEN_MAX: u32 = 100;
+/// Rows that one run of the schedule gives back for each partner and cause.
+const RETURNED_MAX: u32 = 500;
+/// A replay not heard of for longer than the whole schedule with its jitter, in hours.
+const STALE_HOURS: i64 = 96;
+/// How long delivered rows are kept, in hours (30 days).
+const DELIVERED_HOURS: i64 = 30 * 24;
+
+/// Gives at most `count_max` parked postbacks of a filter back to the queue; answers how many it holds now.
+///
+/// # Errors
+/// How many went back before something failed, and what failed. Nothing is lost: what did not get into the queue is parked.
+pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_max: u32) -> Result<u32, (u32, String)> {
+    let mut returned: u32 = 0;
+    while returned < count_max {
+        let wanted = TAKEN_MAX.min(count_max.saturating_sub(returned));
+        let taken = table.take(filter, wanted, now()).await.map_err(|problem| (returned, problem))?;
+        if taken.is_empty() {
+            break;
+        }
+        for batch in batches(taken) {
+            let ids: Vec<_> = batch.iter().map(|taken| taken.request_id.clone()).collect();
+            match send(bindings, batch).await {
+                Ok(()) => returned = returned.saturating_add(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
+                Err(problem) => {
+                    // What is behind this batch stays "replaying" until it is settled, unless it can be put back now.
+                    let problem = match table.put_back(&ids, now()).await {
+                        Ok(()) => problem,
+                        Err(also) => format!("{problem}; {also}"),
+                    };
+                    return Err((returned, problem));
+                }
+            }
+        }
+    }
+    Ok(returned)
+}
+
+async fn send(bindings: &Bindings, batch: Vec<Taken>) -> Result<(), String> {
+    let queue = bindings.queue(QUEUE).ok_or("no queue is bound to POSTBACKS")?;
+    queue.send(batch.into_iter().map(|taken| again(&taken)), ENQUEUE_MS_MAX).await
+}
+
+/// The message, as one that was replayed; one that cannot be read goes as it is.
+fn again(taken: &Taken) -> String {
+    match Parcel::from_message(&taken.message) {
+        Ok(parcel) => Parcel { replays: taken.replays, ..parcel }.to_message(),
+        Err(_) => taken.message.clone(),
+    }
+}
+
+/// Splits what was taken into batches that the queue takes.
+fn batches(taken: Vec<Taken>) -> Vec<Vec<Taken>> {
+    let mut batches: Vec<Vec<Taken>> = Vec::new();
+    let mut bytes: usize = 0;
+    for row in taken {
+        let more = row.message.len().saturating_add(64);
+        match batches.last_mut() {
+            Some(last) if last.len() < BATCH_MESSAGES_MAX && bytes.saturating_add(more) <= BATCH_BYTES_MAX => {
+                bytes = bytes.saturating_add(more);
+                last.push(row);
+            }
+            Some(_) | None => {
+                bytes = more;
+                batches.push(vec![row]);
+            }
+        }
+    }
+    batches
+}
+
+/// What one run of the schedule did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tidied {
+    /// Postbacks given back to the queue.
+    pub returned: u32,
+    /// Replays that were never heard of, parked again.
+    pub parked_again: u64,
+    /// Delivered rows forgotten.
+    pub forgotten: u64,
+    /// What failed.
+    pub problems: Vec<String>,
+}
+
+/// Gives back what can be delivered now, parks again what got lost, forgets what is long delivered.
+pub async fn tidy(config: &Config, bindings: &Bindings) -> Tidied {
+    let mut tidied = Tidied::default();
+    let table = match Table::open(bindings).await {
+        Ok(table) => table,
+        Err(problem) => return Tidied { problems: vec![problem], ..tidied },
+    };
+    let began = now();
+    match table.settle(hours_before(began, STALE_HOURS), hours_before(began, DELIVERED_HOURS), began).await {
+        Ok((parked_again, forgotten)) => (tidied.parked_again, tidied.forgotten) = (parked_again, forgotten),
+        Err(problem) => tidied.problems.push(problem),
+    }
+    let waiting = Filter { state: Some(State::Parked), ..Filter::default() };
+    let counts = match table.count(&waiting).await {
+        Ok(counts) => counts,
+        Err(problem) => {
+            tidied.problems.push(problem);
+            return tidied;
+        }
+    };
+    for count in counts {
+        let Some(cause) = Cause::parse(&count.reason) else { continue };
+        let filter = Filter { cause: Some(cause), partner: count.partner.clone(), ..Filter::default() };
+        if !is_gone(config, &table, cause, &filter).await {
+            continue;
+        }
+        match replay(bindings, &table, &filter, RETURNED_MAX).await {
+            Ok(returned) => tidied.returned = tidied.returned.saturating_add(returned),
+            Err((returned, problem)) => {
+                tidied.returned = tidied.returned.saturating_add(returned);
+                tidied.problems.push(problem);
+            }
+        }
+    }
+    tidied
+}
+
+async fn is_gone(config: &Config, table: &Table, cause: Cause, filter: &Filter) -> bool {
+    let partner = filter.partner.as_deref().and_then(|code| config.registry.by_code(code));
+    match cause.gone_when() {
+        Gone::Never => false,
+        Gone::PartnerIsKnown => partner.is_some(),
+        Gone::OriginAnswers => {
+            let Some(partner) = partner else { return false };
+            for origin in config.origins.of(partner) {
+                if origin_lives(config, origin).await {
+                    return true;
+                }
+            }
+            false
+        }
+        // The longest parked speaks for the others: an edge that learnt a form learnt all of it.
+        Gone::FormIsKnown => {
+            let first = table.list(&Filter { limit: Some(1), state: Some(State::Parked), ..filter.clone() }).await;
+            let Some(row) = first.ok().and_then(|rows| rows.into_iter().next()) else { return false };
+            let whole = table.show(&row.request_id).await.ok().flatten();
+            whole.is_some_and(|(_, message)| Parcel::from_message(&message).is_ok())
+        }
+    }
+}
+
+fn hours_before(instant: Timestamp, hours: i64) -> Timestamp {
+    let ms = instant.unix_ms().saturating_sub(hours.saturating_mul(3_600_000));
+    Timestamp::from_unix_ms(ms).unwrap_or(Timestamp::EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delivery::parcel::tests::parcel;
+
+    fn taken(bytes: usize) -> Taken {
+        Taken { request_id: "r".to_owned(), message: "m".repeat(bytes), replays: 1 }
+    }
+
+    #[test]
+    fn batches_are_what_the_queue_takes_at_once() {
+        let sizes = |rows: Vec<Taken>| batches(rows).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(vec![taken(10); 250]), [100, 100, 50]);
+        assert_eq!(sizes(vec![taken(90_000); 5]), [2, 2, 1]);
+        assert_eq!(sizes(vec![taken(500_000)]), [1]);
+        assert_eq!(sizes(vec![]), [0_usize; 0]);
+    }
+
+    #[test]
+    fn a_replayed_message_says_how_often() {
+        let row = Taken { request_id: "r".to_owned(), message: parcel().to_message(), replays: 9 };
+        assert_eq!(Parcel::from_message(&again(&row)).unwrap().replays, 9);
+        assert_eq!(again(&taken(3)), "mmm");
+    }
+}

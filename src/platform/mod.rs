@@ -1,0 +1,90 @@
+//! The calls into JavaScript. Crossing the boundary is what costs time in a Worker, so each of these does a whole job in one
+//! crossing and hands back text; and none of them can panic, whatever the platform answers.
+
+pub mod database;
+pub mod exchange;
+pub mod incoming;
+pub mod limiter;
+pub mod queue;
+pub mod response;
+
+use postback::time::Timestamp;
+use wasm_bindgen::prelude::*;
+use worker::Env;
+use worker::js_sys::{Promise, Reflect};
+use worker::wasm_bindgen_futures::JsFuture;
+
+#[wasm_bindgen(inline_js = r#"
+export function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+"#)]
+extern "C" {
+    fn sleep(ms: u32) -> Promise;
+}
+
+/// What `wrangler.toml` and the secrets bind to names.
+#[derive(Clone)]
+pub struct Bindings(Env);
+
+impl Bindings {
+    /// The bindings of an invocation.
+    pub fn of(env: Env) -> Bindings {
+        Bindings(env)
+    }
+
+    /// A variable or secret.
+    pub fn variable(&self, name: &str) -> Option<String> {
+        self.get(name)?.as_string()
+    }
+
+    /// A binding that is an object.
+    fn get(&self, name: &str) -> Option<JsValue> {
+        let value = Reflect::get(self.0.as_ref(), &JsValue::from_str(name)).ok()?;
+        (!value.is_undefined() && !value.is_null()).then_some(value)
+    }
+
+    /// Whether there is a binding of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.get(name).is_some()
+    }
+}
+
+/// `Name: message` of a JavaScript error; the platform's errors hold no URLs and no headers.
+fn error_text(error: &JsValue) -> String {
+    match error.dyn_ref::<worker::js_sys::Error>() {
+        Some(error) => format!("{}: {}", String::from(error.name()), String::from(error.message())),
+        None => "not an Error".to_owned(),
+    }
+}
+
+/// A promise's value as text.
+///
+/// # Errors
+/// The platform's words.
+async fn text_of(promise: Promise) -> Result<String, String> {
+    let value = JsFuture::from(promise).await.map_err(|error| error_text(&error))?;
+    value.as_string().ok_or_else(|| "not a text".to_owned())
+}
+
+/// Waits.
+pub async fn wait_ms(ms: u32) {
+    // A timer does not fail; if it did, waiting shorter would do no harm.
+    let _ = JsFuture::from(sleep(ms)).await;
+}
+
+/// Sixteen random bytes of Web Crypto.
+///
+/// # Errors
+/// When the platform has none, which it never lacks inside a request.
+pub fn random_bytes() -> Result<[u8; 16], String> {
+    let mut bytes = [0_u8; 16];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// The platform's clock. In a Worker it stands still between inputs and outputs.
+pub fn now() -> Timestamp {
+    // The clock's milliseconds are in range until the year 262000.
+    Timestamp::from_unix_ms(chrono::Utc::now().timestamp_millis()).unwrap_or(Timestamp::EPOCH)
+}

@@ -1,0 +1,108 @@
+//! Cloudflare Queues: sending to them, and the messages that they bring. Bodies are text: other kinds are changed on the way
+//! by the libraries between us and the platform.
+
+use super::{Bindings, error_text};
+use wasm_bindgen::prelude::*;
+use worker::js_sys::{Array, JsString, Promise, Reflect};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::worker_sys::{Message as SysMessage, MessageBatch};
+
+#[wasm_bindgen(inline_js = r#"
+export async function enqueue(queue, texts, timeoutMs) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new DOMException("the queue did not answer in time", "TimeoutError")), timeoutMs);
+  });
+  const sent = texts.length === 1
+    ? queue.send(texts[0], { contentType: "text" })
+    : queue.sendBatch(texts.map((body) => ({ body, contentType: "text" })));
+  try {
+    await Promise.race([sent, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+  return "";
+}
+"#)]
+extern "C" {
+    fn enqueue(queue: &JsValue, texts: &Array, timeout_ms: u32) -> Promise;
+}
+
+/// A queue that can be sent to.
+#[derive(Clone)]
+pub struct Queue(JsValue);
+
+impl Bindings {
+    /// A queue, where it is bound.
+    pub fn queue(&self, name: &str) -> Option<Queue> {
+        self.get(name).map(Queue)
+    }
+}
+
+impl Queue {
+    /// Sends messages; when this returns, the queue holds them all. At most 100 and 256 KB together.
+    ///
+    /// # Errors
+    /// The platform's words; when time ran out, the queue may hold them or not.
+    pub async fn send(&self, texts: impl IntoIterator<Item = String>, timeout_ms: u32) -> Result<(), String> {
+        let texts: Array = texts.into_iter().map(|text| JsValue::from_str(&text)).collect();
+        super::text_of(enqueue(&self.0, &texts, timeout_ms)).await.map(|_| ())
+    }
+}
+
+/// One message of a batch. Exactly one of [`Message::ack`] and [`Message::retry`] settles it.
+#[derive(Clone)]
+pub struct Message {
+    message: SysMessage,
+    /// The queue's name of it.
+    pub id: String,
+    /// How often it was brought, this time included.
+    pub attempt: u32,
+    /// Its text; empty for one that is no text.
+    pub text: String,
+}
+
+/// The queue's name and the messages of a batch.
+pub fn messages_of(batch: &MessageBatch) -> (String, Vec<Message>) {
+    let name = batch.queue().map(String::from).unwrap_or_default();
+    let messages = batch.messages().unwrap_or_default();
+    (name, messages.iter().map(|message| Message::of(message.unchecked_into())).collect())
+}
+
+impl Message {
+    fn of(message: SysMessage) -> Message {
+        // The worker crate has no accessor for the number of attempts.
+        let attempts = Reflect::get(&message, &JsString::from("attempts")).ok().and_then(|value| value.as_f64());
+        let attempt = attempts.filter(|count| (1.0..1e6).contains(count)).map_or(1, |count| count as u32);
+        let text = message.body().ok().and_then(|body| body.as_string()).unwrap_or_default();
+        let id = message.id().map(String::from).unwrap_or_default();
+        Message { message, id, attempt, text }
+    }
+
+    /// The message is done with.
+    pub fn ack(&self) -> Result<(), String> {
+        self.message.ack().map_err(|error| error_text(&error))
+    }
+
+    /// The message shall come again after a delay.
+    pub fn retry(&self, delay_s: u32) -> Result<(), String> {
+        let options = worker::js_sys::Object::new();
+        let is_set = Reflect::set(&options, &"delaySeconds".into(), &JsValue::from_f64(f64::from(delay_s)));
+        is_set.and_then(|_| self.message.retry(options.into())).map_err(|error| error_text(&error))
+    }
+}
+
+/// Runs futures at once and waits for all of them.
+pub async fn all(futures: Vec<impl Future<Output = ()> + 'static>) {
+    let promises: Array = futures
+        .into_iter()
+        .map(|future| {
+            worker::wasm_bindgen_futures::future_to_promise(async move {
+                future.await;
+                Ok(JsValue::UNDEFINED)
+            })
+        })
+        .collect();
+    // None of them can fail.
+    let _ = JsFuture::from(Promise::all(&promises)).await;
+}
