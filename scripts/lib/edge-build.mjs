@@ -1,0 +1,71 @@
+// Building the edge: Rust to WebAssembly, bundled for workerd, and not larger than it may be.
+import { createHash } from "node:crypto";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+import { gzipSync } from "node:zlib";
+import { ensureNodePackages } from "./node-packages.mjs";
+import { CACHE, Complaint, ROOT, run, say, step } from "./run.mjs";
+import { edgeToolchain } from "./toolchain.mjs";
+
+/** Kilobytes that script and WebAssembly may have together, compressed: small enough to start fast. */
+export const COMPRESSED_KB_MAX = 400;
+
+/** Where the edge is built, and the only folder that worker-build writes to. */
+export const BUILD = join(ROOT, "build");
+
+const INPUTS = [
+  "src", "postback/src", "postback/Cargo.toml", "build.rs", "Cargo.toml", "Cargo.lock", "package-lock.json",
+  "scripts/lib/edge-build.mjs", "scripts/lib/toolchain.mjs",
+];
+
+/** Builds the edge with the partners of a folder into `out`, unless it is there as it would be built. */
+export async function buildEdge({ partners = join(ROOT, "partners"), out = BUILD } = {}) {
+  const inputs = digest([...INPUTS.map((path) => join(ROOT, path)), partners]);
+  const stamp = join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
+  const fresh = existsSync(join(out, "index_bg.wasm")) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
+  if (!fresh) {
+    await ensureNodePackages();
+    const { workerBuild, env } = await edgeToolchain();
+    await step("building the edge (Rust to WebAssembly; minutes the first time)", () => {
+      const build = () => run(workerBuild, ["--release"], { env: { ...env, PARTNERS_DIR: partners }, quiet: true });
+      return out === BUILD ? build() : elsewhere(out, build);
+    });
+    mkdirSync(dirname(stamp), { recursive: true });
+    writeFileSync(stamp, inputs);
+  }
+  const compressed = ["index.js", "index_bg.wasm"].map((name) => gzipSync(readFileSync(join(out, name)), { level: 9 }).length);
+  const kb = (bytes) => (bytes / 1024).toFixed(1);
+  const total = compressed.reduce((sum, bytes) => sum + bytes, 0);
+  say(`edge: ${kb(total)} KB compressed (limit ${COMPRESSED_KB_MAX} KB)`);
+  if (total > COMPRESSED_KB_MAX * 1024) throw new Complaint("the edge has grown over its limit");
+}
+
+/** Builds where worker-build builds, takes the result away, and leaves there what was there. */
+async function elsewhere(out, build) {
+  const aside = `${BUILD}.aside`;
+  rmSync(aside, { recursive: true, force: true });
+  if (existsSync(BUILD)) cpSync(BUILD, aside, { recursive: true });
+  try {
+    await build();
+    rmSync(out, { recursive: true, force: true });
+    mkdirSync(dirname(out), { recursive: true });
+    cpSync(BUILD, out, { recursive: true });
+  } finally {
+    rmSync(BUILD, { recursive: true, force: true });
+    if (existsSync(aside)) renameSync(aside, BUILD);
+  }
+}
+
+/** The digest of everything that goes into the edge. */
+function digest(paths) {
+  const hash = createHash("sha256");
+  const add = (path) => {
+    if (statSync(path).isDirectory()) {
+      for (const name of readdirSync(path).sort()) add(join(path, name));
+    } else {
+      hash.update(`${relative(ROOT, path)}\0`).update(readFileSync(path)).update("\0");
+    }
+  };
+  paths.forEach(add);
+  return hash.digest("hex");
+}
