@@ -18,6 +18,7 @@ pub mod money;
 pub mod macros;
 pub mod html;
 pub mod id;
+pub mod click;
 pub mod partner;
 pub mod reading;
 pub mod postback;

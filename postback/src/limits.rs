@@ -20,6 +20,12 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 pub const JSON_DEPTH_MAX: usize = 8;
 /// An identifier (event, click, conversion, ...) in bytes.
 pub const ID_BYTES_MAX: usize = 128;
+/// A value that is kept of a click, in bytes. Longer ones are left out.
+pub const CLICK_VALUE_BYTES_MAX: usize = 256;
+/// Parameters `utm_*` that are kept of a click.
+pub const CLICK_UTM_MAX: usize = 16;
+/// The template of an offer's landing page, in bytes.
+pub const LANDING_BYTES_MAX: usize = 2 * 1024;
 /// How far ahead of its arrival an event may claim to have happened, in seconds.
 pub const TIME_AHEAD_S_MAX: i64 = 24 * 60 * 60;
 /// An event older than this at its arrival is accepted and flagged, in seconds (180 days).

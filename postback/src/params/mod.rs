@@ -6,7 +6,7 @@ mod json;
 mod secrets;
 
 pub(crate) use json::{depth as json_depth, members as json_members};
-pub use query::decode_pairs;
+pub use query::{Pair, decode_pairs};
 pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, token_param};
 
 use crate::limits::PARAMS_MAX;
