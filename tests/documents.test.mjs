@@ -86,7 +86,11 @@ test("docs/partner-files.md lists every key, that of tables included, and every 
   const files = readdirSync(join(ROOT, "postback/src/partner"), { recursive: true }).filter((name) => name.endsWith(".rs"));
   const sources = files.map((name) => read(`postback/src/partner/${name}`)).join("\n");
   const structs = new Map([...sources.matchAll(/struct (\w+) \{\n([^]*?)\n\}/g)].map(([, name, body]) => [name, body]));
-  const members = (name) => [...structs.get(name).matchAll(/^ {4}(?:pub )?(\w+): (.+),$/gm)].map(([, key, type]) => ({ key, table: type.match(/^(?:Option<)?(\w+)>?$/)?.[1] }));
+  const members = (name) =>
+    [...structs.get(name).matchAll(/^ {4}(?:pub )?(\w+): (.+),$/gm)].map(([, key, type]) => {
+      const [, map, table] = type.match(/^(?:Option<|(BTreeMap<String, ))?(\w+)>?$/) ?? [];
+      return { key: map && structs.has(table) ? `${key}.<code>` : key, table };
+    });
   // A key whose type is one of these structs is a table, and stands in the document by its keys.
   const keys = members("PartnerFile").flatMap(({ key, table }) => (structs.has(table) ? members(table).map((inner) => `${key}.${inner.key}`) : [key]));
   const fields = find("postback/src/field.rs", /= "([a-z0-9_]+)": \w+,/g);

@@ -51,7 +51,7 @@ pub fn read_folders(folders: &[&Path]) -> Result<Registry, Vec<Problem>> {
 /// Reads files given as name and text.
 ///
 /// # Errors
-/// All problems of all files, those between files (two of one endpoint or database) included.
+/// All problems of all files, those between files (two of one endpoint, database or offer) included.
 pub fn read_files<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result<Registry, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut partners: Vec<Partner> = Vec::new();
@@ -72,6 +72,10 @@ pub fn read_files<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result
                     let reason = format!("{value:?} is already taken by {}.toml", other.code);
                     problems.push(Problem { file: file.to_owned(), key: key.to_owned(), reason });
                 }
+            }
+            for offer in partner.offers.keys().filter(|offer| other.offers.contains_key(*offer)) {
+                let reason = format!("is already taken by {}.toml", other.code);
+                problems.push(Problem { file: file.to_owned(), key: format!("offers.{offer}"), reason });
             }
         }
         partners.push(partner);
@@ -131,6 +135,9 @@ deposit_success = "deposit"
 [duplicates]
 key = "click_id+event"
 window_s = 60
+[offers.summer]
+landing = "https://shop.example/{sub_id}?c={click_id}&s={utm_source}"
+allow = ["sub_id", "utm_source"]
 [ftd]
 minimum = "10"
 currency = "USD"
@@ -276,6 +283,85 @@ currency = "USD"
     }
 
     #[test]
+    fn a_landing_page_that_a_click_could_turn_elsewhere_is_refused() {
+        const LANDING: &str = "https://shop.example/{sub_id}?c={click_id}&s={utm_source}";
+        const NO_HOST: &str = "is no host of letters, digits, . and - with an optional port";
+        let long = format!("{LANDING}{}", "x".repeat(2048));
+        for (replace, expected) in [
+            ("http://shop.example/{sub_id}?c={click_id}&s={utm_source}", "must begin with https:// (http://"),
+            ("//shop.example/{sub_id}?c={click_id}&s={utm_source}", "must begin with https://"),
+            ("{sub_id}://shop.example/?c={click_id}&s={utm_source}", "must begin with https://"),
+            ("https:/shop.example/{sub_id}?c={click_id}&s={utm_source}", "must begin with https://"),
+            ("https://{sub_id}/?c={click_id}&s={utm_source}", &format!("\"{{sub_id}}\" {NO_HOST}")),
+            ("https://shop.example{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("https://shop.example:{sub_id}/?c={click_id}&s={utm_source}", NO_HOST),
+            ("https://u@shop.example/{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("https://u:1@shop.example/{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("https:///{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("https://-/{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("https://shop.example:99999/{sub_id}?c={click_id}&s={utm_source}", NO_HOST),
+            ("http://localhost.evil.example/{sub_id}?c={click_id}&s={utm_source}", "must begin with https://"),
+            (
+                "https://shop.example/ /{sub_id}?c={click_id}&s={utm_source}",
+                "\"https://shop.example/ /\" has characters",
+            ),
+            ("https://shop.example/{sub_id}?c={click_id}&s={utm_source}}", "has a brace without its partner"),
+            ("https://shop.example/{sub_id}?s={utm_source}", "has no {click_id}"),
+            ("https://shop.example/{sub_id}?c={click_id}&s={utm_source}&g={geo}", "{geo} is not in allow"),
+            (&long, "has more than 2048 bytes"),
+        ] {
+            let found = problems(LANDING, replace);
+            let is_told = |problem: &String| problem.starts_with("example.toml: offers.summer.landing: ");
+            // Without braces in pairs, no name has a place either.
+            assert!(
+                found.iter().any(|problem| is_told(problem) && problem.contains(expected)),
+                "{replace}: {found:#?}"
+            );
+            assert!(found.len() == 1 || expected.contains("brace"), "{replace}: {found:#?}");
+        }
+        for good in
+            ["http://127.0.0.1:8787/", "http://localhost/", "https://shop.example:8443?", "https://shop.example#"]
+        {
+            assert_eq!(problems("https://shop.example/", good), [""; 0], "{good}");
+        }
+        for (replace, expected) in [
+            ("[\"sub_id\", \"utm_source\", \"sub_id\"]", "names \"sub_id\" twice"),
+            ("[\"sub_id\", \"utm_source\", \"geo\"]", "\"geo\" has no place in landing"),
+            ("[\"sub_id\", \"utm_source\", \"click_id\"]", "\"click_id\" is filled in anyway"),
+            ("[\"sub_id\", \"utm_source\", \"Geo\"]", "\"Geo\" must be lower-case letters"),
+            ("[\"sub_id\", \"utm_source\", \"ts_token\"]", "\"ts_token\" proves who sends"),
+        ] {
+            let found = problems("[\"sub_id\", \"utm_source\"]", replace);
+            let expected = format!("example.toml: offers.summer.allow: {expected}");
+            assert!(found.len() == 1 && found[0].starts_with(&expected), "{replace}: {found:#?}");
+        }
+        for (replace, expected) in [
+            ("[offers.Summer]", "offers.Summer: an offer's code is lower-case"),
+            ("[offers.-summer]", "offers.-summer: an offer's code is"),
+            ("[offers.summer]\nlink = \"x\"", "offers.summer.link: unknown field `link`"),
+        ] {
+            let found = problems("[offers.summer]", replace);
+            assert!(found.len() == 1 && found[0].starts_with(&format!("example.toml: {expected}")), "{found:#?}");
+        }
+    }
+
+    #[test]
+    fn an_offer_is_one_partners_and_is_there_while_the_partner_is_active() {
+        let registry = read_files([("example.toml", GOOD)].into_iter()).unwrap();
+        let (partner, offer) = registry.offer("summer").unwrap();
+        assert_eq!((partner.code.as_str(), offer.allow.len()), ("example", 2));
+        assert_eq!(registry.offer("winter"), None);
+        let stopped = GOOD.replace("reply =", "is_active = false\nreply =");
+        assert_eq!(read_files([("example.toml", stopped.as_str())].into_iter()).unwrap().offer("summer"), None);
+        let other = GOOD.replace("example/event", "b").replace("example_db", "b_db");
+        for second in [other.clone(), other.replace("reply =", "is_active = false\nreply =")] {
+            let problems = read_files([("a.toml", GOOD), ("b.toml", &second)].into_iter()).unwrap_err();
+            assert_eq!(problems.len(), 1);
+            assert_eq!(problems[0].to_string(), "b.toml: offers.summer: is already taken by a.toml");
+        }
+    }
+
+    #[test]
     fn every_problem_of_a_file_is_told_at_once() {
         let text = GOOD.replace("Berlin", "Brlin").replace("\"EUR\"", "\"EURO\"").replace("usd_payout =", "usd_pay =");
         let problems = read_files([("example.toml", text.as_str())].into_iter()).unwrap_err();
@@ -299,7 +385,8 @@ currency = "USD"
             texts,
             [
                 "b.toml: endpoint: \"example/event\" is already taken by a.toml",
-                "b.toml: database: \"example_db\" is already taken by a.toml"
+                "b.toml: database: \"example_db\" is already taken by a.toml",
+                "b.toml: offers.summer: is already taken by a.toml"
             ]
         );
     }

@@ -9,8 +9,10 @@ mod problem;
 mod schema;
 #[cfg(feature = "files")]
 mod zones;
+mod offer;
 mod rules;
 
+pub use offer::Offer;
 pub use rules::{FirstDeposit, JwtExpected, UnknownStatus};
 
 use crate::duplicate::DuplicatePolicy;
@@ -110,6 +112,9 @@ pub struct Partner {
     /// Words that the partner's templates leave where a value should be.
     pub placeholders: Vec<String>,
 
+    /// Where clicks lead, by the offer's code. A code is one partner's alone.
+    pub offers: BTreeMap<String, Offer>,
+
     /// What another postback about a known conversion does (R48).
     pub duplicates: DuplicatePolicy,
     /// What counts as a first deposit (R49).
@@ -181,6 +186,12 @@ impl Registry {
     /// The partner of a code.
     pub fn by_code(&self, code: &str) -> Option<&Partner> {
         self.partners.iter().find(|partner| partner.code == code)
+    }
+
+    /// The offer of a code, and the active partner that has it.
+    pub fn offer(&self, code: &str) -> Option<(&Partner, &Offer)> {
+        let active = self.partners.iter().filter(|partner| partner.is_active);
+        active.filter_map(|partner| Some((partner, partner.offers.get(code)?))).next()
     }
 
     /// The active partner whose endpoint a path names: `/{endpoint}`, `/postback/{endpoint}` or `/partner/{endpoint}` (R1).

@@ -76,6 +76,7 @@ impl Checks<'_> {
             statuses: self.statuses(&written.statuses, &written.placeholders),
             unknown_status: written.unknown_status,
             placeholders: self.placeholders(written.placeholders),
+            offers: self.offers(written.offers),
             duplicates: self.duplicates(&written.duplicates),
             first_deposit: written.ftd.and_then(|table| self.first_deposit(table)),
             max_daily_requests: self.at_least_one("max_daily_requests", written.max_daily_requests, DAILY_REQUESTS),

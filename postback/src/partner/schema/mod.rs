@@ -3,6 +3,7 @@
 mod checks;
 mod proof;
 mod words;
+mod offers;
 
 use super::problem::Problem;
 use super::rules::{JwtExpected, UnknownStatus};
@@ -49,6 +50,8 @@ struct PartnerFile {
     #[serde(default)]
     placeholders: Vec<String>,
     #[serde(default)]
+    offers: BTreeMap<String, OfferTable>,
+    #[serde(default)]
     duplicates: DuplicatesTable,
     ftd: Option<FtdTable>,
     max_daily_requests: Option<u32>,
@@ -70,6 +73,14 @@ struct IpTable {
 #[serde(deny_unknown_fields)]
 struct MtlsTable {
     sha256: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfferTable {
+    landing: String,
+    #[serde(default)]
+    allow: Vec<String>,
 }
 
 #[derive(Default, Deserialize)]
