@@ -12,7 +12,8 @@
 )]
 
 use bytec_origin::store::location::Location;
-use bytec_origin::store::{Receipt, Record, Recorded, Store, StoreError};
+use bytec_origin::store::{Receipt, Record, Recorded, RecordedClicks, Store, StoreError};
+use postback::click::{Click, ClickId, ClickQuery};
 use postback::id::Nonce;
 use postback::params::Params;
 use postback::partner::Partner;
@@ -86,6 +87,21 @@ impl Fresh {
         assert_eq!(created, 1);
     }
 
+    /// Rows of every table.
+    async fn rows(&self) -> Vec<String> {
+        self.column(
+            "select cast(count(*) as text) from events union all select cast(count(*) as text) from conversions union all
+             select cast(count(*) as text) from revisions union all select cast(count(*) as text) from postbacks union all
+             select cast(count(*) as text) from nonces union all select cast(count(*) as text) from clicks",
+        )
+        .await
+    }
+
+    async fn record_clicks(&self, numbers: impl IntoIterator<Item = u16>) -> RecordedClicks {
+        let clicks: Vec<_> = numbers.into_iter().map(click).collect();
+        self.store.record_clicks(&clicks, &nonce(), at("2025-11-21T08:00:01Z")).await.unwrap()
+    }
+
     async fn record(&self, query: &str) -> Recorded {
         self.store.record(&record(query)).await.unwrap()
     }
@@ -100,12 +116,27 @@ fn at(text: &str) -> Timestamp {
     Timestamp::parse(text, &Zone::utc()).unwrap()
 }
 
+/// A fresh nonce.
+fn nonce() -> Nonce {
+    static NONCES: AtomicU32 = AtomicU32::new(0);
+    let mut bytes = [0_u8; 16];
+    bytes[..4].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Nonce::from_bytes(bytes)
+}
+
+/// The click of a number.
+fn click(number: u16) -> Click {
+    let mut random = [0; 16];
+    random[..2].copy_from_slice(&number.to_be_bytes());
+    let query = ClickQuery::read("sub_id=it%27s&media_id=m&consent_version=2&utm_source=a%22b&utm_term=%F0%9F%98%80");
+    let now = at("2025-11-21T08:00:00.123Z");
+    let referrer = Some("https://a.example/p?q");
+    Click::read(ClickId::new(now, random), now, "summer", &query, referrer, Some("curl/8"), Some("MY"))
+}
+
 /// A record of a request, its nonce fresh.
 fn record(query: &str) -> Record {
-    static NONCES: AtomicU32 = AtomicU32::new(0);
     let now = at("2025-11-21T08:00:00.123Z");
-    let mut nonce = [0_u8; 16];
-    nonce[..4].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     Record {
         reading: partner().read(&Params::from_query(query).unwrap(), Dialect::Partner, now).unwrap(),
         receipt: Receipt {
@@ -119,7 +150,7 @@ fn record(query: &str) -> Record {
             headers: serde_json::json!({"user-agent": "test"}),
             content_type: None,
             body: None,
-            nonce: Some(Nonce::from_bytes(nonce)),
+            nonce: Some(nonce()),
         },
         now,
     }
@@ -332,6 +363,104 @@ contract! {
         assert_eq!(db.one("select offer_name from conversions").await, "สวัส😀 \"\\$%1");
     }
 
+    a_rehearsal_comes_to_what_recording_would_and_leaves_no_trace(db) {
+        let rehearsed = record(FIRST);
+        for _ in 0..3 {
+            assert_eq!(db.store.rehearse(&rehearsed).await.unwrap(), Recorded::As(Created));
+            assert_eq!(db.rows().await, ["0"; 6]);
+        }
+        assert_eq!(db.store.record(&rehearsed).await.unwrap(), Recorded::As(Created), "the nonce was not spent");
+        let rows = db.rows().await;
+        for (query, verdict) in [
+            (FIRST, Duplicate),
+            ("conversion_id=c1&rewars=12&status=Approved", Revised),
+            ("conversion_id=c2", Created),
+        ] {
+            assert_eq!(db.store.rehearse(&record(query)).await.unwrap(), Recorded::As(verdict), "{query}");
+        }
+        assert_eq!(db.store.rehearse(&rehearsed).await.unwrap(), Recorded::Replayed);
+        assert_eq!(db.rows().await, rows);
+        assert_eq!(db.one("select cast(usd_payout as text) from conversions").await, "10.50");
+    }
+
+    a_rehearsal_fails_where_recording_would(db) {
+        db.execute("alter table postbacks rename to elsewhere").await;
+        assert!(matches!(db.store.rehearse(&record(FIRST)).await, Err(StoreError::Bug(_))));
+        db.execute("alter table elsewhere rename to postbacks").await;
+        assert_eq!(db.rows().await, ["0"; 6]);
+    }
+
+    a_click_is_stored_once_with_all_that_is_kept_of_it(db) {
+        assert_eq!(db.record_clicks([1, 2]).await, RecordedClicks::As { stored: 2, known: 0 });
+        assert_eq!(db.record_clicks([1, 2]).await, RecordedClicks::As { stored: 0, known: 2 });
+        assert_eq!(db.record_clicks([3, 2, 3]).await, RecordedClicks::As { stored: 1, known: 2 });
+        assert_eq!(db.record_clicks([]).await, RecordedClicks::As { stored: 0, known: 0 });
+        let kept = db.column(
+            "select offer || ' ' || sub_id || ' ' || media_id || ' ' || geo || ' ' || device || ' ' || referrer || ' ' ||
+             consent_version || ' ' || replace(substr(cast(clicked_at as text), 1, 23), 'T', ' ') || ' ' ||
+             substr(cast(received_at as text), 18, 2) from clicks order by click_id",
+        );
+        assert_eq!(kept.await, ["summer it's m MY bot https://a.example/p 2 2025-11-21 08:00:00.123 01"; 3]);
+        let utm: serde_json::Value = serde_json::from_str(&db.column("select cast(utm as text) from clicks").await[0]).unwrap();
+        assert_eq!(utm, serde_json::json!({"utm_source": "a\"b", "utm_term": "😀"}));
+    }
+
+    the_largest_batch_is_stored(db) {
+        let count = u64::try_from(postback::limits::CLICKS_MAX).unwrap();
+        assert_eq!(db.record_clicks(0..u16::try_from(count).unwrap()).await, RecordedClicks::As { stored: count, known: 0 });
+    }
+
+    batches_of_the_same_clicks_at_the_same_moment_store_each_click_once(db) {
+        let mut new = 0;
+        for round in 0..5_u16 {
+            let tasks: Vec<_> = (0..8)
+                .map(|number| {
+                    let store = db.store.clone();
+                    // Overlapping, and each second one the other way round: neither may wait for the other.
+                    let first = 200 * round + number;
+                    let mut clicks: Vec<_> = (first..first + 100).map(click).collect();
+                    if number % 2 == 0 {
+                        clicks.reverse();
+                    }
+                    tokio::spawn(async move { store.record_clicks(&clicks, &nonce(), at("2025-11-21T08:00:01Z")).await.unwrap() })
+                })
+                .collect();
+            for task in tasks {
+                let RecordedClicks::As { stored, known } = task.await.unwrap() else { unreachable!("each nonce is fresh") };
+                assert_eq!(stored + known, 100);
+                new += stored;
+            }
+        }
+        assert_eq!(new, 5 * 107);
+        assert_eq!(db.one("select cast(count(*) as text) from clicks").await, "535");
+    }
+
+    a_batch_of_clicks_is_stored_wholly_or_not_at_all(db) {
+        // The second click is refused by something else than its key.
+        db.execute("create unique index one_of_a_publisher on clicks (sub_id)").await;
+        let clicks = [click(1), click(2)];
+        let nonce = nonce();
+        let now = at("2025-11-21T08:00:01Z");
+        assert!(matches!(db.store.record_clicks(&clicks, &nonce, now).await, Err(StoreError::Bug(_))));
+        assert_eq!(db.rows().await, ["0"; 6]);
+        db.execute("drop index one_of_a_publisher").await;
+        let stored = db.store.record_clicks(&clicks, &nonce, now).await.unwrap();
+        assert_eq!(stored, RecordedClicks::As { stored: 2, known: 0 }, "the same batch may come again");
+    }
+
+    a_recorded_batch_of_clicks_is_a_replay_and_writes_nothing(db) {
+        let (nonce, now) = (nonce(), at("2025-11-21T08:00:01Z"));
+        db.store.record_clicks(&[click(1)], &nonce, now).await.unwrap();
+        for clicks in [vec![click(1)], vec![click(2)]] {
+            let again = db.store.record_clicks(&clicks, &nonce, now).await.unwrap();
+            assert_eq!(again, RecordedClicks::Replayed);
+        }
+        let postback = record(FIRST);
+        let postback = Record { receipt: Receipt { nonce: Some(nonce), ..postback.receipt.clone() }, ..postback };
+        assert_eq!(db.store.record(&postback).await.unwrap(), Recorded::Replayed, "a nonce is spent once for all");
+        assert_eq!(db.rows().await, ["0", "0", "0", "0", "1", "1"]);
+    }
+
     a_database_answers_a_ping(db) {
         db.store.ping().await.unwrap();
     }
@@ -365,4 +494,24 @@ async fn postgres_that_cannot_be_written_is_not_available() {
         }
         Err(problem) => assert!(problem.starts_with("the database is not available"), "{problem}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn batches_of_the_same_clicks_the_other_way_round_do_not_wait_for_each_other() {
+    let db = fresh("postgres").await;
+    // Each click takes its time, so that both batches hold one when they come to the other.
+    db.execute(
+        "create function slowly() returns trigger language plpgsql as
+         $$ begin perform pg_sleep(0.1); return new; end $$",
+    )
+    .await;
+    db.execute("create trigger slowly before insert on clicks for each row execute function slowly()").await;
+    let now = at("2025-11-21T08:00:01Z");
+    let (forward, backward) = ([click(1), click(2)], [click(2), click(1)]);
+    let (nonces, store) = ([nonce(), nonce()], &db.store);
+    let (one, other) =
+        tokio::join!(store.record_clicks(&forward, &nonces[0], now), store.record_clicks(&backward, &nonces[1], now));
+    let mut recorded = [one.unwrap(), other.unwrap()];
+    recorded.sort_by_key(|recorded| *recorded == RecordedClicks::As { stored: 0, known: 2 });
+    assert_eq!(recorded, [RecordedClicks::As { stored: 2, known: 0 }, RecordedClicks::As { stored: 0, known: 2 }]);
 }

@@ -1,11 +1,14 @@
-//! How a postback enters a partner's database: the steps of the one transaction that [`super::Store::record`] promises,
+//! How postbacks and clicks enter a partner's database: the steps of the one transaction that [`super::Store`] promises,
 //! the same for every kind of database.
 
 use super::statement::{Dialect, Row, Statement, Value};
-use super::{Record, Recorded, StoreError};
+use super::{Record, Recorded, RecordedClicks, StoreError};
+use postback::click::Click;
 use postback::field::Field;
+use postback::id::Nonce;
 use postback::postback::Postback;
 use postback::status::{Status, Transition};
+use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::sync::LazyLock;
 
@@ -31,23 +34,87 @@ pub trait Transaction: Sized {
 
     /// Makes everything last.
     async fn commit(self) -> Result<(), StoreError>;
+
+    /// Undoes everything, and says so when that fails.
+    async fn roll_back(self) -> Result<(), StoreError>;
 }
 
-/// Records a postback:
+/// Records a postback: [`write`], and all of it is committed.
+pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Result<Recorded, StoreError> {
+    let recorded = write(&mut transaction, record).await?;
+    match recorded {
+        Recorded::As(_) => transaction.commit().await?,
+        Recorded::Replayed => transaction.roll_back().await?,
+    }
+    Ok(recorded)
+}
+
+/// Finds out what recording a postback would come to: [`write`], and all of it is undone.
+pub async fn rehearse<T: Transaction>(mut transaction: T, record: &Record) -> Result<Recorded, StoreError> {
+    let recorded = write(&mut transaction, record).await?;
+    transaction.roll_back().await?;
+    Ok(recorded)
+}
+
+/// Records a batch of clicks: the nonce is spent, every click that is not known enters, and all of it is committed.
+pub async fn record_clicks<T: Transaction>(
+    mut transaction: T,
+    clicks: &[Click],
+    nonce: &Nonce,
+    now: Timestamp,
+) -> Result<RecordedClicks, StoreError> {
+    if !spend(&mut transaction, nonce, now).await? {
+        transaction.roll_back().await?;
+        return Ok(RecordedClicks::Replayed);
+    }
+    // In one order: two batches that hold the same clicks would otherwise wait for each other.
+    let mut ordered: Vec<_> = clicks.iter().collect();
+    ordered.sort_by(|a, b| a.click_id.cmp(&b.click_id));
+    let rows = ordered.into_iter().map(|click| click_row(T::DIALECT, click, now));
+    let stored = match Row::insert_each_once(rows, "click_id") {
+        Some(statement) => transaction.execute(statement).await?,
+        None => 0,
+    };
+    transaction.commit().await?;
+    let sent = u64::try_from(clicks.len()).unwrap_or(u64::MAX);
+    Ok(RecordedClicks::As { stored, known: sent.saturating_sub(stored) })
+}
+
+fn click_row(dialect: Dialect, click: &Click, now: Timestamp) -> Row<'static> {
+    let utm = click.utm.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    Row::of(dialect, "clicks")
+        .with("click_id", click.click_id.as_str())
+        .with("offer", click.offer.as_str())
+        .with("clicked_at", click.clicked_at)
+        .with("sub_id", click.sub_id.as_deref())
+        .with("media_id", click.media_id.as_deref())
+        .with("geo", click.geo.as_deref())
+        .with("device", click.device.as_deref())
+        .with("referrer", click.referrer.as_deref())
+        .with("consent_version", click.consent_version.as_deref())
+        .with("utm", Value::Json(utm.collect::<serde_json::Value>().to_string()))
+        .with("received_at", now)
+}
+
+/// Spends a nonce. False where it was spent before.
+async fn spend<T: Transaction>(transaction: &mut T, nonce: &Nonce, now: Timestamp) -> Result<bool, StoreError> {
+    let row = Row::of(T::DIALECT, "nonces").with("nonce", nonce.as_str()).with("seen_at", now);
+    Ok(transaction.execute(row.insert_once("nonce")).await? == 1)
+}
+
+/// Writes a postback:
 ///
 /// (1) the nonce is spent ............ or the request is a replay and nothing is written
 /// (2) the event enters under its id . or it is known: a duplicate, or a conflict
 /// (3) the conversion is revised, unless the notice was overtaken by a later decision
 /// (4) the request is written down with its verdict
-/// (5) all of it is committed
-pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Result<Recorded, StoreError> {
+async fn write<T: Transaction>(transaction: &mut T, record: &Record) -> Result<Recorded, StoreError> {
     let postback = &record.reading.postback;
     // (1)
-    if let Some(nonce) = &record.receipt.nonce {
-        let row = Row::of(T::DIALECT, "nonces").with("nonce", nonce.as_str()).with("seen_at", record.now);
-        if transaction.execute(row.insert_once("nonce")).await? == 0 {
-            return Ok(Recorded::Replayed);
-        }
+    if let Some(nonce) = &record.receipt.nonce
+        && !spend(transaction, nonce, record.now).await?
+    {
+        return Ok(Recorded::Replayed);
     }
     // (2)
     let content = Value::Json(postback.to_json().to_string());
@@ -55,7 +122,7 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
     let mut notes: Vec<String> = record.reading.warnings.iter().map(|warning| warning.to_string()).collect();
     let verdict = if is_new {
         // (3)
-        let verdict = revise(&mut transaction, record).await?;
+        let verdict = revise(transaction, record).await?;
         if verdict == Verdict::Revised && transaction.number(is_current(postback)).await? == 0 {
             notes.push(LATE_STATUS.to_owned());
         }
@@ -70,8 +137,6 @@ pub async fn record<T: Transaction>(mut transaction: T, record: &Record) -> Resu
     };
     // (4)
     transaction.execute(receipt(T::DIALECT, record, verdict, content, notes)).await?;
-    // (5)
-    transaction.commit().await?;
     Ok(Recorded::As(verdict))
 }
 

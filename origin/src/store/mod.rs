@@ -6,6 +6,9 @@
 //! requests of one event, however close together, get one `created` or `revised` between them; which of the two is the
 //! database's unique key to decide, never a look beforehand.
 //!
+//! [`Store::rehearse`] does all of that and then undoes it. [`Store::record_clicks`] keeps a batch of clicks under the same
+//! promise: wholly or not at all, and each click once.
+//!
 //! Both kinds are held to this by one conformance suite (`tests/store.rs`).
 
 pub mod location;
@@ -15,6 +18,7 @@ pub mod postgres;
 pub mod sqlite;
 
 use crate::store::location::Location;
+use postback::click::Click;
 use postback::id::Nonce;
 use postback::reading::Reading;
 use postback::time::Timestamp;
@@ -65,6 +69,20 @@ pub struct Receipt {
 pub enum Recorded {
     /// Committed with this verdict.
     As(Verdict),
+    /// The nonce had been spent: nothing was written.
+    Replayed,
+}
+
+/// What recording a batch of clicks came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedClicks {
+    /// Committed.
+    As {
+        /// How many were new.
+        stored: u64,
+        /// How many were there already.
+        known: u64,
+    },
     /// The nonce had been spent: nothing was written.
     Replayed,
 }
@@ -172,8 +190,42 @@ impl Store {
     pub async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
         in_time(RECORD_TIMEOUT, async {
             match self {
-                Store::Postgres(store) => store.record(record).await,
-                Store::Sqlite(store) => store.record(record).await,
+                Store::Postgres(store) => ledger::record(store.begin().await?, record).await,
+                Store::Sqlite(store) => ledger::record(store.begin().await?, record).await,
+            }
+        })
+        .await
+    }
+
+    /// Does everything that recording does, and undoes it: what it came to is what recording would have come to. Nothing
+    /// remains, the nonce neither; a number that a sequence gave out may be missing afterwards.
+    ///
+    /// # Errors
+    /// Recording would have failed.
+    pub async fn rehearse(&self, record: &Record) -> Result<Recorded, StoreError> {
+        in_time(RECORD_TIMEOUT, async {
+            match self {
+                Store::Postgres(store) => ledger::rehearse(store.begin().await?, record).await,
+                Store::Sqlite(store) => ledger::rehearse(store.begin().await?, record).await,
+            }
+        })
+        .await
+    }
+
+    /// Records a batch of clicks, each once, as the contract above says.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub async fn record_clicks(
+        &self,
+        clicks: &[Click],
+        nonce: &Nonce,
+        now: Timestamp,
+    ) -> Result<RecordedClicks, StoreError> {
+        in_time(RECORD_TIMEOUT, async {
+            match self {
+                Store::Postgres(store) => ledger::record_clicks(store.begin().await?, clicks, nonce, now).await,
+                Store::Sqlite(store) => ledger::record_clicks(store.begin().await?, clicks, nonce, now).await,
             }
         })
         .await

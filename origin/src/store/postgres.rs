@@ -1,8 +1,8 @@
 //! PostgreSQL.
 
-use super::ledger::{self, Transaction};
+use super::StoreError;
+use super::ledger::Transaction;
 use super::statement::{Dialect, Statement, Value};
-use super::{Record, Recorded, StoreError};
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
@@ -49,8 +49,8 @@ impl Postgres {
         Ok(Postgres { pool })
     }
 
-    pub(super) async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        ledger::record(self.pool.begin().await?, record).await
+    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
+        Ok(self.pool.begin().await?)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -100,6 +100,10 @@ impl Transaction for sqlx::Transaction<'_, sqlx::Postgres> {
 
     async fn commit(self) -> Result<(), StoreError> {
         Ok(sqlx::Transaction::commit(self).await?)
+    }
+
+    async fn roll_back(self) -> Result<(), StoreError> {
+        Ok(sqlx::Transaction::rollback(self).await?)
     }
 }
 

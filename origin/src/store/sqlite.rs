@@ -1,9 +1,9 @@
 //! SQLite: the embedded default. One writer at a time is all that SQLite has, so the pool has one connection, and a
 //! request waits for it as it would wait for the lock.
 
-use super::ledger::{self, Transaction};
+use super::StoreError;
+use super::ledger::Transaction;
 use super::statement::{Dialect, Statement, Value};
-use super::{Record, Recorded, StoreError};
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::query::Query;
@@ -49,8 +49,8 @@ impl Sqlite {
         Ok(Sqlite { pool })
     }
 
-    pub(super) async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        ledger::record(self.pool.begin_with("begin immediate").await?, record).await
+    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
+        Ok(self.pool.begin_with("begin immediate").await?)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -99,6 +99,10 @@ impl Transaction for sqlx::Transaction<'_, sqlx::Sqlite> {
 
     async fn commit(self) -> Result<(), StoreError> {
         Ok(sqlx::Transaction::commit(self).await?)
+    }
+
+    async fn roll_back(self) -> Result<(), StoreError> {
+        Ok(sqlx::Transaction::rollback(self).await?)
     }
 }
 

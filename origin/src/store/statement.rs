@@ -110,17 +110,38 @@ impl<'a> Row<'a> {
 
     /// Inserts the row.
     pub fn insert(self) -> Statement {
-        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.as_str()).collect();
-        let places: Vec<_> =
-            (1..).zip(&self.columns).map(|(number, (_, value))| self.dialect.placeholder(number, value)).collect();
-        let sql = format!("insert into {} as known ({}) values ({})", self.table, names.join(", "), places.join(", "));
-        Statement { sql, values: self.columns.into_iter().map(|(_, value)| value).collect() }
+        self.insert_with(std::iter::empty())
+    }
+
+    /// Inserts the row and others, which have the same columns.
+    fn insert_with(self, others: impl Iterator<Item = Row<'a>>) -> Statement {
+        let Row { dialect, table, .. } = self;
+        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.clone()).collect();
+        let mut values: Vec<Value> = Vec::with_capacity(names.len());
+        let mut rows = Vec::new();
+        for row in std::iter::once(self).chain(others) {
+            let mut places = Vec::with_capacity(names.len());
+            for (_, value) in row.columns {
+                places.push(dialect.placeholder(values.len().saturating_add(1), &value));
+                values.push(value);
+            }
+            rows.push(format!("({})", places.join(", ")));
+        }
+        let sql = format!("insert into {table} as known ({}) values {}", names.join(", "), rows.join(", "));
+        Statement { sql, values }
     }
 
     /// Inserts the row, unless one of its key is there.
     pub fn insert_once(self, key: &str) -> Statement {
         let Statement { sql, values } = self.insert();
         Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values }
+    }
+
+    /// Inserts rows of the same columns in one statement, except those of whose key one is there. None without rows.
+    pub fn insert_each_once(rows: impl IntoIterator<Item = Row<'a>>, key: &str) -> Option<Statement> {
+        let mut rows = rows.into_iter();
+        let Statement { sql, values } = rows.next()?.insert_with(rows);
+        Some(Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values })
     }
 
     /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays; where
