@@ -8,5 +8,6 @@ pub mod app;
 pub mod api;
 pub mod verify;
 pub mod ingest;
+pub mod clicks;
 pub mod databases;
 pub mod store;

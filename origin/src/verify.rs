@@ -53,9 +53,16 @@ impl<'r> Head<'r> {
 #[derive(Clone, Debug)]
 pub enum Believed<'r> {
     /// The edge signed this head.
-    Edge(message_signature::Head, Claims<'r>),
+    Edge(SignedHead<'r>),
     /// The token is one of the tenant's.
     Direct,
+}
+
+/// A head that the edge signed. The body is not known yet.
+#[derive(Clone, Debug)]
+pub struct SignedHead<'r> {
+    signature: message_signature::Head,
+    claims: Claims<'r>,
 }
 
 /// A caller that proved who it is.
@@ -141,7 +148,7 @@ pub fn is_signed_by_edge(headers: &HeaderMap) -> bool {
 /// What is missing or wrong.
 pub fn head<'r>(config: &Config, partner: &Partner, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>, Disbelief> {
     if is_signed_by_edge(head.headers) {
-        return edge(config, head, now_s);
+        return Ok(Believed::Edge(edge(config, head, now_s)?));
     }
     let token = token_of(head).ok_or(Disbelief::TokenMissing)?;
     if !config.tokens.belong_to(&partner.tenant, &token) {
@@ -172,12 +179,20 @@ impl<'r> Believed<'r> {
         now_s: i64,
     ) -> Result<Caller<'r>, Disbelief> {
         match self {
-            Believed::Edge(head, claims) => {
-                let verified = head.with_body(received.body).map_err(refused)?;
-                Ok(Caller::Edge(FromEdge { verified, claims }))
-            }
+            Believed::Edge(head) => Ok(Caller::Edge(head.with_body(received.body)?)),
             Believed::Direct => Ok(Caller::Direct { signed: partner_signature(config, partner, received, now_s)? }),
         }
+    }
+}
+
+impl<'r> SignedHead<'r> {
+    /// The same with its body, which is the one that was signed.
+    ///
+    /// # Errors
+    /// It is not.
+    pub fn with_body(self, body: &[u8]) -> Result<FromEdge<'r>, Disbelief> {
+        let verified = self.signature.with_body(body).map_err(refused)?;
+        Ok(FromEdge { verified, claims: self.claims })
     }
 }
 
@@ -185,7 +200,11 @@ fn refused(refusal: Refusal) -> Disbelief {
     Disbelief::SignatureInvalid { cause: refusal.name() }
 }
 
-fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>, Disbelief> {
+/// Decides by its head alone whether a request is the edge's, which nothing but its signature proves.
+///
+/// # Errors
+/// The signature is missing or wrong.
+pub fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<SignedHead<'r>, Disbelief> {
     let header_of = |name: &str| head.header(name).ok_or(refused(Refusal::Malformed));
     let covered = Covered {
         method: head.method,
@@ -202,7 +221,7 @@ fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>
         signature_input: header_of(header::SIGNATURE_INPUT)?.to_owned(),
         signature: header_of(header::SIGNATURE)?.to_owned(),
     };
-    let verified = message_signature::verify(&config.edge_keys, &covered, &signed, now_s).map_err(refused)?;
+    let signature = message_signature::verify(&config.edge_keys, &covered, &signed, now_s).map_err(refused)?;
     let claims = Claims {
         event_id: covered.event_id,
         received_at: covered.received_at,
@@ -210,7 +229,7 @@ fn edge<'r>(config: &Config, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>
         client_ip: (covered.client_ip != "unknown").then_some(covered.client_ip),
         original_target: covered.original_target,
     };
-    Ok(Believed::Edge(verified, claims))
+    Ok(SignedHead { signature, claims })
 }
 
 /// Checks the partner's own signature (`bytec-v1`) where one was sent or the partner's file asks for one.

@@ -11,6 +11,7 @@ use edge::delivery::outgoing::{Outgoing, Purpose, forwarded, signed};
 use edge::delivery::parcel::{Parcel, Received};
 use postback::acknowledgement;
 use postback::id::{EventId, Nonce};
+use postback::message_signature::{Covered, header, sign};
 use postback::params::Params;
 use postback::reading::Dialect;
 use postback::time::Timestamp;
@@ -123,6 +124,51 @@ impl World {
         signed(&self.edge, "http://origin.test", &forwarded(partner, &parcel, Purpose::Store), now_s, &nonce).unwrap()
     }
 
+    /// A batch of clicks as the edge sends it.
+    pub fn batch(&self, partner: &str, batch_id: &str, body: &str) -> Outgoing {
+        let path = format!("/clicks/{partner}");
+        let headers = vec![
+            (header::EVENT_ID, batch_id.to_owned()),
+            (header::RECEIVED_AT, now().to_string()),
+            (header::AUTH, "edge".to_owned()),
+            (header::CLIENT_IP, "unknown".to_owned()),
+            (header::ORIGINAL_TARGET, path.clone()),
+            (header::REQUEST_ID, Nonce::from_bytes(random().unwrap()).to_string()),
+            ("content-type", "application/json".to_owned()),
+        ];
+        let url = format!("http://origin.test{path}");
+        let mut batch = Outgoing { url, method: "POST".to_owned(), headers, body: Some(body.to_owned()) };
+        self.sign(&mut batch);
+        batch
+    }
+
+    /// Signs a request as it is, with a fresh nonce.
+    pub fn sign(&self, request: &mut Outgoing) {
+        let signature = [header::CONTENT_DIGEST, header::SIGNATURE_INPUT, header::SIGNATURE];
+        request.headers.retain(|(name, _)| !signature.contains(name));
+        let of = |name: &str| request.headers.iter().find(|(known, _)| *known == name).unwrap().1.as_str();
+        let target = request.url.strip_prefix("http://origin.test").unwrap();
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let covered = Covered {
+            method: &request.method,
+            path,
+            query,
+            event_id: of(header::EVENT_ID),
+            received_at: of(header::RECEIVED_AT),
+            auth: of(header::AUTH),
+            client_ip: of(header::CLIENT_IP),
+            original_target: of(header::ORIGINAL_TARGET),
+        };
+        let body = request.body.as_deref().unwrap_or("");
+        let nonce = Nonce::from_bytes(random().unwrap());
+        let signed = sign(&self.edge.keys, &covered, body.as_bytes(), NOW_S, &nonce).unwrap();
+        request.headers.extend(signature.into_iter().zip([
+            signed.content_digest,
+            signed.signature_input,
+            signed.signature,
+        ]));
+    }
+
     /// Hands a forwarded request to the origin.
     pub async fn send(&self, outgoing: &Outgoing) -> Answer {
         let path = outgoing.url.strip_prefix("http://origin.test").unwrap();
@@ -158,7 +204,12 @@ impl World {
 
     /// Texts out of InvolveAsia's database.
     pub async fn text(&self, sql: &'static str) -> Vec<String> {
-        match self.app.databases.of("involve_asia").await.unwrap() {
+        self.text_of("involve_asia", sql).await
+    }
+
+    /// Texts out of a partner's database.
+    pub async fn text_of(&self, partner: &str, sql: &'static str) -> Vec<String> {
+        match self.app.databases.of(partner).await.unwrap() {
             Store::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
             Store::Postgres(_) => unreachable!("this world lives on SQLite"),
         }

@@ -32,6 +32,8 @@ pub enum Error {
     Rejected(Rejection),
     /// A forwarded request that our own edge cannot have made.
     Malformed,
+    /// A batch of clicks that our own edge cannot have made.
+    MalformedClicks,
     /// The event's id is known with other content. Written down for reconciliation.
     Conflict,
     /// Too many requests in flight.
@@ -50,6 +52,7 @@ impl Error {
             Error::Rejected(_)
             | Error::Disbelieved(Disbelief::Unsignable(_))
             | Error::Malformed
+            | Error::MalformedClicks
             | Error::BodyIncomplete => 400,
             Error::Disbelieved(Disbelief::TokenMissing) => 401,
             Error::Disbelieved(
@@ -97,6 +100,11 @@ impl Error {
                 ..Failure::of(rejection.code().as_str(), rejection.hint())
             },
             Error::Malformed => whole("malformed_forward", "this is not a request of the edge's making"),
+            // Settled, unlike a postback of that kind: the edge keeps no batch for a partner who could send it again.
+            Error::MalformedClicks => Failure {
+                verdict: Some(Verdict::Rejected),
+                ..whole("malformed_forward", "this is not a batch of clicks of the edge's making")
+            },
             Error::Conflict => Failure {
                 field: Some("event_id"),
                 verdict: Some(Verdict::Conflict),
@@ -130,6 +138,7 @@ impl Error {
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed
+            | Error::MalformedClicks
             | Error::Conflict
             | Error::Store(StoreError::Bug(_))
             | Error::Internal(_) => None,
@@ -154,6 +163,7 @@ impl Error {
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed
+            | Error::MalformedClicks
             | Error::Conflict
             | Error::Overloaded => None,
         }

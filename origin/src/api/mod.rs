@@ -2,7 +2,10 @@
 
 pub mod error;
 mod health;
+mod admission;
+mod exchange;
 mod postback;
+mod clicks;
 mod reply;
 
 use crate::api::error::Error;
@@ -25,6 +28,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(postback::postback))
+        .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(CatchPanicLayer::custom(panicked))
@@ -35,7 +39,7 @@ async fn not_found(State(app): State<Arc<App>>) -> Response {
     reply::failure(&Error::PartnerNotFound, Format::Json, &app.request_id(), None)
 }
 
-/// Of the paths that take one method alone; postbacks see to theirs themselves.
+/// Of the paths that are there to be looked at; the others see to their methods themselves.
 async fn wrong_method(State(app): State<Arc<App>>) -> Response {
     let error = Error::MethodNotAllowed { allow: "GET, HEAD" };
     reply::failure(&error, Format::Json, &app.request_id(), None)

@@ -10,6 +10,7 @@ use postback::id::EventId;
 use postback::message_signature::header;
 use postback::reply::{self, Failure, Format};
 use postback::verdict::Verdict;
+use serde::Serialize;
 
 /// The reply to a stored postback.
 pub fn success(ingested: &Ingested, format: Format, request_id: &str) -> Response {
@@ -27,6 +28,16 @@ pub fn failure(error: &Error, format: Format, request_id: &str, event_id: Option
     if let Some((name, value)) = error.header() {
         response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
+    response
+}
+
+/// The reply to what only the edge asks, in words of its own; `event_id` is what the edge calls the request by.
+pub fn to_edge(told: &impl Serialize, event_id: &str, verdict: Verdict, request_id: &str) -> Response {
+    // Structs of texts and numbers are written, which serde_json cannot fail at.
+    let text = serde_json::to_string(told).unwrap_or_default();
+    let mut response = build(200, reply::Body { content_type: "application/json", text }, request_id);
+    set(&mut response, header::EVENT_ID, event_id);
+    set(&mut response, header::VERDICT, verdict.name());
     response
 }
 

@@ -1,0 +1,68 @@
+//! A batch of clicks at the origin: from a request that the edge signed to what was committed.
+
+use crate::api::error::Error;
+use crate::app::App;
+use crate::store::RecordedClicks;
+use crate::verify::{FromEdge, Received};
+use postback::click::Click;
+use postback::limits::CLICKS_MAX;
+use postback::partner::Partner;
+use postback::time::Timestamp;
+use serde::Deserialize;
+
+/// How the names of batches begin; 32 hexadecimal digits come behind.
+const BATCH_PREFIX: &str = "clicks_";
+/// What the edge says in [`postback::message_signature::header::AUTH`] of what nobody sent to it.
+const OF_THE_EDGE: &str = "edge";
+
+/// What was stored of a batch.
+#[derive(Clone, Debug)]
+pub struct Collected {
+    /// The batch.
+    pub batch_id: String,
+    /// Clicks that were new; committed.
+    pub stored: u64,
+    /// Clicks that were there already.
+    pub known: u64,
+}
+
+/// The body of a batch.
+#[derive(Deserialize)]
+struct Batch {
+    clicks: Vec<Click>,
+}
+
+/// Reads and stores a batch of clicks:
+///
+/// (1) the request becomes clicks ........ 400
+/// (2) the partner's store records them .. 503, 500
+/// (3) a spent nonce is a replay ......... 409
+pub async fn collect(
+    app: &App,
+    partner: &Partner,
+    received: &Received<'_>,
+    edge: &FromEdge<'_>,
+    now: Timestamp,
+) -> Result<Collected, Error> {
+    // (1)
+    let clicks = batch(received, edge).ok_or(Error::MalformedClicks)?;
+    // (2)
+    let store = app.databases.of(&partner.code).await?;
+    match store.record_clicks(&clicks, &edge.verified.nonce, now).await? {
+        RecordedClicks::As { stored, known } => {
+            Ok(Collected { batch_id: edge.claims.event_id.to_owned(), stored, known })
+        }
+        // (3)
+        RecordedClicks::Replayed => Err(Error::Replay),
+    }
+}
+
+/// The clicks of a batch. None where it is not as our edge makes it.
+fn batch(received: &Received<'_>, edge: &FromEdge<'_>) -> Option<Vec<Click>> {
+    let claims = &edge.claims;
+    let digits = claims.event_id.strip_prefix(BATCH_PREFIX)?;
+    let is_named = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_edges_own = claims.auth == OF_THE_EDGE && claims.original_target == received.head.path;
+    let Batch { clicks } = serde_json::from_slice(received.body).ok()?;
+    (is_named && is_edges_own && clicks.len() <= CLICKS_MAX).then_some(clicks)
+}
