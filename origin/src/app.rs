@@ -8,7 +8,7 @@ use postback::time::Timestamp;
 use std::sync::Arc;
 use tokio::sync::Semaphore;
 
-/// Postbacks in flight at most; more are asked to come back, so that those inside are served in time.
+/// Requests about partners' data in flight at most; more are asked to come back, so that those inside are served in time.
 const IN_FLIGHT_MAX: usize = 256;
 
 /// Clock and randomness, passed in so that tests decide them.
@@ -49,9 +49,11 @@ pub struct App {
     pub databases: Databases,
     /// Clock and randomness.
     pub platform: Platform,
+    /// Which of possibly several origins this one is: 8 hexadecimal digits, random at the start.
+    pub instance: String,
     /// When it was started.
     pub started_at: Timestamp,
-    /// One permit for each postback in flight.
+    /// One permit for each request about a partner's data in flight.
     pub slots: Semaphore,
 }
 
@@ -65,6 +67,9 @@ impl App {
     pub fn new(config: Config, platform: Platform) -> Arc<App> {
         let databases = Databases::at(&config.locations);
         let started_at = (platform.now)();
-        Arc::new(App { config, databases, platform, started_at, slots: Semaphore::new(IN_FLIGHT_MAX) })
+        // The first four bytes: a name to tell apart, not a secret.
+        let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
+        let instance = format!("{random:08x}");
+        Arc::new(App { config, databases, platform, instance, started_at, slots: Semaphore::new(IN_FLIGHT_MAX) })
     }
 }

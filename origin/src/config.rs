@@ -21,6 +21,16 @@ pub enum Environment {
     Production,
 }
 
+impl Environment {
+    /// The name, as `ENVIRONMENT` has it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Environment::Development => "development",
+            Environment::Production => "production",
+        }
+    }
+}
+
 /// Everything that does not change while the origin runs.
 #[derive(Debug)]
 pub struct Config {

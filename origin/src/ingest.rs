@@ -1,4 +1,5 @@
-//! One postback at the origin: from a verified request to the verdict that was committed.
+//! One postback at the origin: from a verified request to the verdict that was committed; and the rehearsal of one, where
+//! the last step is to undo it all.
 
 use crate::api::error::Error;
 use crate::app::App;
@@ -24,6 +25,15 @@ pub struct Ingested {
     /// The event.
     pub event_id: EventId,
     /// What became of it; committed.
+    pub verdict: Verdict,
+}
+
+/// What would have been stored, and under which id. Nothing of it was.
+#[derive(Clone, Debug)]
+pub struct Rehearsed {
+    /// The event.
+    pub event_id: EventId,
+    /// What would have become of it.
     pub verdict: Verdict,
 }
 
@@ -65,6 +75,24 @@ pub async fn ingest(
     match store.record(&Record { reading, receipt, now }).await? {
         Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
         // (3)
+        Recorded::Replayed => Err(Error::Replay),
+    }
+}
+
+/// Reads what the edge forwarded and stores it as [`ingest`] does, with the same errors, and then undoes it.
+pub async fn rehearse(
+    app: &App,
+    partner: &Partner,
+    received: &Received<'_>,
+    edge: &FromEdge<'_>,
+    request_id: &str,
+    now: Timestamp,
+) -> Result<Rehearsed, Error> {
+    let Understood { reading, receipt } = forwarded(partner, received, edge, request_id)?;
+    let event_id = reading.postback.event_id().clone();
+    let store = app.databases.of(&partner.code).await?;
+    match store.rehearse(&Record { reading, receipt, now }).await? {
+        Recorded::As(verdict) => Ok(Rehearsed { event_id, verdict }),
         Recorded::Replayed => Err(Error::Replay),
     }
 }

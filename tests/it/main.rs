@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at once when something is not as it says")]
 
 mod clicks;
+mod smoke;
 mod world;
 
 use crate::world::{LIVE, World};

@@ -30,7 +30,7 @@ pub const NOW_S: i64 = 1_763_683_200;
 
 pub struct World {
     edge: EdgeConfig,
-    app: Arc<App>,
+    pub app: Arc<App>,
     _folder: TempDir,
 }
 
@@ -124,6 +124,14 @@ impl World {
         signed(&self.edge, "http://origin.test", &forwarded(partner, &parcel, Purpose::Store), now_s, &nonce).unwrap()
     }
 
+    /// The same request of the edge under another path, signed for it.
+    pub fn readdressed(&self, request: &Outgoing, from: &str, to: &str) -> Outgoing {
+        let mut readdressed = request.clone();
+        readdressed.url = request.url.replacen(from, to, 1);
+        self.sign(&mut readdressed);
+        readdressed
+    }
+
     /// A batch of clicks as the edge sends it.
     pub fn batch(&self, partner: &str, batch_id: &str, body: &str) -> Outgoing {
         let path = format!("/clicks/{partner}");
@@ -205,6 +213,16 @@ impl World {
     /// Texts out of InvolveAsia's database.
     pub async fn text(&self, sql: &'static str) -> Vec<String> {
         self.text_of("involve_asia", sql).await
+    }
+
+    /// How many rows InvolveAsia's tables have.
+    pub async fn rows(&self) -> Vec<String> {
+        self.text(
+            "select count(*) || '' from events union all select count(*) || '' from conversions union all
+             select count(*) || '' from revisions union all select count(*) || '' from postbacks union all
+             select count(*) || '' from nonces union all select count(*) || '' from clicks",
+        )
+        .await
     }
 
     /// Texts out of a partner's database.

@@ -5,6 +5,7 @@ mod health;
 mod admission;
 mod exchange;
 mod postback;
+mod smoke;
 mod clicks;
 mod reply;
 
@@ -28,6 +29,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(postback::postback))
+        .route("/smoke", any(smoke::smoke))
+        .route("/smoke/{*endpoint}", any(smoke::smoke))
         .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)

@@ -44,6 +44,14 @@ impl Location {
             Location::Sqlite(_) => "sqlite",
         }
     }
+
+    /// The database's name, as the partner's file has it.
+    pub fn name(&self) -> &str {
+        match self {
+            Location::Postgres(options) => options.get_database().unwrap_or_default(),
+            Location::Sqlite(path) => path.file_stem().and_then(|name| name.to_str()).unwrap_or_default(),
+        }
+    }
 }
 
 /// Without the password.
@@ -74,6 +82,9 @@ mod tests {
         assert_eq!(shown("sqlite:data"), "sqlite at data/rector_db.sqlite");
         assert_eq!(shown("sqlite:///var/lib/bytec"), "sqlite at /var/lib/bytec/rector_db.sqlite");
         assert_eq!(shown("postgres://u:geheim@db.example:5433/postgres"), "postgres at db.example:5433, rector_db");
+        for url in ["sqlite:data", "postgres://u:geheim@db.example/postgres"] {
+            assert_eq!(Location::within(url, "rector_db").unwrap().name(), "rector_db");
+        }
     }
 
     #[test]

@@ -11,8 +11,20 @@ use crate::partner::zones::zone;
 use crate::zone::Zone;
 
 /// First segments of paths that belong to the service itself.
-const RESERVED_SEGMENTS: [&str; 9] =
-    ["postback", "partner", "click", "health", "ready", "info", "metrics", "openapi.json", "docs"];
+const RESERVED_SEGMENTS: [&str; 12] = [
+    "postback",
+    "partner",
+    "click",
+    "clicks",
+    "smoke",
+    "ops",
+    "health",
+    "ready",
+    "info",
+    "metrics",
+    "openapi.json",
+    "docs",
+];
 /// Requests a day where a file does not say (R46).
 const DAILY_REQUESTS: u32 = 100_000;
 /// Requests a minute where a file does not say.
