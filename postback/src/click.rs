@@ -416,6 +416,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_documented_click_is_one() {
+        let page = include_str!("../../docs/api.md");
+        let batch = page.split("```json\n{\"clicks\":[").nth(1).and_then(|rest| rest.split("]}\n```").next()).unwrap();
+        let click: Click = serde_json::from_str(batch).unwrap();
+        assert_eq!(serde_json::to_string(&click).unwrap(), batch, "nothing of it is left out");
+        let same_time = ClickId::new(click.clicked_at, [0; 16]);
+        assert!(click.click_id.as_str().starts_with(same_time.as_str().trim_end_matches('0')));
+    }
+
     proptest! {
         #[test]
         fn later_ids_sort_behind_earlier_ones(a in 0..TIME_MS_MAX / 8, b in 0..TIME_MS_MAX / 8, x: [u8; 16], y: [u8; 16]) {
