@@ -15,6 +15,8 @@ pub const RETRY_AFTER_S: &str = "30";
 pub enum Error {
     /// No partner has this endpoint.
     PartnerNotFound,
+    /// No partner has this offer.
+    OfferNotFound,
     /// The path exists, for other methods.
     MethodNotAllowed {
         /// The value of `Allow`.
@@ -55,7 +57,7 @@ impl Error {
             Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
             Error::Rejected(_) | Error::BodyIncomplete | Error::Unclear(_) => 400,
             Error::Unproven => 403,
-            Error::PartnerNotFound | Error::NotParked | Error::OperationNotFound => 404,
+            Error::PartnerNotFound | Error::OfferNotFound | Error::NotParked | Error::OperationNotFound => 404,
             Error::MethodNotAllowed { .. } => 405,
             Error::BodyTooLarge => 413,
             Error::UrlTooLong => 414,
@@ -71,6 +73,7 @@ impl Error {
         let whole = Failure::of;
         match self {
             Error::PartnerNotFound => whole("partner_not_found", "no partner has this endpoint; check the path"),
+            Error::OfferNotFound => whole("offer_not_found", "no partner has this offer; check the link"),
             Error::MethodNotAllowed { .. } => {
                 whole("method_not_allowed", "the header Allow lists the methods of this path")
             }
@@ -106,6 +109,7 @@ impl Error {
             Error::Unavailable | Error::Misconfigured => Some(("retry-after", RETRY_AFTER_S)),
             Error::TooMany => Some(("retry-after", limits::RETRY_AFTER_S)),
             Error::PartnerNotFound
+            | Error::OfferNotFound
             | Error::UrlTooLong
             | Error::BodyTooLarge
             | Error::UnsupportedEncoding

@@ -9,7 +9,9 @@ pub mod config;
 pub mod route;
 pub mod guard;
 pub mod ingest;
+pub mod click;
 pub mod delivery;
+pub mod queue;
 pub mod parked;
 pub mod ops;
 pub mod health;
@@ -24,8 +26,9 @@ use crate::ingest::{Asked, ingest};
 use crate::log::{Level, Line};
 use crate::parked::returning::{Tidied, tidy};
 use crate::platform::incoming::{Incoming, Part};
+use crate::platform::queue::messages_of;
 use crate::platform::response::Reply;
-use crate::platform::{Bindings, now, queue, random_bytes};
+use crate::platform::{Bindings, now, random_bytes};
 use crate::route::{Route, route};
 use postback::id::Nonce;
 use postback::reply::Format;
@@ -111,6 +114,7 @@ async fn handle(
     let (partner, error) = match route(incoming.method(), path, &config.registry) {
         Route::Health => return health::reply(config, query, incoming.method(), request_id, now.unix_s()).await,
         Route::Probe => return reply::empty(request_id),
+        Route::Click(offer) => return click::redirect(config, bindings, incoming, offer, request_id, now).await,
         Route::Operations(operation) => {
             return ops::operate(config, bindings, incoming, operation, request_id, now).await;
         }
@@ -131,20 +135,15 @@ async fn handle(
     reply
 }
 
-/// Hands a batch to the consumer of its queue. An error makes the platform bring all of it again; everything else is settled
-/// message by message.
+/// Hands a batch to its consumer. An error makes the platform bring all of it again; everything else is settled message by
+/// message.
 async fn consume(batch: &MessageBatch, bindings: Bindings) -> Result<(), JsValue> {
-    let (name, messages) = queue::messages_of(batch);
+    let (name, messages) = messages_of(batch);
     let nobody = Nonce::from_bytes([0; 16]);
     let Some(config) = configuration(&bindings, &nobody, now()) else {
         return Err(JsValue::from_str("the configuration is wrong"));
     };
-    // Queues are named alike in every environment but for what stands in front.
-    if name.ends_with("-dead-letters") {
-        delivery::consumer::dead_letters(bindings, messages).await;
-    } else {
-        delivery::consumer::postbacks(config, bindings, messages).await;
-    }
+    queue::consume(config, bindings, &name, messages).await;
     Ok(())
 }
 

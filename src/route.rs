@@ -16,6 +16,8 @@ pub enum Route<'r> {
     Probe,
     /// Is the edge alive?
     Health,
+    /// A visitor clicks on an offer's link: the offer's code.
+    Click(&'r str),
     /// Something for operators: what stands behind `/ops/`.
     Operations(&'r str),
     /// The path is known, the method is not for it.
@@ -34,6 +36,12 @@ pub fn route<'r>(method: &str, path: &'r str, registry: &'r Registry) -> Route<'
     if path == "/health" {
         return match method {
             "GET" | "HEAD" => Route::Health,
+            _ => Route::WrongMethod { allow: "GET, HEAD", partner: None },
+        };
+    }
+    if let Some(offer) = path.strip_prefix("/click/") {
+        return match method {
+            "GET" | "HEAD" => Route::Click(offer),
             _ => Route::WrongMethod { allow: "GET, HEAD", partner: None },
         };
     }
@@ -67,7 +75,12 @@ mod tests {
         match route(method, path, &registry().unwrap()) {
             Route::Postback { partner, path_key: None } => partner.code.clone(),
             Route::WrongMethod { allow, .. } => format!("not {allow}"),
-            other @ (Route::Postback { .. } | Route::Probe | Route::Health | Route::Operations(_) | Route::Unknown) => {
+            other @ (Route::Postback { .. }
+            | Route::Probe
+            | Route::Health
+            | Route::Click(_)
+            | Route::Operations(_)
+            | Route::Unknown) => {
                 format!("{other:?}")
             }
         }
@@ -81,6 +94,7 @@ mod tests {
         }
         assert_eq!(routed("POST", "/postback"), "s2s");
         assert_eq!(routed("POST", "/ops/parked/replay"), "Operations(\"parked/replay\")");
+        assert_eq!(routed("GET", "/click/example"), "Click(\"example\")");
     }
 
     #[test]

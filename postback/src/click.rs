@@ -1,6 +1,7 @@
 //! One click on its way to an offer: what is kept of it, and under which id. Nothing that a click's URL says can make it
 //! fail: a visitor is waiting, so what cannot be used is left out.
 
+use crate::id::{ContentDigest, EventId};
 use crate::limits::{CLICK_UTM_MAX, CLICK_VALUE_BYTES_MAX, PARAM_NAME_BYTES_MAX, PARAMS_MAX};
 use crate::macros::unfilled;
 use crate::params::{Pair, is_proof};
@@ -170,6 +171,13 @@ impl Click {
             utm: utm.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
         }
     }
+}
+
+/// The name of a batch of clicks, by its body: the same batch sent again has the same.
+pub fn batch_id(body: &str) -> Option<EventId> {
+    let mut digest = ContentDigest::of("bytec-clicks-v1");
+    digest.add(body);
+    EventId::parse(&digest.into_id("clicks_"))
 }
 
 /// Whether a text can be kept: it says something, within the limit, in characters that every database takes.

@@ -1,11 +1,9 @@
 //! From a postback that was read to one that is stored: signed attempts at the origin, and a queue that keeps what the origin
 //! could not take (R16 to R19).
 
-// In the order of a postback's way: while its sender waits, ...
+// In the order of a postback's way.
 pub mod parcel;
 pub mod outgoing;
 pub mod attempt;
 pub mod breaker;
 pub mod inline;
-// ... and afterwards.
-pub mod consumer;

@@ -7,7 +7,9 @@ use crate::parked::filter::{Filter, LIMIT_MAX, State, Unclear};
 use crate::parked::returning;
 use crate::parked::table::{Count, Row, Table};
 use crate::platform::Bindings;
+use crate::queue::item::Item;
 use crate::reply;
+use postback::click::Click;
 use postback::id::Nonce;
 use serde::Serialize;
 
@@ -46,6 +48,7 @@ pub(super) async fn show(bindings: &Bindings, name: &str, request_id: &Nonce) ->
         #[serde(flatten)]
         row: Row,
         postback: Option<Kept>,
+        click: Option<Click>,
         /// The message itself, where it cannot be read.
         message: Option<String>,
     }
@@ -61,14 +64,15 @@ pub(super) async fn show(bindings: &Bindings, name: &str, request_id: &Nonce) ->
     let table = Table::open(bindings).await.map_err(unavailable)?;
     let found = table.show(name).await.map_err(unavailable)?;
     let (row, message) = found.ok_or(Error::NotParked)?;
-    let (postback, message) = match Parcel::from_message(&message) {
-        Ok(Parcel { canonical, method, target, content_type, body, auth, .. }) => {
-            (Some(Kept { canonical, method, target, content_type, body, auth }), None)
+    let (postback, click, message) = match Item::from_message(&message) {
+        Ok(Item::Postback(Parcel { canonical, method, target, content_type, body, auth, .. })) => {
+            (Some(Kept { canonical, method, target, content_type, body, auth }), None, None)
         }
-        Err(_) => (None, Some(message)),
+        Ok(Item::Click(clicked)) => (None, Some(clicked.click), None),
+        Err(_) => (None, None, Some(message)),
     };
     let reason = row.request_id.clone();
-    Ok(Operated { reply: reply::json(200, request_id, &Shown { row, postback, message }), reason })
+    Ok(Operated { reply: reply::json(200, request_id, &Shown { row, postback, click, message }), reason })
 }
 
 /// Gives the rows of a filter back to the queue, or says which they would be.

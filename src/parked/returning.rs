@@ -1,13 +1,13 @@
 //! The way back into the queue: by an operator's word, or by itself when the cause is gone.
 
 use crate::config::Config;
-use crate::delivery::inline::QUEUE;
-use crate::delivery::parcel::Parcel;
+use crate::delivery::inline;
 use crate::health::origin_lives;
 use crate::parked::cause::{Cause, Gone};
 use crate::parked::filter::{Filter, State};
 use crate::parked::table::{Table, Taken};
 use crate::platform::{Bindings, now};
+use crate::queue::item::{CLICKS, Item};
 use postback::time::Timestamp;
 
 /// Messages that the queue takes at once.
@@ -55,16 +55,24 @@ pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_m
     Ok(returned)
 }
 
+/// Puts a batch into the queues that its rows belong into.
 async fn send(bindings: &Bindings, batch: Vec<Taken>) -> Result<(), String> {
-    let queue = bindings.queue(QUEUE).ok_or("no queue is bound to POSTBACKS")?;
-    queue.send(batch.into_iter().map(|taken| again(&taken)), ENQUEUE_MS_MAX).await
+    let (clicks, postbacks): (Vec<_>, Vec<_>) = batch.iter().map(again).partition(|(queue, _)| *queue == CLICKS);
+    for (name, messages) in [(inline::QUEUE, postbacks), (CLICKS, clicks)] {
+        if !messages.is_empty() {
+            let queue = bindings.queue(name).ok_or_else(|| format!("no queue is bound to {name}"))?;
+            queue.send(messages.into_iter().map(|(_, message)| message), ENQUEUE_MS_MAX).await?;
+        }
+    }
+    Ok(())
 }
 
-/// The message, as one that was replayed; one that cannot be read goes as it is.
-fn again(taken: &Taken) -> String {
-    match Parcel::from_message(&taken.message) {
-        Ok(parcel) => Parcel { replays: taken.replays, ..parcel }.to_message(),
-        Err(_) => taken.message.clone(),
+/// The message, as one that was replayed, and its queue's binding. One that cannot be read goes as it is, to those who will
+/// park it again.
+fn again(taken: &Taken) -> (&'static str, String) {
+    match Item::from_message(&taken.message) {
+        Ok(item) => (item.queue(), item.replayed(taken.replays)),
+        Err(_) => (inline::QUEUE, taken.message.clone()),
     }
 }
 
@@ -157,7 +165,7 @@ async fn is_gone(config: &Config, table: &Table, cause: Cause, filter: &Filter) 
             let first = table.list(&Filter { limit: Some(1), state: Some(State::Parked), ..filter.clone() }).await;
             let Some(row) = first.ok().and_then(|rows| rows.into_iter().next()) else { return false };
             let whole = table.show(&row.request_id).await.ok().flatten();
-            whole.is_some_and(|(_, message)| Parcel::from_message(&message).is_ok())
+            whole.is_some_and(|(_, message)| Item::from_message(&message).is_ok())
         }
     }
 }
@@ -188,7 +196,8 @@ mod tests {
     #[test]
     fn a_replayed_message_says_how_often() {
         let row = Taken { request_id: "r".to_owned(), message: parcel().to_message(), replays: 9 };
-        assert_eq!(Parcel::from_message(&again(&row)).unwrap().replays, 9);
-        assert_eq!(again(&taken(3)), "mmm");
+        let (queue, message) = again(&row);
+        assert_eq!((queue, Item::from_message(&message).unwrap().replays()), ("POSTBACKS", 9));
+        assert_eq!(again(&taken(3)), ("POSTBACKS", "mmm".to_owned()));
     }
 }

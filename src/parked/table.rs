@@ -1,10 +1,10 @@
 //! The table of parked postbacks, in D1. Every statement can be run again without harm.
 
-use crate::delivery::parcel::Parcel;
 use crate::parked::cause::Cause;
 use crate::parked::filter::{Filter, State, cursor_after};
 use crate::platform::Bindings;
 use crate::platform::database::{Database, Done, Statement};
+use crate::queue::item::Item;
 use postback::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -27,7 +27,7 @@ pub struct GivenUp<'a> {
     /// Its request's name, or the message's where it cannot be read.
     pub name: &'a str,
     /// What it was read into, where it can be read.
-    pub parcel: Option<&'a Parcel>,
+    pub item: Option<&'a Item>,
     /// The message as the queue had it.
     pub message: &'a str,
     /// Why.
@@ -41,7 +41,7 @@ pub struct GivenUp<'a> {
 /// A row, but for its message.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
-    /// The edge's name of the request that brought it.
+    /// The edge's name of the request that brought it; a click's id.
     pub request_id: String,
     /// Its partner.
     pub partner: Option<String>,
@@ -117,7 +117,7 @@ impl Table {
     /// # Errors
     /// It is not written down.
     pub async fn park(&self, given_up: &GivenUp<'_>, now: Timestamp) -> Result<(), String> {
-        let GivenUp { name, parcel, message, cause, detail, attempts } = given_up;
+        let GivenUp { name, item, message, cause, detail, attempts } = given_up;
         let now = now.to_sortable();
         let statement = Statement::of(
             "insert into parked (request_id, partner, event_id, received_at, state, reason, detail, attempts,
@@ -129,14 +129,14 @@ impl Table {
               where parked.state <> 'delivered'",
         )
         .with(Some(*name))
-        .with(parcel.map(|parcel| parcel.partner.as_str()))
-        .with(parcel.map(|parcel| parcel.event_id.as_str()))
-        .with(parcel.map(|parcel| parcel.received_at.to_string()))
+        .with(item.map(Item::partner))
+        .with(item.and_then(Item::event_id))
+        .with(item.map(Item::received_at))
         .with(Some(cause.name()))
         .with(Some(*detail))
         .with(Some(attempts.to_string()))
         .with(Some(now))
-        .with(Some(parcel.map_or(0, |parcel| parcel.replays).to_string()))
+        .with(Some(item.map_or(0, Item::replays).to_string()))
         .with(Some(*message));
         self.database.run_one(statement).await.map(|_| ())
     }

@@ -1,0 +1,158 @@
+//! Delivery of clicks: those of a batch together, each partner's in a request of its own (R30).
+
+use crate::config::Config;
+use crate::delivery::attempt::{Failure, FailureKind, Outcome, attempt};
+use crate::delivery::outgoing::Draft;
+use crate::parked::cause::Cause;
+use crate::platform::exchange::Reply;
+use crate::platform::queue::Message;
+use crate::platform::{Bindings, now, random_bytes};
+use crate::queue::item::{Clicked, Item};
+use crate::queue::settle::{Step, settle};
+use postback::click::{Click, batch_id};
+use postback::id::Nonce;
+use postback::limits::CLICKS_MAX;
+use postback::partner::Partner;
+use postback::verdict::Verdict;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// How long the origin may take, in milliseconds: nobody waits.
+const ATTEMPT_MS_MAX: u32 = 5_000;
+/// Bytes of the clicks in one request: the origin takes 256 KiB.
+const CLICKS_BYTES_MAX: usize = 240 * 1024;
+
+/// A message that holds a click.
+struct Waiting {
+    message: Message,
+    item: Item,
+    clicked: Clicked,
+}
+
+/// Delivers a batch.
+pub async fn deliver_all(config: &Config, bindings: &Bindings, messages: Vec<Message>) {
+    let began = now();
+    let mut by_partner: BTreeMap<String, Vec<Waiting>> = BTreeMap::new();
+    for message in messages {
+        match Item::from_message(&message.text) {
+            Ok(item @ Item::Click(_)) => {
+                let Item::Click(clicked) = item.clone() else { continue };
+                by_partner.entry(clicked.partner.clone()).or_default().push(Waiting { message, item, clicked });
+            }
+            Ok(item @ Item::Postback(_)) => {
+                let step = Step::Park(Cause::Unreadable, "no click, in the queue of clicks".to_owned());
+                settle(config, bindings, &message, Some(&item), step, began).await;
+            }
+            Err(problem) => {
+                settle(config, bindings, &message, None, Step::Park(Cause::Unreadable, problem), began).await;
+            }
+        }
+    }
+    for (code, waiting) in by_partner {
+        for together in requests_of(waiting) {
+            deliver(config, bindings, &code, together).await;
+        }
+    }
+}
+
+/// Splits clicks into what one request may hold.
+fn requests_of(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
+    let mut requests: Vec<Vec<Waiting>> = Vec::new();
+    let mut bytes: usize = 0;
+    for one in waiting {
+        let more = one.message.text.len();
+        match requests.last_mut() {
+            Some(last) if last.len() < CLICKS_MAX && bytes.saturating_add(more) <= CLICKS_BYTES_MAX => {
+                bytes = bytes.saturating_add(more);
+                last.push(one);
+            }
+            Some(_) | None => {
+                bytes = more;
+                requests.push(vec![one]);
+            }
+        }
+    }
+    requests
+}
+
+/// Delivers one partner's clicks. Where the origin refuses them together, each is tried alone: one that cannot be read must
+/// not keep the others.
+async fn deliver(config: &Config, bindings: &Bindings, code: &str, together: Vec<Waiting>) {
+    let result = send(config, code, &together).await;
+    if matches!(result, Ok((Verdict::Conflict | Verdict::Rejected, _))) && together.len() > 1 {
+        for alone in together {
+            let alone = vec![alone];
+            let result = send(config, code, &alone).await;
+            settle_all(config, bindings, &alone, &result).await;
+        }
+    } else {
+        settle_all(config, bindings, &together, &result).await;
+    }
+}
+
+/// What came of a request: the origin's verdict and its words, or why there are none.
+type Sent = Result<(Verdict, String), NotSent>;
+
+enum NotSent {
+    Failed(Failure),
+    UnknownPartner,
+}
+
+async fn settle_all(config: &Config, bindings: &Bindings, waiting: &[Waiting], result: &Sent) {
+    let began = now();
+    for Waiting { message, item, .. } in waiting {
+        let step = match result {
+            Ok((verdict @ (Verdict::Created | Verdict::Duplicate | Verdict::Revised), _)) => Step::Delivered(*verdict),
+            Ok((Verdict::Conflict | Verdict::Rejected, words)) => Step::Park(Cause::Refused, words.clone()),
+            Err(NotSent::UnknownPartner) => {
+                Step::Park(Cause::UnknownPartner, "this edge has no such partner".to_owned())
+            }
+            Err(NotSent::Failed(failure)) => Step::after(config, item, message.attempt, failure.clone()),
+        };
+        settle(config, bindings, message, Some(item), step, began).await;
+    }
+}
+
+async fn send(config: &Config, code: &str, waiting: &[Waiting]) -> Sent {
+    let partner = config.registry.by_code(code).ok_or(NotSent::UnknownPartner)?;
+    at_any_origin(config, partner, waiting).await.map_err(NotSent::Failed)
+}
+
+async fn at_any_origin(config: &Config, partner: &Partner, waiting: &[Waiting]) -> Result<(Verdict, String), Failure> {
+    #[derive(Serialize)]
+    struct Body<'a> {
+        clicks: Vec<&'a Click>,
+    }
+    let ours = |reason: &str| Failure { kind: FailureKind::Ours, reason: reason.to_owned(), retry_after_s: None };
+    let body = Body { clicks: waiting.iter().map(|waiting| &waiting.clicked.click).collect() };
+    let body = serde_json::to_string(&body).map_err(|_| ours("clicks cannot be written"))?;
+    let event_id = batch_id(&body).ok_or_else(|| ours("a batch without a name"))?;
+    let request_id = random_bytes().map(Nonce::from_bytes).map_err(|problem| ours(&problem))?;
+    let path = format!("/clicks/{}", partner.code);
+    let draft = Draft {
+        method: "POST",
+        path: path.clone(),
+        query: Cow::Borrowed(""),
+        body: Some(body),
+        event_id: &event_id,
+        received_at: now().to_string(),
+        auth: "edge",
+        client_ip: "unknown",
+        original_target: &path,
+        request_id: &request_id,
+        accept: "application/json",
+    };
+    let mut first_failure = None;
+    for origin in config.origins.of(partner) {
+        match attempt(config, origin, &draft, Reply::Body, ATTEMPT_MS_MAX, now().unix_s()).await {
+            Outcome::Acknowledged(verdict, answer) => {
+                return Ok((verdict, format!("status {}: {}", answer.status, answer.body)));
+            }
+            Outcome::Failed(failure) => {
+                first_failure.get_or_insert(failure);
+            }
+        }
+    }
+    Err(first_failure.unwrap_or_else(|| ours("no origin is configured")))
+}

@@ -1,0 +1,108 @@
+//! Delivery of postbacks that waited.
+
+use crate::config::Config;
+use crate::delivery::attempt::{Failure, FailureKind, Outcome, attempt};
+use crate::delivery::breaker;
+use crate::delivery::outgoing::{Purpose, forwarded};
+use crate::delivery::parcel::Parcel;
+use crate::parked::cause::Cause;
+use crate::platform::exchange::{Answer, Reply};
+use crate::platform::queue::{Message, all};
+use crate::platform::{Bindings, now};
+use crate::queue::item::Item;
+use crate::queue::settle::{Step, settle};
+use postback::partner::Partner;
+use postback::verdict::Verdict;
+
+/// How long the origin may take, in milliseconds: nobody waits.
+const ATTEMPT_MS_MAX: u32 = 5_000;
+
+/// Delivers a batch: one message first, and if its way is broken, the others are not even tried.
+pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) {
+    let mut messages = messages.into_iter();
+    let Some(first) = messages.next() else { return };
+    let is_way_broken = deliver(config, &bindings, &first).await;
+    let others = messages.map(|message| {
+        let bindings = bindings.clone();
+        async move {
+            if is_way_broken {
+                put_off(config, &bindings, &message).await;
+            } else {
+                deliver(config, &bindings, &message).await;
+            }
+        }
+    });
+    all(others.collect()).await;
+}
+
+/// Delivers one message and settles it. Answers whether the way to the origin turned out to be broken.
+async fn deliver(config: &Config, bindings: &Bindings, message: &Message) -> bool {
+    let began = now();
+    let (item, step) = match Item::from_message(&message.text) {
+        Ok(item) => {
+            let step = step(config, &item, message.attempt).await;
+            (Some(item), step)
+        }
+        Err(problem) => (None, Step::Park(Cause::Unreadable, problem)),
+    };
+    let is_way_broken = step.is_way_broken();
+    settle(config, bindings, message, item.as_ref(), step, began).await;
+    is_way_broken
+}
+
+/// Puts off a message behind one whose way was broken.
+async fn put_off(config: &Config, bindings: &Bindings, message: &Message) {
+    let began = now();
+    let failure = Failure {
+        kind: FailureKind::Connection,
+        reason: "not tried: the way to the origin was broken a moment ago".to_owned(),
+        retry_after_s: None,
+    };
+    let item = Item::from_message(&message.text).ok();
+    let step = item.as_ref().map(|item| Step::after(config, item, message.attempt, failure));
+    match step {
+        Some(step @ Step::Retry(..)) => settle(config, bindings, message, item.as_ref(), step, began).await,
+        // The last attempt is made whatever was a moment ago, and what cannot be read needs no way.
+        Some(Step::Delivered(_) | Step::Park(..)) | None => {
+            deliver(config, bindings, message).await;
+        }
+    }
+}
+
+async fn step(config: &Config, item: &Item, attempt_number: u32) -> Step {
+    let Item::Postback(parcel) = item else {
+        return Step::Park(Cause::Unreadable, "no postback, in the queue of postbacks".to_owned());
+    };
+    let Some(partner) = parcel.partner(&config.registry) else {
+        return Step::Park(Cause::UnknownPartner, "this edge has no such partner".to_owned());
+    };
+    match at_any_origin(config, partner, parcel).await {
+        Ok((verdict, answer)) => match verdict {
+            Verdict::Created | Verdict::Duplicate | Verdict::Revised => Step::Delivered(verdict),
+            Verdict::Conflict | Verdict::Rejected => {
+                Step::Park(Cause::Refused, format!("status {}: {}", answer.status, answer.body))
+            }
+        },
+        Err(failure) => Step::after(config, item, attempt_number, failure),
+    }
+}
+
+/// One attempt at each of the partner's origins until one acknowledges; the first failure, if none does.
+async fn at_any_origin(config: &Config, partner: &Partner, parcel: &Parcel) -> Result<(Verdict, Answer), Failure> {
+    let draft = forwarded(partner, parcel, Purpose::Store);
+    let mut first_failure = None;
+    for origin in config.origins.of(partner) {
+        match attempt(config, origin, &draft, Reply::Body, ATTEMPT_MS_MAX, now().unix_s()).await {
+            Outcome::Acknowledged(verdict, answer) => {
+                breaker::with(origin, breaker::Breaker::succeeded);
+                return Ok((verdict, answer));
+            }
+            Outcome::Failed(failure) => {
+                first_failure.get_or_insert(failure);
+            }
+        }
+    }
+    let none =
+        || Failure { kind: FailureKind::Ours, reason: "no origin is configured".to_owned(), retry_after_s: None };
+    Err(first_failure.unwrap_or_else(none))
+}

@@ -1,0 +1,110 @@
+//! How a message ends, for this time: exactly one of done, again, parked; and one line in the log.
+
+use crate::config::Config;
+use crate::delivery::attempt::{Failure, FailureKind};
+use crate::log::{self, Level, Line};
+use crate::parked::cause::Cause;
+use crate::parked::table::{GivenUp, Table};
+use crate::platform::queue::Message;
+use crate::platform::{Bindings, now};
+use crate::queue::item::Item;
+use postback::time::Timestamp;
+use postback::verdict::Verdict;
+
+/// The delay after which the queue brings a message again that could not be parked, in seconds.
+const PARK_AGAIN_S: u32 = 60;
+
+/// What is to become of a message.
+#[derive(Debug)]
+pub enum Step {
+    /// The origin has it.
+    Delivered(Verdict),
+    /// Once more after this many seconds.
+    Retry(u32, Failure),
+    /// No automatic attempt will help.
+    Park(Cause, String),
+}
+
+impl Step {
+    /// What follows a failed attempt: the schedule, or its end.
+    pub fn after(config: &Config, item: &Item, attempt: u32, failure: Failure) -> Step {
+        match config.schedule.delay_s_at_least(attempt, item.name(), failure.retry_after_s) {
+            Some(delay_s) => Step::Retry(delay_s, failure),
+            None => Step::Park(Cause::Exhausted, failure.reason),
+        }
+    }
+
+    /// Whether it says that the way to the origin is broken.
+    pub fn is_way_broken(&self) -> bool {
+        matches!(self, Step::Retry(_, failure) if failure.kind.is_of_the_way())
+    }
+}
+
+/// What a message was read into; None where it cannot be read.
+pub type Read<'a> = Option<&'a Item>;
+
+/// Settles a message, of which reading came to `item`.
+pub async fn settle(
+    config: &Config,
+    bindings: &Bindings,
+    message: &Message,
+    item: Read<'_>,
+    step: Step,
+    began: Timestamp,
+) {
+    let name = item.map_or(message.id.as_str(), Item::name);
+    let (settled, level, text, outcome, reason) = match step {
+        Step::Delivered(verdict) => {
+            let noted = note_delivered(bindings, item).await;
+            (message.ack(), Level::Info, "delivered from the queue", verdict.name(), noted.err())
+        }
+        Step::Retry(delay_s, failure) => {
+            let level = match failure.kind {
+                // Our own key or clock is wrong, and will be until somebody mends it.
+                FailureKind::NotBelieved | FailureKind::Ours => Level::Error,
+                FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign | FailureKind::Busy => {
+                    Level::Warn
+                }
+            };
+            let reason = format!("{}; again in {delay_s} s", failure.reason);
+            (message.retry(delay_s), level, "stays in the queue", "retry", Some(reason))
+        }
+        Step::Park(cause, detail) => {
+            let attempts = message.attempt;
+            let given_up = GivenUp { name, item, message: &message.text, cause, detail: &detail, attempts };
+            let reason = format!("{}: {detail}", cause.name());
+            let (settled, reason) = match park(bindings, &given_up).await {
+                Ok(()) => (message.ack(), reason),
+                // Behind the schedule's end the platform moves it to the dead letters, where this is tried again.
+                Err(problem) => (message.retry(PARK_AGAIN_S), format!("{reason}; not parked: {problem}")),
+            };
+            (settled, Level::Error, "parked", "parked", Some(reason))
+        }
+    };
+    let partner = item.map(Item::partner);
+    let is_wanted = partner.and_then(|code| config.registry.by_code(code)).is_none_or(|partner| partner.enable_logging);
+    if !is_wanted && level == Level::Info {
+        return;
+    }
+    // A message that could not be settled comes again, which its name makes harmless.
+    let reason = [reason, settled.err()].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    log::write(&Line {
+        level,
+        partner,
+        event_id: item.and_then(Item::event_id),
+        reason: Some(reason.as_str()).filter(|reason| !reason.is_empty()),
+        attempt: Some(message.attempt),
+        ..Line::of(text, name, outcome, now().unix_ms().saturating_sub(began.unix_ms()))
+    });
+}
+
+async fn note_delivered(bindings: &Bindings, item: Read<'_>) -> Result<(), String> {
+    match item {
+        Some(item) if item.replays() > 0 => Table::open(bindings).await?.delivered(item.name(), now()).await,
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn park(bindings: &Bindings, given_up: &GivenUp<'_>) -> Result<(), String> {
+    Table::open(bindings).await?.park(given_up, now()).await
+}
