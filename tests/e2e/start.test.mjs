@@ -58,18 +58,19 @@ describe("npm start", () => {
     assert.match(stderr, new RegExp(`port ${edgePort} is taken; stop what listens there or set EDGE_PORT`));
   });
 
-  test("an origin that was stopped is started again, and the edge answers 503 meanwhile", async () => {
-
+  test("an origin that was stopped is started again, and the queue holds what comes meanwhile", async () => {
     const pids = spawnSync("pgrep", ["-f", `bytec-origin serve`], { encoding: "utf8" }).stdout.trim();
     const environment = (pid) => readFileSync(`/proc/${pid}/environ`, "utf8");
     const ours = pids.split("\n").find((pid) => environment(pid).includes(`ORIGIN_BIND=127.0.0.1:${originPort}`));
     process.kill(Number(ours), "SIGTERM");
     const url = `http://127.0.0.1:${edgePort}/rector/event?conversion_id=restart`;
-    await until("503", async () => {
+    const verdict = async () => {
       const reply = await fetch(url);
-      return reply.status === 503 && reply.headers.get("retry-after") === "30";
-    });
-    await until("200 again", async () => (await fetch(url)).status === 200);
+      assert.equal(reply.status, 200, "whatever happens behind the edge");
+      return reply.headers.get("bytec-verdict");
+    };
+    await until("a postback in the queue", async () => (await verdict()) === "queued");
+    await until("the origin again", async () => (await verdict()) === "duplicate", { timeoutMs: 90_000 });
   });
 
   test("Ctrl-C stops both", async () => {

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { after, before, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { until } from "../../scripts/lib/processes.mjs";
 import { startEdge } from "./lib/edge.mjs";
 import { freshDatabases, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { involveA, rector } from "./lib/requests.mjs";
@@ -14,48 +15,78 @@ const KEY_HEX = "4bf2d1a07c6e93855e21b7409f8dc3126a0e57f94d38b16c82e7a5f310c96d2
 const ACCESS = { ACCESS_CLIENT_ID: "e2e.access", ACCESS_CLIENT_SECRET: "e2e-access-secret" };
 
 describe("between edge and origin", () => {
-  let databases, origin, tunnel, edge;
+  let databases, origin, tunnel, edge, plain;
 
   before(async () => {
     databases = freshDatabases("sqlite");
-    const env = { ...databases.env, EDGE_KEYS: `${KEY_ID}:${KEY_HEX}` };
-    origin = await startOrigin({ env });
+    const EDGE_KEYS = `${KEY_ID}:${KEY_HEX}`;
+    origin = await startOrigin({ env: { ...databases.env, EDGE_KEYS } });
     tunnel = await startTunnel(origin.url);
-    edge = await startEdge({ originUrl: tunnel.url, bindings: { EDGE_KEYS: `${KEY_ID}:${KEY_HEX}`, ...ACCESS } });
+    edge = await startEdge({ originUrl: tunnel.url, bindings: { EDGE_KEYS, ...ACCESS, RETRY_DELAYS_S: "1,1,1,1,1,1,1,1" } });
+    // Its queue refuses whatever it is given.
+    const change = (options) => ({ ...options, queueProducers: {}, queueConsumers: {}, serviceBindings: { POSTBACKS: () => new Response("no", { status: 500 }) } });
+    plain = await startEdge({ originUrl: tunnel.url, bindings: { EDGE_KEYS, ...ACCESS }, change });
   });
   after(async () => {
     await edge?.stop();
+    await plain?.stop();
     await tunnel?.stop();
     await origin?.stop();
     databases?.remove();
   });
 
   const count = () => databases.rows("rector_db", "select count(*) as n from conversions")[0].n;
+  const revisions = (id) => databases.rows("rector_db", `select revision from conversions where conversion_id = '${id}'`).map((row) => row.revision);
+  const events = (id) => databases.rows("rector_db", `select event_id from events where conversion_id = '${id}'`).length;
 
   /** A request as the edge forwarded it, taken off the line before it reached the origin. */
   async function captured(target, init) {
     tunnel.mode = "refuses with 502";
-    await edge.fetch(target, init);
+    await plain.fetch(target, init);
     tunnel.mode = "through";
     return tunnel.requests.at(-1);
   }
 
   for (const fault of Object.keys(FAULTS)) {
-    test(`a tunnel that ${fault} is not believed`, async () => {
+    // Behind a valid acknowledgement nothing more is needed.
+    const isAcknowledged = fault === "cuts the reply behind its head";
+
+    test(`a tunnel that ${fault} costs nobody a postback`, async () => {
       // Something for a recorded answer to have been about.
       tunnel.recorded = undefined;
       tunnel.mode = fault;
       const id = uniqueId();
       if (fault === "answers with a recorded acknowledgement") await edge.fetch(`/rector/event?${rector(uniqueId())}`);
-      const before = count();
       const began = Date.now();
       const reply = await edge.fetch(`/rector/event?${rector(id)}`);
-      assert.deepEqual([reply.status, reply.headers.get("retry-after")], [503, "30"]);
-      assert.equal((await reply.json()).error, "unavailable");
+      const body = await reply.json();
+      assert.deepEqual([reply.status, body.verdict ?? body.status], [200, isAcknowledged ? "created" : "queued"]);
       assert.ok(Date.now() - began < 3_000, "an answer in three seconds, whatever the tunnel does");
-      assert.equal(count(), before);
+      assert.equal(reply.headers.get("bytec-verdict"), isAcknowledged ? "created" : "queued");
       tunnel.mode = "through";
-      assert.equal((await edge.fetch(`/rector/event?${rector(id)}`)).status, 200, "the next attempt goes through");
+      await until("the postback", async () => events(id) === 1);
+      await until("an open way", async () => (await (await edge.fetch(`/rector/event?${rector(id)}`)).json()).idempotent === true);
+      assert.deepEqual([revisions(id), events(id)], [[1], 1], "once, however often it was sent");
+    });
+
+    test(`a tunnel that ${fault} is not believed when the queue fails, too`, async () => {
+      tunnel.recorded = undefined;
+      tunnel.mode = fault;
+      if (fault === "answers with a recorded acknowledgement") await plain.fetch(`/rector/event?${rector(uniqueId())}`);
+      const id = uniqueId();
+      const began = Date.now();
+      const reply = await plain.fetch(`/rector/event?${rector(id)}`);
+      assert.ok(Date.now() - began < 3_000);
+      if (!isAcknowledged) {
+        assert.deepEqual([reply.status, reply.headers.get("retry-after"), reply.headers.get("bytec-verdict")], [503, "30", null]);
+        assert.equal((await reply.json()).error, "unavailable");
+        const line = plain.logged().at(-1);
+        assert.deepEqual([line.level, line.outcome], ["error", "unavailable"]);
+        assert.match(line.reason, /; queue: /);
+      }
+      tunnel.mode = "through";
+      await until("the next attempt", async () => (await plain.fetch(`/rector/event?${rector(id)}`)).status === 200, { timeoutMs: 15_000 });
+      assert.deepEqual([revisions(id), events(id)], [[1], 1]);
     });
   }
 
@@ -125,7 +156,7 @@ describe("between edge and origin", () => {
     const value = (wanted) => headers.find(([name]) => name.toLowerCase() === wanted)[1];
     assert.equal(value("bytec-auth"), "open");
     assert.deepEqual([value("cf-access-client-id"), value("cf-access-client-secret")], Object.values(ACCESS));
-    assert.ok(!edge.lines.join("\n").includes(ACCESS.ACCESS_CLIENT_SECRET));
+    assert.ok(!plain.lines.join("\n").includes(ACCESS.ACCESS_CLIENT_SECRET));
   });
 
   function verify({ method, target, headers, body }) {

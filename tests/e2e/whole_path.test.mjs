@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
+import { until } from "../../scripts/lib/processes.mjs";
 import { startEdge } from "./lib/edge.mjs";
 import { freshDatabases, KINDS, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { involveA, involveB, rector, TOKEN } from "./lib/requests.mjs";
@@ -240,22 +241,29 @@ for (const kind of KINDS) {
       for (const secret of ["leak-canary", TOKEN, "198.51.100.7", "click_id"]) assert.ok(!logs.includes(secret), secret);
     });
 
-    test("while the origin is down the edge claims nothing; when it is back, the same edge works", async () => {
+    test("while the origin is down the queue holds what comes; when it is back, it has it", async () => {
       const id = uniqueId();
       const port = origin.port;
       await origin.stop();
-      const refused = await edge.fetch(`/rector/event?${rector(id)}`);
-      const body = await refused.json();
-      assert.deepEqual([refused.status, refused.headers.get("retry-after"), body.error], [503, "30", "unavailable"]);
+      const queued = await edge.fetch(`/rector/event?${rector(id)}`);
+      const body = await queued.json();
+      assert.deepEqual([queued.status, queued.headers.get("bytec-verdict"), body.status], [200, "queued", "queued"]);
+      assert.match(body.event_id, /^evt_[0-9a-f]{32}$/);
+      const text = await edge.fetch(`/involve/event?${involveA(uniqueId())}`);
+      assert.deepEqual([text.status, await text.text()], [200, "OK"], "a partner that reads text reads OK");
       const sick = await edge.fetch("/health?deep=1");
       assert.deepEqual([sick.status, (await sick.json()).origin.reachable], [503, false]);
       assert.equal((await edge.fetch("/health")).status, 200, "the edge itself lives");
       origin = await startOrigin({ ...databases, port });
-      assert.equal((await edge.fetch(`/rector/event?${rector(id)}`)).status, 200);
+      const stored = async () => databases.rows("rector_db", `select 1 from conversions where conversion_id = '${id}'`).length === 1;
+      await until("what was queued", stored, { timeoutMs: 60_000 });
       assert.equal(conversion("rector_db", id).revision, 1);
-      const well = await (await edge.fetch("/health?deep=1")).json();
-      assert.equal(well.origin.reachable, true);
-      assert.ok(well.origin.last_success_s_ago <= 5);
+      const again = await edge.fetch(`/rector/event?${rector(id)}`);
+      assert.equal((await again.json()).event_id, body.event_id, "what was queued is the event that is sent again");
+      await until("a success of this edge", async () => {
+        const { origin: well } = await (await edge.fetch("/health?deep=1")).json();
+        return well.reachable && well.last_success_s_ago <= 60;
+      });
     });
   });
 }

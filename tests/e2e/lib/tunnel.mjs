@@ -44,6 +44,26 @@ export const FAULTS = {
     reply.end();
   },
   "resets": (reply) => reply.socket.destroy(),
+  "answers 503 after the commit": async (reply, captured, tunnel) => {
+    await replay(tunnel.originUrl, captured);
+    reply.writeHead(503, { "content-type": "text/plain" });
+    reply.end("busy");
+  },
+  // The origin has committed; what it answers arrives in part.
+  "cuts the reply within its head": async (reply, captured, tunnel) => {
+    await replay(tunnel.originUrl, captured);
+    reply.socket.end("HTTP/1.1 200 OK\r\nContent-Type: text/pl");
+  },
+  "cuts the reply behind its head": async (reply, captured, tunnel) => {
+    const answer = await replay(tunnel.originUrl, captured);
+    reply.writeHead(200, { ...answer.headers, "content-length": "1000" });
+    reply.write("{", () => reply.socket.destroy());
+  },
+  "sends a byte a second": (reply) => {
+    const bytes = [..."HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nOK"];
+    const timer = setInterval(() => (bytes.length ? reply.socket.write(bytes.shift()) : clearInterval(timer)), 1_000);
+    reply.socket.on("close", () => clearInterval(timer));
+  },
   "never answers": () => {},
   // Everything of a right answer but the key.
   "answers 200 with a forged acknowledgement": (reply, captured) => {

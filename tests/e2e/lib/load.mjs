@@ -1,0 +1,51 @@
+// Postbacks at a rate, and what became of each: the one side of the check whether anything was lost or doubled.
+import { setTimeout as wait } from "node:timers/promises";
+
+/**
+ * Sends `perSecond` postbacks a second until `stop()`; `target(n)` is the URL of the n-th. Answers the history: one entry for each,
+ * with the status of its reply (0: none) and how long it took.
+ */
+export function startLoad(target, { perSecond }) {
+  const history = [];
+  const inFlight = new Set();
+  const began = Date.now();
+  let isOver = false;
+  const send = async (entry) => {
+    const sent = Date.now();
+    try {
+      const reply = await fetch(entry.url, { redirect: "manual", signal: AbortSignal.timeout(10_000) });
+      await reply.arrayBuffer();
+      entry.status = reply.status;
+      entry.verdict = reply.headers.get("bytec-verdict");
+    } catch (error) {
+      entry.problem = `${error.cause ?? error}`;
+    }
+    entry.tookMs = Date.now() - sent;
+    inFlight.delete(entry);
+  };
+  const running = (async () => {
+    for (let n = 0; !isOver; n++) {
+      const dueMs = (n * 1_000) / perSecond - (Date.now() - began);
+      if (dueMs > 0) await wait(dueMs);
+      const entry = { n, atMs: Date.now() - began, url: target(n), status: 0 };
+      history.push(entry);
+      inFlight.add(entry);
+      void send(entry);
+    }
+    while (inFlight.size > 0) await wait(20);
+    return history;
+  })();
+  return {
+    history,
+    stop: () => {
+      isOver = true;
+      return running;
+    },
+  };
+}
+
+/** The value below which a share of all values lies. */
+export function percentile(values, share) {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
+}
