@@ -19,13 +19,13 @@ export function say(text) {
   process.stderr.write(`[bytec] ${text}\n`);
 }
 
-/** Runs a program to its end, its output shown; throws a Complaint when it fails. */
-export function run(program, args = [], { env = {}, cwd = ROOT, quiet = false } = {}) {
+/** Runs a program to its end, its output shown, its questions asked where `asks`; throws a Complaint when it fails. */
+export function run(program, args = [], { env = {}, cwd = ROOT, quiet = false, asks = false } = {}) {
   return new Promise((done, fail) => {
     const child = spawn(program, args, {
       cwd,
       env: { ...process.env, ...env },
-      stdio: quiet ? ["ignore", "pipe", "pipe"] : ["ignore", process.stderr, process.stderr],
+      stdio: asks ? "inherit" : quiet ? ["ignore", "pipe", "pipe"] : ["ignore", process.stderr, process.stderr],
     });
     let output = "";
     child.stdout?.on("data", (chunk) => (output += chunk));
