@@ -54,8 +54,8 @@ await main(async () => {
       const end = await Promise.race([stopped, origin.ended, edge.ended]);
       if (stopped.isStopped) break;
       if (!edge.alive) throw new Complaint(end);
-      // As in production: the edge stays, and answers 503 until the origin is back.
-      say(`${end}; starting it again in ${ORIGIN_RESTART_MS / 1000} s, the edge answers 503 meanwhile`);
+      // As in production: the edge stays, and queues what comes until the origin is back.
+      say(`${end}; starting it again in ${ORIGIN_RESTART_MS / 1000} s, the edge queues meanwhile`);
       await Promise.race([stopped, new Promise((resolve) => setTimeout(resolve, ORIGIN_RESTART_MS))]);
       if (stopped.isStopped) break;
       running.splice(running.indexOf(origin), 1, (origin = startOrigin(binary, originPort)));
