@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { test } from "node:test";
+import { unstable_readConfig } from "wrangler";
 import { ROOT } from "../scripts/lib/run.mjs";
 
 const read = (path) => readFileSync(join(ROOT, path), "utf8");
@@ -14,6 +15,25 @@ const section = (path, heading) => read(path).split(`\n## ${heading}\n`)[1]?.spl
 
 /** What stands in code in the first cells of a text's tables. */
 const rowNames = (text) => [...text.matchAll(/^\| (`.+?) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name));
+
+/** Every Rust file of the edge. */
+const EDGE = readdirSync(join(ROOT, "src"), { recursive: true }).filter((name) => name.endsWith(".rs")).map((name) => `src/${name}`);
+
+/** wrangler.toml as wrangler reads it: by environment, the top level as development. */
+const ENVIRONMENTS = (() => {
+  const at = (env) => unstable_readConfig({ config: join(ROOT, "wrangler.toml"), env }, { hideWarnings: true });
+  return new Map([["development", at()], ...at().definedEnvironments.map((env) => [env, at(env)])]);
+})();
+
+/** Names of what an environment is connected with. */
+const bindings = ({ queues, d1_databases, ratelimits }) =>
+  [...queues.producers, ...d1_databases].map(({ binding }) => binding).concat(ratelimits.map(({ name }) => name)).sort();
+
+/** Variables and secrets of the edge. */
+const EDGE_VARIABLES = [
+  ...EDGE.filter((path) => path.startsWith("src/config/")).flatMap((path) => find(path, /\b(?:variable|text)\("([A-Z_]+)"\)/g)),
+  ...read("src/config/origins.rs").match(/for name in \[(.*?)\]/)[1].replaceAll('"', "").split(", "),
+];
 
 /** Markdown pages for people. */
 const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)];
@@ -30,6 +50,16 @@ test("docs/api.md lists every error code and verdict", () => {
   assert.ok(codes.length > 40, `found ${codes.length}`);
   const page = read("docs/api.md");
   assert.deepEqual(codes.filter((code) => !page.includes(`\`${code}\``)), []);
+});
+
+test("docs/api.md lists every code of the edge among the edge's", () => {
+  const codes = find("src/error.rs", /(?:whole|Failure::of)\(\s*"([a-z0-9_]+)"/g);
+  assert.ok(codes.length >= 14 && codes.includes("unclear_filter"), `found ${codes}`);
+  const [, edge] = section("docs/api.md", "Errors").split(/\n### (?:Edge|Origin)\n/);
+  const rows = rowNames(edge);
+  assert.deepEqual(codes.filter((code) => !rows.includes(code)), []);
+  // What only the origin says is not promised of the edge.
+  assert.ok(!rows.includes("not_accepted") && !rows.includes("overloaded"));
 });
 
 test("docs/api.md lists every warning code in its section", () => {
@@ -70,16 +100,102 @@ test("every command of the origin is in docs/operations.md", () => {
 
 test("docs/configuration.md lists every variable", () => {
   const variables = [
-    ...find("src/config.rs", /variable\("([A-Z_]+)"\)/g),
+    ...EDGE_VARIABLES,
     ...find("origin/src/config.rs", /secret\("([A-Z_]+)"\)/g),
     ...find("origin/src/cli/mod.rs", /env = "([A-Z_]+)"/g),
     ...find("origin/src/cli/sign.rs", /env = "([A-Z_]+)"/g),
     ...find("origin/src/cli/serve.rs", /try_from_env\("([A-Z_]+)"\)/g),
     ...find("scripts/start.mjs", /port\("([A-Z_]+)"/g),
+    ...["scripts/lib/operator.mjs", "scripts/lib/environments.mjs"].flatMap((path) => find(path, /process\.env\.([A-Z_]+)/g)),
   ];
-  assert.ok(variables.length >= 12, `found ${variables.length}`);
+  assert.ok(variables.length >= 24 && variables.includes("ORIGIN_FALLBACK_URL") && variables.includes("JWT_KEYS"), `found ${variables}`);
   const page = read("docs/configuration.md");
   assert.deepEqual(variables.filter((name) => !page.includes(`\`${name}\``)), []);
+});
+
+test(".dev.vars.example has every secret of the edge", () => {
+  const inWrangler = [...ENVIRONMENTS.values()].flatMap(({ vars }) => Object.keys(vars)).concat("ORIGIN_FALLBACK_URL");
+  const example = find(".dev.vars.example", /^#([A-Z_]+)="/gm);
+  assert.deepEqual(example.toSorted(), EDGE_VARIABLES.filter((name) => !inWrangler.includes(name)).toSorted());
+});
+
+test("docs/configuration.md lists the bindings that every environment has", () => {
+  const rows = rowNames(read("docs/configuration.md").split("\n### Bindings\n")[1].split("\n### ")[0].replaceAll(/(^\| `[^|]+` \|).*/gm, "$1"));
+  assert.ok(rows.length >= 8);
+  for (const [env, settings] of ENVIRONMENTS) assert.deepEqual(bindings(settings), rows.toSorted(), env);
+});
+
+test("the steps of a partner's rate are those of wrangler.toml, in every environment, and of docs/partner-files.md", () => {
+  const steps = [...read("src/guard/limits.rs").matchAll(/\("(RATE_\d+)", ([\d_]+)\)/g)].map(([, name, limit]) => [name, Number(limit.replaceAll("_", ""))]);
+  assert.equal(steps.length, 4);
+  for (const [env, { ratelimits }] of ENVIRONMENTS) {
+    const bound = ratelimits.filter(({ name }) => name.startsWith("RATE_"));
+    assert.deepEqual(bound.map(({ name, simple }) => [name, simple.limit]), steps, env);
+    assert.ok(ratelimits.every(({ simple }) => simple.period === 60), env);
+  }
+  const rows = [...read("docs/partner-files.md").matchAll(/^\| `(RATE_\d+)` \| (\d+) \| .*?(\d+) \|$/gm)];
+  assert.deepEqual(rows.map(([, name, limit]) => [name, Number(limit)]), steps);
+  assert.ok(rows.every(([, , limit, last]) => limit === last), "a step is for limits up to its own");
+});
+
+test("docs/operations.md has the schedule of the rules, and every queue its retries", () => {
+  const rules = read("postback/src/retry.rs");
+  const numbers = (name) => rules.match(new RegExp(`const ${name}: [^=]+ = \\[?([\\d_, ]+)\\]?;`))[1].replaceAll("_", "").split(", ").map(Number);
+  const [delays, [last], [retries]] = ["FIRST_DELAYS_S", "LAST_DELAY_S", "RETRIES_MAX"].map(numbers);
+  const seconds = { s: 1, min: 60, h: 3600 };
+  const table = read("docs/operations.md").split("\n### The schedule\n")[1].split("\n### ")[0];
+  const rows = [...table.matchAll(/^\| ([\d to]+) \| (\d+) (s|min|h)\b/gm)].map(([, retry, count, unit]) => [retry, count * seconds[unit]]);
+  assert.deepEqual(rows, [...delays.map((delay, place) => [`${place + 1}`, delay]), [`${delays.length + 1} to ${retries}`, last]]);
+  for (const [env, { queues }] of ENVIRONMENTS) {
+    const delivering = queues.consumers.filter(({ queue }) => !queue.endsWith("-dead-letters"));
+    assert.deepEqual(delivering.map(({ max_retries }) => max_retries), [retries, retries], env);
+    assert.ok(delivering.every(({ dead_letter_queue: name }) => queues.consumers.some(({ queue }) => queue === name)), env);
+  }
+});
+
+test("docs/operations.md has every state and reason of what is parked", () => {
+  const states = find("src/parked/filter.rs", /State::\w+ => "([a-z]+)"/g);
+  const reasons = find("src/parked/cause.rs", /Cause::\w+ => "([a-z_]+)"/g);
+  assert.deepEqual([states.length, reasons.length], [3, 4]);
+  const rows = rowNames(section("docs/operations.md", "Parked postbacks").replaceAll(/(^\| `\w+` \|).*/gm, "$1"));
+  assert.deepEqual(rows, [...states, ...reasons]);
+});
+
+test("docs/operations.md has every operation and every name of a filter", () => {
+  const arms = [...read("src/ops/mod.rs").matchAll(/\("([a-z/]+)", "([A-Z]+)"\) =>/g)].map(([, name, method]) => `${method} /ops/${name}`);
+  const operations = [...arms, "GET /ops/parked/<request_id>"];
+  const text = read("docs/operations.md").split("\n### Operations over HTTP\n")[1].split("\n### ")[0];
+  assert.deepEqual(rowNames(text.replaceAll(/(^\| `[^|]+` \|).*/gm, "$1")).toSorted(), operations.toSorted());
+  const names = find("src/parked/filter.rs", /^ {16}"([a-z_]+)" => \{/gm);
+  assert.ok(names.length >= 10, `found ${names}`);
+  assert.deepEqual(names.filter((name) => !text.includes(`\`${name}\``)), []);
+});
+
+test("docs/operations.md has every sentence of the edge's log, and every cause of a refused proof", () => {
+  const sources = EDGE.map(read).join("\n").replaceAll(/#\[cfg\(test\)\][^]*?\n}\n/g, "");
+  const sentences = [...sources.matchAll(/(?:Line::of\(\s*|(?:Level::\w+|\blevel), |\{ (?="(?:click|postback) ))"([a-z]+(?: [a-z]+)+|operation|parked)"/g)].map(([, sentence]) => sentence);
+  assert.ok(sentences.length >= 14, `found ${sentences}`);
+  const [, table] = section("docs/operations.md", "Logs").split("| message | level |");
+  const rows = rowNames(table.split("\n\n")[0].replaceAll(/(^\| `[^|]+` \|).*/gm, "$1"));
+  assert.deepEqual(rows.toSorted(), [...new Set(sentences)].sort());
+  const causes = [
+    ...find("src/guard/credentials.rs", /(?:Err|ok_or|ok_or_else\(\|\| unproven)\("([a-z_]+)"\)/g),
+    ...["postback/src/jwt.rs", "postback/src/signature/mod.rs"].flatMap((path) => find(path, /(?:Refusal|Cause)::\w+ => "([a-z_]+)"/g)),
+  ];
+  assert.ok(causes.length >= 20, `found ${causes}`);
+  const known = rowNames(section("docs/operations.md", "Reasons and where to look"));
+  assert.deepEqual(causes.filter((cause) => !known.includes(cause)), []);
+});
+
+test("the commands of the first deployment make what wrangler.toml names", () => {
+  const page = read("docs/operations.md");
+  const { queues, d1_databases: databases, vars } = ENVIRONMENTS.get("production");
+  assert.deepEqual(find("docs/operations.md", /wrangler queues create (\S+) /g).toSorted(), queues.consumers.map(({ queue }) => queue).toSorted());
+  assert.deepEqual(find("docs/operations.md", /wrangler d1 create (\S+)/g), databases.map(({ database_name: name }) => name));
+  const retentions = find("docs/operations.md", /--message-retention-period-secs (\d+)/g).map(Number);
+  assert.ok(retentions.every((seconds) => seconds > 100 * 3600), "longer than the whole schedule with its jitter");
+  assert.ok(page.includes(`ORIGIN_URL = "${vars.ORIGIN_URL}"`));
+  assert.deepEqual(find("cloudflared/config.yml", /- hostname: (\S+)/g), [new URL(vars.ORIGIN_URL).hostname]);
 });
 
 test("docs/partner-files.md lists every key, that of tables included, and every canonical field", () => {
@@ -141,8 +257,8 @@ test("every link into a page leads to a heading of it", () => {
 });
 
 test("files that the documents name exist", () => {
-  const pages = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/partner-files.md"];
-  const named = pages.flatMap((page) => find(page, /`((?:src|postback|origin|partners|scripts|tests|docs|fuzz)\/[\w./-]+)`/g));
+  const pages = PAGES.filter((page) => page !== "CHANGELOG.md");
+  const named = pages.flatMap((page) => find(page, /`((?:src|postback|origin|partners|scripts|tests|docs|fuzz|cloudflared)\/[\w./-]+)`/g));
   assert.ok(named.length > 10, `found ${named.length}`);
   assert.deepEqual(named.filter((path) => !existsSync(join(ROOT, path))), []);
 });
