@@ -58,7 +58,8 @@ mod entry {
         wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
     )]
     pub async fn queue(batch: MessageBatch, env: Env, _context: Context) -> Result<(), JsValue> {
-        consume(&batch, Bindings::of(env)).await
+        consume(&batch, Bindings::of(env)).await;
+        Ok(())
     }
 
     /// The time of a cron trigger has come.
@@ -135,16 +136,15 @@ async fn handle(
     reply
 }
 
-/// Hands a batch to its consumer. An error makes the platform bring all of it again; everything else is settled message by
-/// message.
-async fn consume(batch: &MessageBatch, bindings: Bindings) -> Result<(), JsValue> {
+/// Hands a batch to its consumer. With a wrong configuration nothing can be delivered: its messages wait as if the origin were
+/// away, because an error would make the platform bring them again at once until it gives them up.
+async fn consume(batch: &MessageBatch, bindings: Bindings) {
     let (name, messages) = messages_of(batch);
     let nobody = Nonce::from_bytes([0; 16]);
-    let Some(config) = configuration(&bindings, &nobody, now()) else {
-        return Err(JsValue::from_str("the configuration is wrong"));
-    };
-    queue::consume(config, bindings, &name, messages).await;
-    Ok(())
+    match configuration(&bindings, &nobody, now()) {
+        Some(config) => queue::consume(config, bindings, &name, messages).await,
+        None => queue::settle::put_off_all(&messages),
+    }
 }
 
 async fn scheduled(bindings: Bindings) -> Result<(), JsValue> {

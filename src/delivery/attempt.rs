@@ -40,8 +40,10 @@ pub enum FailureKind {
     Connection,
     /// No answer in time: the request may have arrived.
     TimedOut,
-    /// Somebody answered who is not our origin: HTML, a redirect, a path that it does not know.
+    /// Somebody answered who is not our origin: HTML, a redirect, a success that nobody acknowledges.
     Foreign,
+    /// 404 or 405 in JSON: an origin that does not know this partner yet, or somebody else's.
+    Unserved,
     /// 401 or 403: our key or our clock is wrong, or Access stands in front.
     NotBelieved,
     /// The origin is there and could not take it now.
@@ -51,11 +53,12 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
-    /// Whether the way to the origin is broken, for all partners alike. An origin that is busy may be so for one partner.
+    /// Whether the way to the origin is broken, for all partners alike. An origin that is busy, or does not serve a partner, may be
+    /// so for that one alone.
     pub const fn is_of_the_way(self) -> bool {
         match self {
             FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign => true,
-            FailureKind::NotBelieved | FailureKind::Busy | FailureKind::Ours => false,
+            FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy | FailureKind::Ours => false,
         }
     }
 }
@@ -107,6 +110,7 @@ fn kind_of(answer: &Answer) -> FailureKind {
     match answer.status {
         502 | 504 | 520..=527 | 530 => FailureKind::Connection,
         401 | 403 => FailureKind::NotBelieved,
+        404 | 405 if !is_html => FailureKind::Unserved,
         // A replayed nonce: the next attempt has another.
         409 | 429 => FailureKind::Busy,
         500..=599 if !is_html => FailureKind::Busy,
@@ -143,7 +147,8 @@ mod tests {
             (200, "text/html", FailureKind::Foreign),
             (200, "application/json", FailureKind::Foreign),
             (302, "", FailureKind::Foreign),
-            (404, "application/json", FailureKind::Foreign),
+            (404, "application/json", FailureKind::Unserved),
+            (404, "text/html", FailureKind::Foreign),
             (0, "", FailureKind::Foreign),
             (403, "application/json", FailureKind::NotBelieved),
             (409, "application/json", FailureKind::Busy),

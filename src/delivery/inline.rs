@@ -138,7 +138,7 @@ fn another<'o>(origins: &'o [String], tried: &str, kind: FailureKind) -> Option<
     let next = origins.iter().skip_while(|origin| *origin != tried).nth(1);
     match kind {
         FailureKind::Connection => next.or_else(|| origins.iter().find(|origin| *origin == tried)),
-        FailureKind::Foreign | FailureKind::NotBelieved | FailureKind::Busy => next,
+        FailureKind::Foreign | FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy => next,
         FailureKind::TimedOut | FailureKind::Ours => None,
     }
 }

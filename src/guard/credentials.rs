@@ -67,7 +67,8 @@ pub fn by_head(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i
     Ok(())
 }
 
-/// Checks the signature over the whole request, where the partner's file asks for one; answers what of the body was signed.
+/// Checks the signature over the whole request, where the partner's file asks for one, or where one is sent and the partner has
+/// keys; answers what of the body was signed. A partner without keys may send what looks like a signature for others.
 ///
 /// # Errors
 /// It is missing or wrong.
@@ -78,7 +79,9 @@ pub fn by_signature(
     body: &[u8],
     now_s: i64,
 ) -> Result<Option<Profile>, Denial> {
-    if !partner.auth.contains(&AuthMode::Signature) {
+    let is_required = partner.auth.contains(&AuthMode::Signature);
+    let keys = secrets.partner_keys.get(&partner.code);
+    if !is_required && keys.is_none() {
         return Ok(None);
     }
     let unproven = |cause| Denial::Unproven { mode: AuthMode::Signature.name(), cause };
@@ -88,8 +91,12 @@ pub fn by_signature(
     };
     // A header that is there twice comes as one text with a comma in it, which no part of a signature but the last may have.
     let header = |name: &str| Ok(signature_part(name).and_then(|part| (shown.part)(part)).map(str::to_owned));
-    let presented = Presented::find(header, shown.query).map_err(refused)?.ok_or_else(|| unproven("missing"))?;
-    let keys = secrets.partner_keys.get(&partner.code).ok_or_else(|| unproven("no_keys"))?;
+    let presented = match Presented::find(header, shown.query).map_err(refused)? {
+        Some(presented) => presented,
+        None if is_required => return Err(unproven("missing")),
+        None => return Ok(None),
+    };
+    let keys = keys.ok_or_else(|| unproven("no_keys"))?;
     let Shown { method, path, query, .. } = *shown;
     let request = signature::Request { method, path, query, body };
     signature::verify(keys, &presented, &request, now_s).map_err(refused)?;

@@ -67,6 +67,11 @@ pub(super) async fn smoke(
     request_id: &Nonce,
 ) -> Result<Operated, Failed> {
     let filter = Filter::parse(query).map_err(Error::Unclear)?;
+    if filter != (Filter { partner: filter.partner.clone(), ..Filter::default() }) {
+        return Err(
+            Error::Unclear(Unclear { name: "query".to_owned(), hint: "partner is all that can be chosen" }).into()
+        );
+    }
     let active: Vec<_> = config.registry.all().iter().filter(|partner| partner.is_active).collect();
     let chosen: Vec<_> = match &filter.partner {
         Some(code) => active.into_iter().filter(|partner| partner.code == *code).collect(),

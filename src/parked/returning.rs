@@ -30,10 +30,11 @@ const DELIVERED_HOURS: i64 = 30 * 24;
 /// # Errors
 /// How many went back before something failed, and what failed. Nothing is lost: what did not get into the queue is parked.
 pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_max: u32) -> Result<u32, (u32, String)> {
+    let began = now();
     let mut returned: u32 = 0;
     while returned < count_max {
         let wanted = TAKEN_MAX.min(count_max.saturating_sub(returned));
-        let taken = table.take(filter, wanted, now()).await.map_err(|problem| (returned, problem))?;
+        let taken = table.take(filter, wanted, began).await.map_err(|problem| (returned, problem))?;
         if taken.is_empty() {
             break;
         }

@@ -2,8 +2,8 @@
 
 use crate::parked::cause::Cause;
 use crate::parked::filter::{Filter, State, cursor_after};
-use crate::platform::Bindings;
 use crate::platform::database::{Database, Done, Statement};
+use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
 use postback::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -192,17 +192,20 @@ impl Table {
         self.database.run_one(with_all(sql, values)).await?.rows()
     }
 
-    /// Takes the longest parked of a filter to be replayed; nobody else takes them meanwhile.
+    /// Takes rows of a filter to be replayed, those that have been so the longest first, but none that changed at `before` or later: what
+    /// comes back refused meanwhile is not taken again. Nobody else takes them.
     ///
     /// # Errors
     /// The database does not answer; what it took becomes parked again by [`Table::settle`].
-    pub async fn take(&self, filter: &Filter, count_max: u32, now: Timestamp) -> Result<Vec<Taken>, String> {
+    pub async fn take(&self, filter: &Filter, count_max: u32, before: Timestamp) -> Result<Vec<Taken>, String> {
         let (condition, mut values) = Filter { state: Some(State::Parked), ..filter.clone() }.condition();
-        values.push(now.to_sortable());
+        values.push(before.to_sortable());
+        let begun = values.len();
+        values.push(now().to_sortable());
         let sql = format!(
             "update parked set state = 'replaying', changed_at = ?{}, replays = replays + 1
-              where request_id in (select request_id from parked where {condition}
-                                    order by parked_at, request_id limit {count_max})
+              where request_id in (select request_id from parked where {condition} and changed_at < ?{begun}
+                                    order by changed_at, request_id limit {count_max})
              returning request_id, message, replays",
             values.len()
         );

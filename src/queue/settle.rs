@@ -8,11 +8,12 @@ use crate::parked::table::{GivenUp, Table};
 use crate::platform::queue::Message;
 use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
+use postback::retry::Schedule;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 
-/// The delay after which the queue brings a message again that could not be parked, in seconds.
-const PARK_AGAIN_S: u32 = 60;
+/// The longest delay after which the queue brings a message again that could not be parked, in seconds.
+const PARK_AGAIN_S: u32 = 3_600;
 
 /// What is to become of a message.
 #[derive(Debug)]
@@ -62,9 +63,11 @@ pub async fn settle(
             let level = match failure.kind {
                 // Our own key or clock is wrong, and will be until somebody mends it.
                 FailureKind::NotBelieved | FailureKind::Ours => Level::Error,
-                FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign | FailureKind::Busy => {
-                    Level::Warn
-                }
+                FailureKind::Connection
+                | FailureKind::TimedOut
+                | FailureKind::Foreign
+                | FailureKind::Unserved
+                | FailureKind::Busy => Level::Warn,
             };
             let reason = format!("{}; again in {delay_s} s", failure.reason);
             (message.retry(delay_s), level, "stays in the queue", "retry", Some(reason))
@@ -75,8 +78,12 @@ pub async fn settle(
             let reason = format!("{}: {detail}", cause.name());
             let (settled, reason) = match park(bindings, &given_up).await {
                 Ok(()) => (message.ack(), reason),
-                // Behind the schedule's end the platform moves it to the dead letters, where this is tried again.
-                Err(problem) => (message.retry(PARK_AGAIN_S), format!("{reason}; not parked: {problem}")),
+                // Behind the schedule's end the platform moves it to the dead letters, where this is tried again by the same
+                // schedule: a table that is away for days costs nothing.
+                Err(problem) => {
+                    let delay_s = config.schedule.delay_s(attempts, name).unwrap_or(PARK_AGAIN_S);
+                    (message.retry(delay_s), format!("{reason}; not parked: {problem}; again in {delay_s} s"))
+                }
             };
             (settled, Level::Error, "parked", "parked", Some(reason))
         }
@@ -96,6 +103,16 @@ pub async fn settle(
         attempt: Some(message.attempt),
         ..Line::of(text, name, outcome, now().unix_ms().saturating_sub(began.unix_ms()))
     });
+}
+
+/// Puts messages off by the standard schedule, without a look at them.
+pub fn put_off_all(messages: &[Message]) {
+    let schedule = Schedule::standard();
+    for message in messages {
+        let delay_s = schedule.delay_s(message.attempt, &message.id).unwrap_or(PARK_AGAIN_S);
+        // One that cannot be put off comes again at once.
+        let _ = message.retry(delay_s);
+    }
 }
 
 async fn note_delivered(bindings: &Bindings, item: Read<'_>) -> Result<(), String> {

@@ -310,7 +310,7 @@ test("without a database a message at its end stays, for the dead letters", asyn
   const edge = await startEdge({ originUrl: NOWHERE, change: (options) => ({ ...options, d1Databases: {} }) });
   try {
     const { explicitAcks, retryMessages } = await bring(edge, [messageOf({ id: "kept" })], { attempts: 80 });
-    assert.deepEqual([explicitAcks, retryMessages], [[], [{ msgId: "m0", delaySeconds: 60 }]]);
+    assert.deepEqual([explicitAcks, retryMessages], [[], [{ msgId: "m0", delaySeconds: 3600 }]]);
     assert.match(edge.logged().at(-1).reason, /not parked: no database is bound to PARKED/);
   } finally {
     await edge.stop();
