@@ -21,7 +21,7 @@ const INPUTS = [
 /** Builds the edge with the partners of a folder into `out`, unless it is there as it would be built. */
 export async function buildEdge({ partners = join(ROOT, "partners"), out = BUILD } = {}) {
   const inputs = digest([...INPUTS.map((path) => join(ROOT, path)), partners]);
-  const stamp = join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
+  const stamp = stampOf(out);
   const fresh = existsSync(join(out, "index_bg.wasm")) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
   if (!fresh) {
     await ensureNodePackages();
@@ -70,9 +70,18 @@ function withoutNames(module) {
   return Buffer.concat(kept);
 }
 
+/** The file that says what the edge in a folder was built from. */
+function stampOf(out) {
+  return join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
+}
+
 /** Builds where worker-build builds, takes the result away, and leaves there what was there. */
 async function elsewhere(out, build) {
   const aside = `${BUILD}.aside`;
+  // Whoever is interrupted leaves an edge with other partners in BUILD, which the next deployment must not find to be fresh.
+  const stamp = stampOf(BUILD);
+  const inputs = existsSync(stamp) ? readFileSync(stamp) : undefined;
+  rmSync(stamp, { force: true });
   rmSync(aside, { recursive: true, force: true });
   if (existsSync(BUILD)) cpSync(BUILD, aside, { recursive: true });
   try {
@@ -83,6 +92,7 @@ async function elsewhere(out, build) {
   } finally {
     rmSync(BUILD, { recursive: true, force: true });
     if (existsSync(aside)) renameSync(aside, BUILD);
+    if (inputs !== undefined) writeFileSync(stamp, inputs);
   }
 }
 
