@@ -6,16 +6,18 @@ import { Complaint } from "./run.mjs";
 /** Refuses when a deploying wrangler that names no environment runs this build. */
 export function refuseUnnamedDeploy() {
   const command = process.env.WRANGLER_COMMAND ?? "";
-  if (!/deploy|upload/.test(command) || process.env.CLOUDFLARE_ENV) return;
+  if (!/deploy|upload/.test(command)) return;
   const args = commandLinesAbove().find((args) => args.some((arg) => /(^|\/)wrangler(\.js|-dist\/cli\.js)?$/.test(arg)));
   // Where the caller cannot be seen, it cannot be refused; the Worker itself then answers 503 without its secrets.
-  if (args === undefined || namesEnvironment(args)) return;
+  if (args === undefined || (environmentOf(args) ?? process.env.CLOUDFLARE_ENV)) return;
   throw new Complaint(`this is the development set-up: deploy an environment, such as: npx wrangler ${command} --env production`);
 }
 
-/** Whether a command line of wrangler says --env or -e with a name. */
-function namesEnvironment(args) {
-  return args.some((arg, place) => /^(--env|-e)=./.test(arg) || (/^(--env|-e)$/.test(arg) && Boolean(args[place + 1])));
+/** The environment that a command line of wrangler names, which counts before CLOUDFLARE_ENV; undefined where it names none. */
+function environmentOf(args) {
+  const place = args.findIndex((arg) => /^(--env|-e)(=|$)/.test(arg));
+  if (place < 0) return undefined;
+  return args[place].includes("=") ? args[place].split("=")[1] : (args[place + 1] ?? "");
 }
 
 /** The command lines of the processes that started this one, the nearest first. */
