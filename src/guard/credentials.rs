@@ -162,3 +162,246 @@ fn jwt(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> R
     let token = bearer(shown).ok_or("missing")?;
     keys.verify(token, expected, now_s).map(|_| ()).map_err(|refusal| refusal.name())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::registry;
+    use crate::config::tests::{DEVELOPMENT, read};
+    use postback::partner::JwtExpected;
+
+    const NOW_S: i64 = 1_763_683_200;
+    const PATH: &str = "/rector/event/k3y";
+    const QUERY: &str = "conversion_id=c1&ts_token=tenant-token";
+    const BODY: &[u8] = b"{}";
+    // Both made by other code than ours, for the keys below and the request above: by that of tests/e2e/lib/proofs.mjs.
+    const JWT: &str = "Bearer eyJhbGciOiJIUzI1NiIsImtpZCI6ImoxIn0.\
+        eyJpc3MiOiJ0aGVtIiwiYXVkIjoiYnl0ZWMiLCJpYXQiOjE3NjM2ODMyMDAsImV4cCI6MTc2MzY4NDEwMH0.\
+        8c1puQKgW846vBh0qaDNbwzC_Lvn0q3QW063Ac9cEXk";
+    const SIGNATURE: &str = "sha256=3ce8327aaa45045a991f7ac28ef54a7905c61ae63568da8d17559e94adbf821b";
+
+    /// Every mode that asks for something, in the order in which they are checked.
+    const MODES: [AuthMode; 6] =
+        [AuthMode::Ip, AuthMode::Mtls, AuthMode::PathKey, AuthMode::Token, AuthMode::Jwt, AuthMode::Signature];
+
+    fn secrets() -> Secrets {
+        let (key, token_key) =
+            (format!("rector=k1:{}", "ab".repeat(32)), format!("rector=j1:HS256:{}", "cd".repeat(32)));
+        let more = [
+            ("TENANT_TOKENS", "bytec=tenant-token"),
+            ("PATH_KEYS", "rector=k3y,involve_asia=others-k3y"),
+            ("PARTNER_KEYS", key.as_str()),
+            ("JWT_KEYS", token_key.as_str()),
+        ];
+        read(&[DEVELOPMENT.as_slice(), &more].concat()).unwrap().secrets
+    }
+
+    fn partner(auth: &[AuthMode]) -> Partner {
+        Partner {
+            auth: auth.to_vec(),
+            ip_allow: vec!["203.0.113.0/24".parse().unwrap(), "2001:db8:a::/48".parse().unwrap()],
+            mtls_sha256: vec!["0f".repeat(32), "1f".repeat(32)],
+            jwt: Some(JwtExpected { issuer: "them".to_owned(), audience: "bytec".to_owned() }),
+            ..registry().unwrap().by_code("rector").unwrap().clone()
+        }
+    }
+
+    /// What a sender shows, of which a test takes something away.
+    #[derive(Clone)]
+    struct Sender {
+        parts: Vec<(Part, String)>,
+        query: &'static str,
+        path_key: Option<&'static str>,
+    }
+
+    impl Sender {
+        /// One that proves everything.
+        fn right() -> Sender {
+            let parts = [
+                (Part::ConnectingIp, "203.0.113.5"),
+                (Part::CertificatePresented, "1"),
+                (Part::CertificateVerified, "SUCCESS"),
+                (Part::CertificateRevoked, "0"),
+                (Part::CertificateSha256, &"0f".repeat(32)),
+                (Part::Authorization, JWT),
+                (Part::KeyId, "k1"),
+                (Part::Timestamp, "1763683200"),
+                (Part::Nonce, "abcdefghijklmnop"),
+                (Part::Signature, SIGNATURE),
+            ];
+            let parts = parts.into_iter().map(|(part, text)| (part, text.to_owned())).collect();
+            Sender { parts, query: QUERY, path_key: Some("k3y") }
+        }
+
+        /// The same with another text for a part, or without it.
+        fn with(mut self, part: Part, text: Option<&str>) -> Sender {
+            self.parts.retain(|(known, _)| *known != part);
+            self.parts.extend(text.map(|text| (part, text.to_owned())));
+            self
+        }
+
+        /// The same without the proof of a mode, and what the log is told then.
+        fn without(self, mode: AuthMode) -> (Sender, &'static str) {
+            match mode {
+                AuthMode::Open => (self, ""),
+                AuthMode::Ip => (self.with(Part::ConnectingIp, None), "no_address"),
+                AuthMode::Mtls => (self.with(Part::CertificatePresented, None), "no_certificate"),
+                AuthMode::PathKey => (Sender { path_key: None, ..self }, "missing"),
+                AuthMode::Token => (Sender { query: "conversion_id=c1", ..self }, "missing"),
+                AuthMode::Jwt => (self.with(Part::Authorization, None), "missing"),
+                AuthMode::Signature => (self.with(Part::Signature, None), "missing"),
+            }
+        }
+
+        /// The same with a proof of a mode that does not hold.
+        fn wrong(self, mode: AuthMode) -> (Sender, &'static str) {
+            match mode {
+                AuthMode::Open => (self, ""),
+                AuthMode::Ip => (self.with(Part::ConnectingIp, Some("203.0.114.5")), "not_allowed"),
+                AuthMode::Mtls => (self.with(Part::CertificateSha256, Some(&"2f".repeat(32))), "not_pinned"),
+                AuthMode::PathKey => (Sender { path_key: Some("others-k3y"), ..self }, "wrong_key"),
+                AuthMode::Token => (Sender { query: "conversion_id=c1&ts_token=k3y", ..self }, "wrong_token"),
+                AuthMode::Jwt => {
+                    let changed = JWT.replace("Bearer eyJ", "Bearer eyK");
+                    (self.with(Part::Authorization, Some(&changed)), "malformed")
+                }
+                AuthMode::Signature => (self.with(Part::Nonce, Some("bcdefghijklmnopq")), "signature_mismatch"),
+            }
+        }
+
+        /// Head and signature, as a request comes by them.
+        fn asks(&self, secrets: &Secrets, auth: &[AuthMode]) -> Result<Option<Profile>, Denial> {
+            let part = |wanted| self.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
+            let shown = Shown { part: &part, method: "POST", path: PATH, query: self.query, path_key: self.path_key };
+            let partner = partner(auth);
+            by_head(secrets, &partner, &shown, NOW_S)?;
+            by_signature(secrets, &partner, &shown, BODY, NOW_S)
+        }
+    }
+
+    fn unproven(mode: AuthMode, cause: &'static str) -> Result<Option<Profile>, Denial> {
+        Err(Denial::Unproven { mode: mode.name(), cause })
+    }
+
+    /// Each mode alone, and each two in both orders.
+    fn alone_and_in_pairs() -> Vec<Vec<AuthMode>> {
+        let pairs = MODES.iter().flat_map(|first| MODES.iter().map(|second| vec![*first, *second]));
+        pairs
+            .map(|mut pair| {
+                pair.dedup();
+                pair
+            })
+            .collect()
+    }
+
+    #[test]
+    fn all_modes_of_a_partner_must_hold_and_no_others() {
+        let secrets = secrets();
+        let combinations = alone_and_in_pairs();
+        assert_eq!(combinations.len(), 36);
+        for auth in combinations {
+            // A bearer that nobody asks to be a JSON Web Token is taken for the tenant's token.
+            let right = match auth.contains(&AuthMode::Jwt) {
+                true => Sender::right(),
+                false => Sender::right().without(AuthMode::Jwt).0,
+            };
+            let signed = auth.contains(&AuthMode::Signature).then_some(Profile::Raw);
+            assert_eq!(right.asks(&secrets, &auth), Ok(signed), "{auth:?}");
+            for mode in MODES.into_iter().filter(|mode| *mode != AuthMode::Jwt || auth.contains(mode)) {
+                for (sender, cause) in [right.clone().without(mode), right.clone().wrong(mode)] {
+                    // A changed query is no longer the one that was signed, which is noticed last.
+                    let breaks_signature = mode == AuthMode::Token && signed.is_some();
+                    let expected = match auth.contains(&mode) {
+                        true => unproven(mode, cause),
+                        false if breaks_signature => unproven(AuthMode::Signature, "signature_mismatch"),
+                        false => Ok(signed),
+                    };
+                    assert_eq!(sender.asks(&secrets, &auth), expected, "{auth:?}, {mode:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_proves_nothing_is_refused_by_the_cheapest_mode() {
+        let nobody = Sender { parts: Vec::new(), query: "", path_key: None };
+        for auth in alone_and_in_pairs() {
+            let first = MODES.into_iter().find(|mode| auth.contains(mode)).unwrap();
+            let (_, cause) = Sender::right().without(first);
+            assert_eq!(nobody.asks(&secrets(), &auth), unproven(first, cause), "{auth:?}");
+        }
+        assert_eq!(nobody.asks(&secrets(), &[AuthMode::Open]), Ok(None));
+    }
+
+    #[test]
+    fn where_secrets_are_missing_nobody_is_believed() {
+        let none = Secrets::default();
+        for (mode, cause) in [
+            (AuthMode::PathKey, "wrong_key"),
+            (AuthMode::Token, "wrong_token"),
+            (AuthMode::Jwt, "no_keys"),
+            (AuthMode::Signature, "no_keys"),
+        ] {
+            assert_eq!(Sender::right().asks(&none, &[mode]), unproven(mode, cause));
+        }
+    }
+
+    #[test]
+    fn the_bearer_is_the_tenants_token_unless_it_is_a_json_web_token() {
+        let bearer = |text: &str, query| Sender { query, ..Sender::right().with(Part::Authorization, Some(text)) };
+        let (alone, both) = ([AuthMode::Token], [AuthMode::Token, AuthMode::Jwt]);
+        let wrong = unproven(AuthMode::Token, "wrong_token");
+        for (text, query, auth, expected) in [
+            ("Bearer tenant-token", "", alone.as_slice(), Ok(None)),
+            ("bearer  tenant-token ", "", &alone, Ok(None)),
+            ("Bearer wrong", QUERY, &alone, wrong.clone()),
+            ("Bearer ", QUERY, &alone, wrong),
+            ("Basic tenant-token", "", &alone, unproven(AuthMode::Token, "missing")),
+            ("Basic wrong", QUERY, &alone, Ok(None)),
+            (JWT, QUERY, &both, Ok(None)),
+            (JWT, "", &both, unproven(AuthMode::Token, "missing")),
+            ("Bearer tenant-token", QUERY, &both, unproven(AuthMode::Jwt, "malformed")),
+        ] {
+            assert_eq!(bearer(text, query).asks(&secrets(), auth), expected, "{text} {query} {auth:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_counts_by_its_value_and_not_by_its_spelling() {
+        for (text, expected) in [
+            ("203.0.113.255", Ok(None)),
+            ("::ffff:203.0.113.5", Ok(None)),
+            ("2001:DB8:A:0::1", Ok(None)),
+            ("203.0.112.255", unproven(AuthMode::Ip, "not_allowed")),
+            ("::203.0.113.5", unproven(AuthMode::Ip, "not_allowed")),
+            ("2001:db8:b::1", unproven(AuthMode::Ip, "not_allowed")),
+            ("203.0.113.5, 203.0.113.6", unproven(AuthMode::Ip, "no_address")),
+            ("203.0.113.5:443", unproven(AuthMode::Ip, "no_address")),
+            ("", unproven(AuthMode::Ip, "no_address")),
+        ] {
+            let sender = Sender::right().with(Part::ConnectingIp, Some(text));
+            assert_eq!(sender.asks(&secrets(), &[AuthMode::Ip]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_certificate_counts_only_when_the_platform_says_all_that_it_should() {
+        let (other, capitals) = ("1f".repeat(32), "0F".repeat(32));
+        let colons = ["0f"; 32].join(":");
+        for (part, text, cause) in [
+            (Part::CertificateSha256, Some(other.as_str()), None),
+            (Part::CertificateSha256, Some(&capitals), None),
+            (Part::CertificateSha256, Some(&colons), Some("not_pinned")),
+            (Part::CertificateSha256, Some(""), Some("not_pinned")),
+            (Part::CertificateSha256, None, Some("not_pinned")),
+            (Part::CertificatePresented, Some("0"), Some("no_certificate")),
+            (Part::CertificateVerified, Some("FAILED:expired"), Some("not_verified")),
+            (Part::CertificateVerified, None, Some("not_verified")),
+            (Part::CertificateRevoked, Some("1"), Some("revoked")),
+            (Part::CertificateRevoked, None, Some("revoked")),
+        ] {
+            let expected = cause.map_or(Ok(None), |cause| unproven(AuthMode::Mtls, cause));
+            assert_eq!(Sender::right().with(part, text).asks(&secrets(), &[AuthMode::Mtls]), expected, "{part:?}");
+        }
+    }
+}
