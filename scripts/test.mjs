@@ -19,7 +19,7 @@ await main(async () => {
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   try {
-    stages.push(await stage("documents", process.execPath, nodeTest("tests/documents.test.mjs"), env));
+    stages.push(await stage("documents, rules of the code", process.execPath, nodeTest("tests/documents.test.mjs", "tests/code.test.mjs"), env));
     const cargo = ["test", "--quiet", "--locked", "--workspace", "--all-features", "--no-fail-fast"];
     stages.push(await stage("rules, stores, edge and origin on the host (Rust)", "cargo", cargo, env));
     const fuzz = ["scripts/fuzz.mjs", "--seconds", "5"];
