@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
 import { originBinary } from "./lib/origin-binary.mjs";
 import { startPostgres } from "./lib/postgres.mjs";
+import { buildProvingEdge } from "./lib/proving-edge.mjs";
 import { testPython } from "./lib/python.mjs";
 import { Complaint, main, ROOT, run, say, step } from "./lib/run.mjs";
 
@@ -26,6 +27,7 @@ await main(async () => {
     stages.push(await stage("fuzz targets, a short run of each", process.execPath, fuzz, env));
     await originBinary();
     await run(process.execPath, [join(ROOT, "scripts", "build-edge.mjs")]);
+    await buildProvingEdge();
     const files = readdirSync(join(ROOT, "tests", "e2e")).filter((name) => name.endsWith(".test.mjs"));
     const paths = files.map((name) => `tests/e2e/${name}`);
     stages.push(await stage("whole system (WebAssembly in workerd)", process.execPath, nodeTest(...paths), env));

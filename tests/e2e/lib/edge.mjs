@@ -2,6 +2,7 @@
 import { join } from "node:path";
 import { Miniflare, Log, LogLevel } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
+import { BUILD } from "../../../scripts/lib/edge-build.mjs";
 import { ROOT } from "../../../scripts/lib/run.mjs";
 
 /** The operator's token of the development set-up. */
@@ -13,19 +14,19 @@ export const DEAD_LETTERS = "bytec-dev-dead-letters";
 
 /**
  * Starts the edge in front of an origin; `fetch` calls it as a partner would. `bindings` are variables and secrets, `limits`
- * the counts of rate-limit bindings, `change` whatever else a test needs to be different.
+ * the counts of rate-limit bindings, `build` the folder of another build, `change` whatever else a test needs to be different.
  */
-export async function startEdge({ originUrl, bindings = {}, limits = {}, change = (options) => options }) {
+export async function startEdge({ originUrl, bindings = {}, limits = {}, build = BUILD, change = (options) => options }) {
   const lines = [];
   const { workerOptions } = workerOptionsOf(join(ROOT, "wrangler.toml"));
   const { bindings: variables, d1Databases, queueProducers, queueConsumers, ratelimits } = workerOptions;
   for (const [name, limit] of Object.entries(limits)) ratelimits[name].simple.limit = limit;
   const options = {
     name: "edge",
-    modulesRoot: join(ROOT, "build"),
+    modulesRoot: build,
     modules: [
-      { type: "ESModule", path: join(ROOT, "build", "index.js") },
-      { type: "CompiledWasm", path: join(ROOT, "build", "index_bg.wasm") },
+      { type: "ESModule", path: join(build, "index.js") },
+      { type: "CompiledWasm", path: join(build, "index_bg.wasm") },
     ],
     compatibilityDate: workerOptions.compatibilityDate,
     bindings: { ...variables, ORIGIN_URL: originUrl, ...bindings },
