@@ -3,6 +3,7 @@
 
 use crate::platform::Bindings;
 use postback::partner::Partner;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 
 /// The binding that counts refused senders.
@@ -60,14 +61,29 @@ pub fn is_shut_out(endpoint: &str, address: &str, now_ms: i64) -> bool {
     }
 }
 
+/// An endpoint and an address. Who has one address of IPv6 has its whole /64, so they all count as one.
 fn sender(endpoint: &str, address: &str) -> String {
-    format!("{endpoint} {address}")
+    match address.parse::<IpAddr>().map(|address| address.to_canonical()) {
+        Ok(IpAddr::V6(address)) => {
+            let [a, b, c, d, ..] = address.segments();
+            format!("{endpoint} {a:x}:{b:x}:{c:x}:{d:x}::/64")
+        }
+        Ok(IpAddr::V4(address)) => format!("{endpoint} {address}"),
+        Err(_) => format!("{endpoint} {address}"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::registry;
+
+    #[test]
+    fn a_sender_is_an_address_and_in_ipv6_a_network() {
+        let same = |a, b| sender("e", a) == sender("e", b);
+        assert!(same("2001:db8:1:2:3::1", "2001:db8:1:2:ffff::") && !same("2001:db8:1:2::1", "2001:db8:1:3::1"));
+        assert!(same("::ffff:192.0.2.1", "192.0.2.1") && !same("192.0.2.1", "192.0.2.2"));
+    }
 
     #[test]
     fn a_partner_gets_the_first_step_that_is_not_below_its_limit() {

@@ -19,6 +19,8 @@ export function pick(request) {
   let count = 0;
   let size = 0;
   for (const [name, value] of headers) {
+    // What the platform adds is not the sender's.
+    if (name.startsWith("cf-") || name.startsWith("x-forwarded-")) continue;
     count++;
     size += name.length + value.length;
   }
@@ -117,7 +119,7 @@ impl Incoming {
         target_of(self.line(1))
     }
 
-    /// How many headers there are, and how long their names and values are together, in characters.
+    /// How many headers the sender sent, and how long their names and values are together, in characters.
     pub fn headers_count_and_size(&self) -> (usize, usize) {
         let number = |line| self.line(line).parse().unwrap_or(usize::MAX);
         (number(2), number(3))
