@@ -274,9 +274,30 @@ mod tests {
             let part = |wanted| self.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
             let shown = Shown { part: &part, method: "POST", path: PATH, query: self.query, path_key: self.path_key };
             let partner = partner(auth);
-            by_head(secrets, &partner, &shown, NOW_S)?;
-            by_signature(secrets, &partner, &shown, BODY, NOW_S)
+            // Where a signature is not asked for, one counts only for a partner with keys.
+            let mut secrets = secrets.clone();
+            if !auth.contains(&AuthMode::Signature) {
+                secrets.partner_keys.clear();
+            }
+            by_head(&secrets, &partner, &shown, NOW_S)?;
+            by_signature(&secrets, &partner, &shown, BODY, NOW_S)
         }
+
+        /// The signature alone, before a partner that does not ask for one and has keys.
+        fn signs(&self) -> Result<Option<Profile>, Denial> {
+            let part = |wanted| self.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
+            let shown = Shown { part: &part, method: "POST", path: PATH, query: self.query, path_key: None };
+            by_signature(&secrets(), &partner(&[AuthMode::Open]), &shown, BODY, NOW_S)
+        }
+    }
+
+    #[test]
+    fn a_signature_that_nobody_asked_for_must_hold_where_the_partner_has_keys() {
+        assert_eq!(Sender::right().signs(), Ok(Some(Profile::Raw)));
+        assert_eq!(Sender::right().without(AuthMode::Signature).0.signs(), Ok(None));
+        let (wrong, cause) = Sender::right().wrong(AuthMode::Signature);
+        assert_eq!(wrong.signs(), unproven(AuthMode::Signature, cause));
+        assert_eq!(wrong.asks(&secrets(), &[AuthMode::Open]), Ok(None), "it may be for others");
     }
 
     fn unproven(mode: AuthMode, cause: &'static str) -> Result<Option<Profile>, Denial> {
