@@ -75,6 +75,7 @@ function seed(targets) {
     bytec_v1: vectors.map((v) => [v.path, v.raw_query, v.ts, v.nonce, v.signature, v.body_utf8].join("\n")),
     jcs: rows.map((row) => row.body ?? "").filter((body) => body.startsWith("{")),
     message_signature: [`${input}\nsig1=:AAAA:\nsha-256=:AAAA:\na=1\nbody`, `v1;verdict=created;kid=k1;mac=AAAA\n`],
+    click: rows.map((row) => `${query(row)}\nhttps://blog.example/post?a=b`),
     jwt: [`${token}\nh:HS256:${"0b".repeat(32)}@2025-01-01/`],
   };
   for (const target of targets) {

@@ -14,6 +14,7 @@ use postback::id::Nonce;
 use postback::limits::TARGET_BYTES_MAX;
 use postback::reply::Format;
 use postback::time::Timestamp;
+use worker::worker_sys::Context;
 
 /// How long the queue may take, in milliseconds: a visitor is waiting.
 const ENQUEUE_MS_MAX: u32 = 300;
@@ -27,6 +28,7 @@ const ENQUEUE_MS_MAX: u32 = 300;
 pub async fn redirect(
     config: &Config,
     bindings: &Bindings,
+    context: &Context,
     incoming: &Incoming,
     offer_code: &str,
     request_id: &Nonce,
@@ -53,7 +55,8 @@ pub async fn redirect(
     let location = offer.landing_url(&click, &query);
     // (3)
     let is_recorded = incoming.method() == "GET";
-    let queued = if is_recorded { enqueue(bindings, Clicked::new(&partner.code, click)).await } else { Ok(()) };
+    let queued =
+        if is_recorded { enqueue(bindings, context, Clicked::new(&partner.code, click)).await } else { Ok(()) };
     // (4)
     let mut reply = reply::empty(request_id);
     reply.status = 302;
@@ -65,7 +68,7 @@ pub async fn redirect(
             reason: queued.as_ref().err().map(String::as_str),
             status: Some(reply.status),
             ..Line::of(
-                if queued.is_ok() { "click sent on" } else { "click sent on and lost" },
+                if queued.is_ok() { "click sent on" } else { "click sent on, perhaps lost" },
                 request_id.as_str(),
                 if is_recorded { "click" } else { "probe" },
                 reply::since(now),
@@ -75,7 +78,7 @@ pub async fn redirect(
     reply
 }
 
-async fn enqueue(bindings: &Bindings, clicked: Clicked) -> Result<(), String> {
+async fn enqueue(bindings: &Bindings, context: &Context, clicked: Clicked) -> Result<(), String> {
     let queue = bindings.queue(CLICKS).ok_or("no queue is bound to CLICKS")?;
-    queue.send([clicked.to_message()], ENQUEUE_MS_MAX).await
+    queue.send(Some(context), [clicked.to_message()], ENQUEUE_MS_MAX).await
 }

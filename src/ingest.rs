@@ -8,7 +8,7 @@ use crate::guard::credentials::{self, Denial, Shown};
 use crate::guard::limits;
 use crate::platform::exchange::Answer;
 use crate::platform::incoming::{Incoming, Part};
-use crate::platform::{Bindings, now};
+use crate::platform::{self, Bindings};
 use postback::id::{EventId, Nonce};
 use postback::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use postback::params::Params;
@@ -21,6 +21,9 @@ use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::borrow::Cow;
 use worker::worker_sys::Context;
+
+/// How long a body may take to arrive, in milliseconds.
+const BODY_MS_MAX: u32 = 10_000;
 
 /// What came of a postback; the event's id as soon as it is known.
 #[derive(Debug)]
@@ -144,7 +147,9 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
         reply: asked.reply,
     };
     let parcel = Parcel::of(partner, &reading.postback, &received);
-    let Delivery { delivered, attempts } = deliver(config, bindings, context, partner, &parcel, now.unix_ms()).await;
+    // How long the sender took to send is not the origin's time.
+    let arrived_ms = platform::now().unix_ms();
+    let Delivery { delivered, attempts } = deliver(config, bindings, context, partner, &parcel, arrived_ms).await;
     let (result, reason) = match delivered {
         Delivered::Answered(verdict, answer) => (Ok(Taken::Answered(verdict, answer)), None),
         Delivered::Queued(reason) => (Ok(Taken::Queued), Some(reason)),
@@ -158,7 +163,7 @@ async fn denied(bindings: &Bindings, asked: &Asked<'_>, address: &str, denial: D
     match denial {
         Denial::Unsignable(rejection) => rejection.into(),
         Denial::Unproven { mode, cause } => {
-            limits::count_failure(bindings, &asked.partner.endpoint, address, now().unix_ms()).await;
+            limits::count_failure(bindings, &asked.partner.endpoint, address, platform::now().unix_ms()).await;
             Ingested::because(Error::Unproven, format!("{mode}: {cause}"))
         }
     }
@@ -199,7 +204,7 @@ async fn bounded_body(incoming: &Incoming) -> Result<(Option<String>, Vec<u8>), 
     if announced.is_some_and(|length| length > u64::from(bytes_max)) {
         return Err((Error::BodyTooLarge, None));
     }
-    match incoming.body(bytes_max).await {
+    match incoming.body(bytes_max, BODY_MS_MAX).await {
         Ok(Some(body)) => Ok((incoming.part(Part::ContentType).map(str::to_owned), body)),
         Ok(None) => Err((Error::BodyTooLarge, None)),
         Err(reason) => Err((Error::BodyIncomplete, Some(reason))),

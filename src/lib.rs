@@ -4,6 +4,9 @@
 //!
 //! This file is the entry: it reads the clock, names the request, and hands it to what it is meant for.
 
+// A panic ends every request in flight of an isolate: beside what the workspace denies, nothing that is one by another name.
+#![cfg_attr(not(test), deny(clippy::unreachable, clippy::todo, clippy::unimplemented))]
+
 // In the order of a request's way.
 pub mod config;
 pub mod route;
@@ -87,7 +90,16 @@ async fn answer(incoming: Incoming, bindings: Bindings, context: Context) -> Rep
 
 /// The configuration; one that is wrong is told to our log.
 fn configuration(bindings: &Bindings, request_id: &Nonce, began: Timestamp) -> Option<&'static Config> {
-    match Config::of_isolate(|name| bindings.variable(name)) {
+    let told = |config: &Config| {
+        if !config.left_out.is_empty() {
+            log::write(&Line {
+                level: Level::Error,
+                reason: Some(&config.left_out.join("; ")),
+                ..Line::of("secrets left out", request_id.as_str(), "misconfigured", reply::since(began))
+            });
+        }
+    };
+    match Config::of_isolate(|name| bindings.variable(name), told) {
         Ok(config) => Some(config),
         Err(problems) => {
             let reason = problems.join("; ");
@@ -115,7 +127,9 @@ async fn handle(
     let (partner, error) = match route(incoming.method(), path, &config.registry) {
         Route::Health => return health::reply(config, query, incoming.method(), request_id, now.unix_s()).await,
         Route::Probe => return reply::empty(request_id),
-        Route::Click(offer) => return click::redirect(config, bindings, incoming, offer, request_id, now).await,
+        Route::Click(offer) => {
+            return click::redirect(config, bindings, context, incoming, offer, request_id, now).await;
+        }
         Route::Operations(operation) => {
             return ops::operate(config, bindings, incoming, operation, request_id, now).await;
         }

@@ -202,8 +202,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             Environment::Development => 0,
             Environment::Production => TOKEN_BYTES_MIN,
         };
-        let parsed = Tokens::parse("TENANT_TOKENS", &text, "tenant", |name| tenants.contains(&name), bytes_min);
-        let mut tokens = parsed.unwrap_or_else(|problems| self.noted(problems));
+        let (mut tokens, problems) =
+            Tokens::parse("TENANT_TOKENS", &text, "tenant", |name| tenants.contains(&name), bytes_min);
+        self.problems.extend(problems);
         if environment == Environment::Development {
             for tenant in tenants {
                 tokens.add(tenant, DEVELOPMENT_TOKEN);
@@ -217,13 +218,9 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         let partners: Vec<_> = registry.all().iter().map(|partner| partner.code.as_str()).collect();
         let text = self.secret("PARTNER_KEYS").unwrap_or_default();
         let is_partner = |name: &str| partners.contains(&name);
-        credential::partner_keys("PARTNER_KEYS", &text, is_partner).unwrap_or_else(|problems| self.noted(problems))
-    }
-
-    /// Notes problems and goes on with nothing, so that all are reported at once.
-    fn noted<T: Default>(&mut self, problems: Vec<String>) -> T {
+        let (keys, problems) = credential::partner_keys("PARTNER_KEYS", &text, is_partner);
         self.problems.extend(problems);
-        T::default()
+        keys
     }
 
     /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one.

@@ -34,16 +34,14 @@ fn owned<'t>(
     (entries, problems)
 }
 
-/// Reads `owner=key` entries into one set of keys for each partner, by the reader of such sets.
-///
-/// # Errors
-/// Entries without `=`, owners that are no partners, and what the reader finds wrong with a partner's set.
+/// Reads `owner=key` entries into one set of keys for each partner, by the reader of such sets. Beside them, what is wrong and was
+/// left out: entries without `=`, owners that are no partners, a partner's set that the reader refuses.
 pub fn owned_sets<S>(
     variable: &str,
     text: &str,
     is_partner: impl Fn(&str) -> bool,
     read: impl Fn(&str) -> Result<S, KeyProblem>,
-) -> Result<BTreeMap<String, S>, Vec<String>> {
+) -> (BTreeMap<String, S>, Vec<String>) {
     let (entries, mut problems) = owned(variable, text, "partner", is_partner);
     let mut texts: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (owner, key) in entries {
@@ -58,18 +56,15 @@ pub fn owned_sets<S>(
             Err(problem) => problems.push(format!("{variable}: the entry of {owner} {problem}")),
         }
     }
-    if problems.is_empty() { Ok(sets) } else { Err(problems) }
+    (sets, problems)
 }
 
-/// Each partner's own keys (`bytec-v1`), by partner code.
-///
-/// # Errors
-/// As [`owned_sets`].
+/// Each partner's own keys (`bytec-v1`), by partner code, as [`owned_sets`] reads them.
 pub fn partner_keys(
     variable: &str,
     text: &str,
     is_partner: impl Fn(&str) -> bool,
-) -> Result<BTreeMap<String, KeySet>, Vec<String>> {
+) -> (BTreeMap<String, KeySet>, Vec<String>) {
     owned_sets(variable, text, is_partner, KeySet::parse)
 }
 
@@ -80,25 +75,25 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// Reads `owner=token` entries; tokens have at least `bytes_min` bytes.
-    ///
-    /// # Errors
-    /// Entries without `=`, owners that are none by `is_owner` (`kind` says what an owner is), tokens that are too short.
+    /// Reads `owner=token` entries; tokens have at least `bytes_min` bytes. Beside them, what is wrong and was left out: entries
+    /// without `=`, owners that are none by `is_owner` (`kind` says what an owner is), tokens that are too short.
     pub fn parse(
         variable: &str,
         text: &str,
         kind: &str,
         is_owner: impl Fn(&str) -> bool,
         bytes_min: usize,
-    ) -> Result<Tokens, Vec<String>> {
+    ) -> (Tokens, Vec<String>) {
         let (entries, mut problems) = owned(variable, text, kind, is_owner);
-        let short = entries.iter().filter(|(_, token)| token.len() < bytes_min);
-        problems.extend(
-            short.map(|(owner, _)| format!("{variable}: the token of {owner} is too short (openssl rand -hex 32)")),
-        );
         let mut tokens = Tokens::default();
-        entries.iter().for_each(|(owner, token)| tokens.add(owner, token));
-        if problems.is_empty() { Ok(tokens) } else { Err(problems) }
+        for (owner, token) in entries {
+            if token.len() < bytes_min {
+                problems.push(format!("{variable}: the token of {owner} is too short (openssl rand -hex 32)"));
+            } else {
+                tokens.add(owner, token);
+            }
+        }
+        (tokens, problems)
     }
 
     /// Adds an owner's token.
@@ -145,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_token_is_its_owners_alone() {
-        let tokens = Tokens::parse("T", "bytec=abc,\nother=def bytec=ghi", "tenant", is_owner, 3).unwrap();
+        let tokens = Tokens::parse("T", "bytec=abc,\nother=def bytec=ghi", "tenant", is_owner, 3).0;
         assert!(tokens.belong_to("bytec", "abc") && tokens.belong_to("bytec", "ghi"));
         assert!(
             !tokens.belong_to("bytec", "def") && !tokens.belong_to("nobody", "abc") && !tokens.belong_to("bytec", "")
@@ -156,7 +151,7 @@ mod tests {
 
     #[test]
     fn every_problem_names_the_owner_and_no_secret() {
-        let problems = |text: &str| Tokens::parse("T", text, "tenant", is_owner, 8).unwrap_err();
+        let problems = |text: &str| Tokens::parse("T", text, "tenant", is_owner, 8).1;
         assert_eq!(problems("bytec=geheim"), ["T: the token of bytec is too short (openssl rand -hex 32)"]);
         let both = problems("nobody=geheim123 geheim123");
         assert_eq!(
@@ -166,16 +161,16 @@ mod tests {
                 "T holds an entry without =; write tenant=secret"
             ]
         );
-        let tokens = Tokens::parse("T", "bytec=geheim123", "tenant", is_owner, 8).unwrap();
+        let tokens = Tokens::parse("T", "bytec=geheim123 bytec=kurz", "tenant", is_owner, 8).0;
         assert_eq!(format!("{tokens:?}"), "Tokens(1, redacted)");
     }
 
     #[test]
     fn an_owners_keys_are_one_set() {
         let (a, b) = ("ab".repeat(32), "cd".repeat(32));
-        let keys = partner_keys("K", &format!("bytec=k1:{a},other=k1:{b},bytec=k2:{b}"), is_owner).unwrap();
+        let keys = partner_keys("K", &format!("bytec=k1:{a},other=k1:{b},bytec=k2:{b}"), is_owner).0;
         assert_eq!(keys["bytec"].iter().map(|key| key.id()).collect::<Vec<_>>(), ["k1", "k2"]);
-        let problems = partner_keys("K", "bytec=k1:geheim", is_owner).unwrap_err();
+        let problems = partner_keys("K", "bytec=k1:geheim", is_owner).1;
         assert!(problems[0].starts_with("K: the entry of bytec holds a secret") && !problems[0].contains("geheim"));
     }
 }

@@ -4,6 +4,8 @@
 //! Pure by construction: no clock, no randomness, no I/O, no async. Time and random bytes are arguments; what cannot be
 //! read is a [`rejection::Rejection`], never a panic.
 
+#![cfg_attr(not(test), deny(clippy::unreachable, clippy::todo, clippy::unimplemented))]
+
 // In reading order: from the bytes of a request to the canonical record, ...
 pub mod limits;
 pub mod rejection;

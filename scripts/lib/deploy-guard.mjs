@@ -14,7 +14,9 @@ export function refuseUnnamedDeploy() {
 }
 
 /** The environment that a command line of wrangler names, which counts before CLOUDFLARE_ENV; undefined where it names none. */
-function environmentOf(args) {
+function environmentOf(commandLine) {
+  const end = commandLine.indexOf("--");
+  const args = end < 0 ? commandLine : commandLine.slice(0, end);
   const place = args.findIndex((arg) => /^(--env|-e)(=|$)/.test(arg));
   if (place < 0) return undefined;
   return args[place].includes("=") ? args[place].split("=")[1] : (args[place + 1] ?? "");

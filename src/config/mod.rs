@@ -60,6 +60,9 @@ pub struct Config {
     pub access: Option<AccessToken>,
     /// When what could not be delivered is tried again.
     pub schedule: Schedule,
+    /// What is wrong with secrets of single partners, tenants or operators, and was left out. It costs those alone: a secret is
+    /// put in seconds, a partner's file comes with the next deployment, and the others must not wait for it.
+    pub left_out: Vec<String>,
 }
 
 /// A Cloudflare Access service token.
@@ -84,7 +87,7 @@ impl Config {
     /// Every problem, each a sentence that names the variable and shows no secret.
     pub fn read(variable: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
         let registry = registry().map_err(|problem| vec![problem])?;
-        let mut reader = Reader { variable, problems: Vec::new() };
+        let mut reader = Reader { variable, problems: Vec::new(), left_out: Vec::new() };
         let environment = reader.environment();
         let origins = Origins::read(&mut reader, &registry, environment);
         let keys = reader.edge_keys(environment);
@@ -93,22 +96,27 @@ impl Config {
         let schedule = reader.schedule(environment);
         match keys {
             Some(keys) if reader.problems.is_empty() => {
-                Ok(Config { environment, registry, keys, origins, secrets, access, schedule })
+                let left_out = reader.left_out;
+                Ok(Config { environment, registry, keys, origins, secrets, access, schedule, left_out })
             }
             Some(_) | None => Err(reader.problems),
         }
     }
 
-    /// The configuration of this isolate. A failure is not kept, so that mended secrets work at once.
+    /// The configuration of this isolate; `when_read` hears of it once. A failure is not kept, so that mended secrets work at once.
     ///
     /// # Errors
     /// As [`Config::read`].
-    pub fn of_isolate(variable: impl Fn(&str) -> Option<String>) -> Result<&'static Config, Vec<String>> {
+    pub fn of_isolate(
+        variable: impl Fn(&str) -> Option<String>,
+        when_read: impl FnOnce(&Config),
+    ) -> Result<&'static Config, Vec<String>> {
         static CONFIG: OnceLock<Config> = OnceLock::new();
         match CONFIG.get() {
             Some(config) => Ok(config),
             None => {
                 let config = Config::read(variable)?;
+                when_read(&config);
                 Ok(CONFIG.get_or_init(|| config))
             }
         }
@@ -127,6 +135,7 @@ pub fn registry() -> Result<Registry, String> {
 pub(crate) struct Reader<V> {
     variable: V,
     problems: Vec<String>,
+    left_out: Vec<String>,
 }
 
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
@@ -139,12 +148,10 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.problems.push(problem.into());
     }
 
-    /// Notes problems and goes on with nothing, so that all are reported at once.
-    pub(crate) fn noted<T: Default>(&mut self, result: Result<T, Vec<String>>) -> T {
-        result.unwrap_or_else(|problems| {
-            self.problems.extend(problems);
-            T::default()
-        })
+    /// Notes what was left out and goes on with the rest.
+    pub(crate) fn but_for<T>(&mut self, (read, left_out): (T, Vec<String>)) -> T {
+        self.left_out.extend(left_out);
+        read
     }
 
     fn environment(&mut self) -> Environment {
@@ -226,16 +233,10 @@ pub(crate) mod tests {
 
     #[test]
     fn every_problem_is_reported_at_once() {
-        let problems = read(&[
-            ("EDGE_KEYS", "k1:tooshort"),
-            ("TENANT_TOKENS", "nobody=tooshort"),
-            ("RETRY_DELAYS_S", "1"),
-            ("ACCESS_CLIENT_ID", "id"),
-        ])
-        .unwrap_err();
+        let problems =
+            read(&[("EDGE_KEYS", "k1:tooshort"), ("RETRY_DELAYS_S", "1"), ("ACCESS_CLIENT_ID", "id")]).unwrap_err();
         let starts: Vec<_> = problems.iter().map(|p| p.split(' ').next().unwrap()).collect();
-        let expected =
-            ["ENVIRONMENT", "ORIGIN_URL", "EDGE_KEYS", "TENANT_TOKENS", "ACCESS_CLIENT_ID", "RETRY_DELAYS_S"];
+        let expected = ["ENVIRONMENT", "ORIGIN_URL", "EDGE_KEYS", "ACCESS_CLIENT_ID", "RETRY_DELAYS_S"];
         assert_eq!(starts, expected, "{problems:?}");
         assert!(!problems.concat().contains("tooshort"));
     }

@@ -74,7 +74,11 @@ fn pair(reader: &mut Reader<impl Fn(&str) -> Option<String>>, suffix: &str, envi
 fn url_problem(url: &str, environment: Environment) -> Option<&'static str> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let host = rest.split(['/', '?', '#']).next().unwrap_or("");
-    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let (name, port) = host.rsplit_once(':').unwrap_or((host, "443"));
+    let name = name.trim_end_matches('.');
+    if port.parse::<u16>().is_err() {
+        return Some("has a port that is none");
+    }
     if host.is_empty() || host.len() < rest.len() || host.contains(['@', ' ']) {
         return Some("must be scheme and host alone, such as https://origin.bytec.com");
     }
@@ -120,6 +124,8 @@ mod tests {
             "https://origin.bytec.com/path",
             "https://user@origin.bytec.com",
             "https://",
+            "https://origin.bytec.com:99999",
+            "https://network.bytec.com.",
         ] {
             let variables = [("ENVIRONMENT", "production"), ("ORIGIN_URL", url), ("EDGE_KEYS", keys.as_str())];
             assert_eq!(read(&variables).err().map(|problems| problems.len()), Some(1), "{url}");

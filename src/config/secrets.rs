@@ -42,23 +42,28 @@ impl Secrets {
         let is_tenant = |name: &str| tenants.contains(&name);
         let is_partner = |name: &str| partners.contains(&name);
         let mut secrets = Secrets {
-            tenant_tokens: reader.noted(Tokens::parse("TENANT_TOKENS", &tenant, "tenant", is_tenant, bytes_min)),
-            path_keys: reader.noted(Tokens::parse("PATH_KEYS", &path, "partner", is_partner, bytes_min)),
-            operator_tokens: reader.noted(Tokens::parse(
+            tenant_tokens: reader.but_for(Tokens::parse("TENANT_TOKENS", &tenant, "tenant", is_tenant, bytes_min)),
+            path_keys: reader.but_for(Tokens::parse("PATH_KEYS", &path, "partner", is_partner, bytes_min)),
+            operator_tokens: reader.but_for(Tokens::parse(
                 "OPERATOR_TOKENS",
                 &operator,
                 "operator",
                 |name| !name.is_empty(),
                 bytes_min,
             )),
-            partner_keys: reader.noted(credential::partner_keys("PARTNER_KEYS", &partner, is_partner)),
-            jwt_keys: reader.noted(credential::owned_sets("JWT_KEYS", &jwt, is_partner, JwtKeys::parse)),
+            partner_keys: reader.but_for(credential::partner_keys("PARTNER_KEYS", &partner, is_partner)),
+            jwt_keys: reader.but_for(credential::owned_sets("JWT_KEYS", &jwt, is_partner, JwtKeys::parse)),
         };
-        for (code, keys) in &secrets.jwt_keys {
-            if secrets.partner_keys.get(code).is_some_and(|set| keys.shares_a_secret_with(set)) {
-                reader
-                    .problem(format!("JWT_KEYS: {code} has the same secret in PARTNER_KEYS: a key is for one purpose"));
-            }
+        let both: Vec<_> = secrets
+            .jwt_keys
+            .iter()
+            .filter(|(code, keys)| secrets.partner_keys.get(*code).is_some_and(|set| keys.shares_a_secret_with(set)))
+            .map(|(code, _)| code.clone())
+            .collect();
+        for code in both {
+            secrets.jwt_keys.remove(&code);
+            let problem = format!("JWT_KEYS: {code} has the same secret in PARTNER_KEYS: a key is for one purpose");
+            reader.but_for(((), vec![problem]));
         }
         if development {
             tenants.iter().for_each(|tenant| secrets.tenant_tokens.add(tenant, DEVELOPMENT_TOKEN));
@@ -96,8 +101,11 @@ mod tests {
         let config = production(&[]).unwrap();
         assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token"), None);
         assert!(!config.secrets.tenant_tokens.belong_to("bytec", "default-ts-token"));
-        let problems = production(&[("OPERATOR_TOKENS", "ann=default-operator-token"), ("PATH_KEYS", "rector=short")]);
-        assert_eq!(problems.unwrap_err().len(), 2, "both are too short");
+        let config =
+            production(&[("OPERATOR_TOKENS", "ann=default-operator-token"), ("PATH_KEYS", "rector=short")]).unwrap();
+        assert_eq!(config.left_out.len(), 2, "both are too short");
+        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token"), None);
+        assert!(!config.secrets.path_keys.belong_to("rector", "short"));
     }
 
     #[test]
@@ -112,8 +120,18 @@ mod tests {
         let hex = "ab".repeat(32);
         let (partner, jwt) = (format!("rector=k1:{hex}"), format!("rector=j1:HS256:{hex}"));
         let variables = [DEVELOPMENT[0], DEVELOPMENT[1], ("PARTNER_KEYS", partner.as_str()), ("JWT_KEYS", &jwt)];
-        let problems = read(&variables).unwrap_err();
-        assert!(problems[0].starts_with("JWT_KEYS: rector has the same secret"), "{problems:?}");
-        assert!(!problems[0].contains(&hex));
+        let config = read(&variables).unwrap();
+        assert!(config.left_out[0].starts_with("JWT_KEYS: rector has the same secret"), "{:?}", config.left_out);
+        assert!(!config.left_out[0].contains(&hex) && !config.secrets.jwt_keys.contains_key("rector"));
+    }
+
+    #[test]
+    fn one_wrong_entry_costs_its_owner_alone() {
+        let good = format!("rector=k1:{}", "ab".repeat(32));
+        let keys = format!("{good},newcomer=k1:{},s2s=k1:geheim,x", "cd".repeat(32));
+        let config = read(&[DEVELOPMENT[0], DEVELOPMENT[1], ("PARTNER_KEYS", keys.as_str())]).unwrap();
+        assert_eq!(config.secrets.partner_keys.keys().collect::<Vec<_>>(), ["rector"]);
+        assert_eq!(config.left_out.len(), 3, "{:?}", config.left_out);
+        assert!(!config.left_out.concat().contains("geheim"));
     }
 }

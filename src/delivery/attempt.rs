@@ -42,7 +42,8 @@ pub enum FailureKind {
     TimedOut,
     /// Somebody answered who is not our origin: HTML, a redirect, a success that nobody acknowledges.
     Foreign,
-    /// 404 or 405 in JSON: an origin that does not know this partner yet, or somebody else's.
+    /// An answer about this request alone: 404 or 405 in JSON, of an origin that does not know this partner yet; 400, 413, 414, 415,
+    /// 431 of something in between that cannot take it.
     Unserved,
     /// 401 or 403: our key or our clock is wrong, or Access stands in front.
     NotBelieved,
@@ -59,6 +60,14 @@ impl FailureKind {
         match self {
             FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign => true,
             FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy | FailureKind::Ours => false,
+        }
+    }
+
+    /// Whether somebody answered who may be our origin, so that the way to it is open.
+    pub const fn has_reached_the_origin(self) -> bool {
+        match self {
+            FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy => true,
+            FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign | FailureKind::Ours => false,
         }
     }
 }
@@ -111,6 +120,7 @@ fn kind_of(answer: &Answer) -> FailureKind {
         502 | 504 | 520..=527 | 530 => FailureKind::Connection,
         401 | 403 => FailureKind::NotBelieved,
         404 | 405 if !is_html => FailureKind::Unserved,
+        400 | 413 | 414 | 415 | 431 => FailureKind::Unserved,
         // A replayed nonce: the next attempt has another.
         409 | 429 => FailureKind::Busy,
         500..=599 if !is_html => FailureKind::Busy,
@@ -147,6 +157,8 @@ mod tests {
             (200, "text/html", FailureKind::Foreign),
             (200, "application/json", FailureKind::Foreign),
             (302, "", FailureKind::Foreign),
+            (414, "text/html", FailureKind::Unserved),
+            (400, "", FailureKind::Unserved),
             (404, "application/json", FailureKind::Unserved),
             (404, "text/html", FailureKind::Foreign),
             (0, "", FailureKind::Foreign),

@@ -20,7 +20,7 @@ pub const QUEUE: &str = "POSTBACKS";
 const ATTEMPT_MS_MAX: i64 = 2_000;
 /// How long the queue may take, in milliseconds.
 const ENQUEUE_MS_MAX: u32 = 800;
-/// By when the sender has its answer, in milliseconds.
+/// By when the sender has its answer, in milliseconds from when its request had arrived.
 const ANSWER_MS_MAX: i64 = 3_000;
 /// An attempt that failed sooner than this, in milliseconds, leaves time for another.
 const QUICK_MS_MAX: i64 = 300;
@@ -52,7 +52,7 @@ pub struct Delivery {
     pub attempts: u32,
 }
 
-/// Delivers a postback whose request arrived at `began_ms` (Unix milliseconds):
+/// Delivers a postback whose request had arrived, body and all, at `began_ms` (Unix milliseconds):
 ///
 /// (1) the first origin that the breakers admit is asked, 2 s long
 /// (2) a failure within 300 ms to reach it leaves time for one more attempt, at the fallback where there is one
@@ -99,7 +99,7 @@ pub async fn deliver(
         }
     }
     // (3)
-    let delivered = match enqueue(bindings, parcel).await {
+    let delivered = match enqueue(bindings, context, parcel).await {
         Ok(()) => Delivered::Queued(reason),
         Err(problem) => Delivered::Neither(format!("{reason}; queue: {problem}")),
     };
@@ -124,8 +124,12 @@ async fn ask(
             Ok((verdict, answer))
         }
         Outcome::Failed(failure) => {
-            if failure.kind.is_of_the_way() {
+            // An attempt that was given less than its time says nothing about the way.
+            let is_cut_short = failure.kind == FailureKind::TimedOut && left_ms < ATTEMPT_MS_MAX;
+            if failure.kind.is_of_the_way() && !is_cut_short {
                 breaker::with(origin, |breaker| breaker.failed(now().unix_ms()));
+            } else if failure.kind.has_reached_the_origin() {
+                breaker::with(origin, breaker::Breaker::succeeded);
             }
             Err(failure)
         }
@@ -147,9 +151,9 @@ fn another<'o>(origins: &'o [String], tried: &str, kind: FailureKind) -> Option<
 ///
 /// # Errors
 /// For our log. The queue may hold it or not, which the event's id makes harmless.
-pub async fn enqueue(bindings: &Bindings, parcel: &Parcel) -> Result<(), String> {
+async fn enqueue(bindings: &Bindings, context: &Context, parcel: &Parcel) -> Result<(), String> {
     let queue = bindings.queue(QUEUE).ok_or("no queue is bound to POSTBACKS")?;
-    queue.send([parcel.to_message()], ENQUEUE_MS_MAX).await
+    queue.send(Some(context), [parcel.to_message()], ENQUEUE_MS_MAX).await
 }
 
 /// This isolate's allowance of further attempts, in deliveries.

@@ -4,6 +4,7 @@
 use crate::config::Config;
 use crate::delivery::parcel::Parcel;
 use postback::id::{EventId, Nonce};
+use postback::limits::TARGET_BYTES_MAX;
 use postback::message_signature::{Covered, header, sign};
 use postback::params::decode_pairs;
 use postback::partner::Partner;
@@ -82,12 +83,14 @@ pub fn forwarded<'a>(partner: &Partner, parcel: &'a Parcel, purpose: Purpose) ->
         "" => purpose.path_prefix().to_owned(),
         endpoint => format!("{}/{endpoint}", purpose.path_prefix()),
     };
-    let (query, body) = match parcel.method.as_str() {
-        "POST" => (Cow::Borrowed(""), Some(forwarded_body(parcel))),
-        _ => (Cow::Borrowed(parcel.canonical.as_str()), None),
+    // A canonical query can be three times as long as the sender's, and what lies between us and the origin has limits of its own.
+    let is_long = parcel.canonical.len() > TARGET_BYTES_MAX;
+    let (method, query, body) = match parcel.method.as_str() {
+        "GET" if !is_long => ("GET", Cow::Borrowed(parcel.canonical.as_str()), None),
+        _ => ("POST", Cow::Borrowed(""), Some(forwarded_body(parcel))),
     };
     Draft {
-        method: &parcel.method,
+        method,
         path,
         query,
         body,

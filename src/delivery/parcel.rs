@@ -142,7 +142,8 @@ impl Parcel {
     /// Why it is none of ours: for our log and for the table of what is parked.
     pub fn from_message(message: &str) -> Result<Parcel, String> {
         let (head, body) = message.split_once('\n').ok_or("no line of JSON")?;
-        let head: Head = serde_json::from_str(head).map_err(|error| error.to_string())?;
+        // What serde_json says of it quotes it.
+        let head: Head = serde_json::from_str(head).map_err(|_| "a first line that is none of ours")?;
         if head.form != FORM {
             return Err(format!("form {} of messages, where this edge knows {FORM}", head.form));
         }
@@ -167,9 +168,9 @@ impl Parcel {
         })
     }
 
-    /// Its partner, where this edge knows it. One that is switched off gets what was taken for it all the same.
+    /// Its partner, where this edge knows it and it is not switched off: no origin would take anything for it.
     pub fn partner<'r>(&self, registry: &'r Registry) -> Option<&'r Partner> {
-        registry.by_code(&self.partner)
+        registry.by_code(&self.partner).filter(|partner| partner.is_active)
     }
 }
 

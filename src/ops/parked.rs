@@ -94,14 +94,14 @@ pub(super) async fn replay(bindings: &Bindings, query: &str, request_id: &Nonce)
     let dry_run = filter.dry_run.ok_or_else(|| {
         unclear("dry_run", "say dry_run=true to see what would be replayed, dry_run=false to replay it")
     })?;
-    if filter.state.is_some_and(|state| state != State::Parked) {
-        return Err(unclear("state", "what is parked can be replayed, nothing else"));
+    if filter.state == Some(State::Delivered) {
+        return Err(unclear("state", "what is delivered needs no replay"));
     }
     if filter.cursor.is_some() {
         return Err(unclear("cursor", "a replay begins with the longest parked"));
     }
     let limit = filter.limit.unwrap_or(LIMIT_MAX);
-    let filter = Filter { state: Some(State::Parked), ..filter };
+    let filter = Filter { state: filter.state.or(Some(State::Parked)), ..filter };
     let table = Table::open(bindings).await.map_err(unavailable)?;
     let counts = table.count(&filter).await.map_err(unavailable)?;
     let matching = counts.iter().map(|count| count.count).fold(0, u64::saturating_add);

@@ -34,6 +34,8 @@ struct Smoke {
     version: &'static str,
     /// Whether a queue is bound that takes what the origin cannot.
     queue: bool,
+    /// Secrets that are wrong and were left out.
+    left_out: Vec<String>,
     /// Parked postbacks that wait; null when the table does not answer.
     parked: Option<u64>,
     partners: Vec<OfPartner>,
@@ -93,9 +95,10 @@ pub(super) async fn smoke(
     let parked = parked(bindings).await.ok();
     let is_served =
         |of: &OfPartner| of.missing_secrets.is_empty() && of.origins.first().is_some_and(|o| o.acknowledged);
-    let ok = queue && parked.is_some() && partners.iter().all(is_served);
+    let ok = queue && config.left_out.is_empty() && parked.is_some() && partners.iter().all(is_served);
     let environment = config.environment.name();
-    let smoke = Smoke { ok, environment, version: env!("CARGO_PKG_VERSION"), queue, parked, partners };
+    let left_out = config.left_out.clone();
+    let smoke = Smoke { ok, environment, version: env!("CARGO_PKG_VERSION"), queue, left_out, parked, partners };
     let reason = if ok { "all partners are served" } else { "not all is well" };
     Ok(Operated { reply: reply::json(200, request_id, &smoke), reason: reason.to_owned() })
 }

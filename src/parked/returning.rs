@@ -28,7 +28,8 @@ const DELIVERED_HOURS: i64 = 30 * 24;
 /// Gives at most `count_max` parked postbacks of a filter back to the queue; answers how many it holds now.
 ///
 /// # Errors
-/// How many went back before something failed, and what failed. Nothing is lost: what did not get into the queue is parked.
+/// How many went back before something failed, and what failed. What did not get into the queue is parked again, or, where even
+/// that failed, stays "replaying" and can be replayed as such.
 pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_max: u32) -> Result<u32, (u32, String)> {
     let began = now();
     let mut returned: u32 = 0;
@@ -38,19 +39,28 @@ pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_m
         if taken.is_empty() {
             break;
         }
-        for batch in batches(taken) {
+        // What cannot be read would come back under another name, as another row.
+        let (readable, unreadable): (Vec<_>, Vec<_>) =
+            taken.into_iter().partition(|taken| Item::from_message(&taken.message).is_ok());
+        let mut not_sent: Vec<_> = unreadable.iter().map(|taken| taken.request_id.clone()).collect();
+        let mut failed = None;
+        for batch in batches(readable) {
             let ids: Vec<_> = batch.iter().map(|taken| taken.request_id.clone()).collect();
-            match send(bindings, batch).await {
-                Ok(()) => returned = returned.saturating_add(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
-                Err(problem) => {
-                    // What is behind this batch stays "replaying" until it is settled, unless it can be put back now.
-                    let problem = match table.put_back(&ids, now()).await {
-                        Ok(()) => problem,
-                        Err(also) => format!("{problem}; {also}"),
-                    };
-                    return Err((returned, problem));
-                }
+            if failed.is_none() {
+                failed = send(bindings, batch).await.err();
             }
+            match failed {
+                None => returned = returned.saturating_add(u32::try_from(ids.len()).unwrap_or(u32::MAX)),
+                Some(_) => not_sent.extend(ids),
+            }
+        }
+        if !not_sent.is_empty()
+            && let Err(problem) = table.put_back(&not_sent, now()).await
+        {
+            failed = Some(failed.map_or(problem.clone(), |before| format!("{before}; not put back: {problem}")));
+        }
+        if let Some(problem) = failed {
+            return Err((returned, problem));
         }
     }
     Ok(returned)
@@ -62,14 +72,13 @@ async fn send(bindings: &Bindings, batch: Vec<Taken>) -> Result<(), String> {
     for (name, messages) in [(inline::QUEUE, postbacks), (CLICKS, clicks)] {
         if !messages.is_empty() {
             let queue = bindings.queue(name).ok_or_else(|| format!("no queue is bound to {name}"))?;
-            queue.send(messages.into_iter().map(|(_, message)| message), ENQUEUE_MS_MAX).await?;
+            queue.send(None, messages.into_iter().map(|(_, message)| message), ENQUEUE_MS_MAX).await?;
         }
     }
     Ok(())
 }
 
-/// The message, as one that was replayed, and its queue's binding. One that cannot be read goes as it is, to those who will
-/// park it again.
+/// The message, as one that was replayed, and its queue's binding.
 fn again(taken: &Taken) -> (&'static str, String) {
     match Item::from_message(&taken.message) {
         Ok(item) => (item.queue(), item.replayed(taken.replays)),
@@ -151,7 +160,7 @@ async fn is_gone(config: &Config, table: &Table, cause: Cause, filter: &Filter) 
     let partner = filter.partner.as_deref().and_then(|code| config.registry.by_code(code));
     match cause.gone_when() {
         Gone::Never => false,
-        Gone::PartnerIsKnown => partner.is_some(),
+        Gone::PartnerIsKnown => partner.is_some_and(|partner| partner.is_active),
         Gone::OriginAnswers => {
             let Some(partner) = partner else { return false };
             for origin in config.origins.of(partner) {

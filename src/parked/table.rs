@@ -198,7 +198,8 @@ impl Table {
     /// # Errors
     /// The database does not answer; what it took becomes parked again by [`Table::settle`].
     pub async fn take(&self, filter: &Filter, count_max: u32, before: Timestamp) -> Result<Vec<Taken>, String> {
-        let (condition, mut values) = Filter { state: Some(State::Parked), ..filter.clone() }.condition();
+        let state = filter.state.or(Some(State::Parked));
+        let (condition, mut values) = Filter { state, ..filter.clone() }.condition();
         values.push(before.to_sortable());
         let begun = values.len();
         values.push(now().to_sortable());

@@ -12,6 +12,11 @@ const HEADERS = [
   "x-timestamp", "x-nonce", "x-signature", "x-signature-profile", "user-agent", "referer",
 ];
 
+const PLATFORMS = new Set([
+  "cdn-loop", "cf-connecting-ip", "cf-connecting-ipv6", "cf-ew-via", "cf-ipcountry", "cf-pseudo-ipv4", "cf-ray", "cf-visitor", "cf-worker",
+  "x-forwarded-for", "x-forwarded-proto", "x-real-ip",
+]);
+
 // A line for the method, the URL, the number of headers and their size, each header that matters, then what the platform knows of the sender; an absent value is an empty
 // line, others begin with "+". None of them can hold a line break.
 export function pick(request) {
@@ -20,7 +25,7 @@ export function pick(request) {
   let size = 0;
   for (const [name, value] of headers) {
     // What the platform adds is not the sender's.
-    if (name.startsWith("cf-") || name.startsWith("x-forwarded-")) continue;
+    if (PLATFORMS.has(name)) continue;
     count++;
     size += name.length + value.length;
   }
@@ -37,21 +42,29 @@ export function pick(request) {
   return text;
 }
 
-// Reads a request's body up to a limit; undefined when it is larger.
-export async function readBody(request, bytesMax) {
+// Reads a request's body up to a limit, for so long; undefined when it is larger.
+export async function readBody(request, bytesMax, timeoutMs) {
   if (!request.body) return new Uint8Array();
   const reader = request.body.getReader();
   const chunks = [];
   let length = 0;
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done) break;
-    length += value.byteLength;
-    if (length > bytesMax) {
-      await reader.cancel();
-      return undefined;
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new DOMException("the body did not arrive in time", "TimeoutError")), timeoutMs);
+  });
+  try {
+    for (;;) {
+      const { done, value } = await Promise.race([reader.read(), late]);
+      if (done) break;
+      length += value.byteLength;
+      if (length > bytesMax) {
+        await reader.cancel();
+        return undefined;
+      }
+      chunks.push(value);
     }
-    chunks.push(value);
+  } finally {
+    clearTimeout(timer);
   }
   const body = new Uint8Array(length);
   let offset = 0;
@@ -66,7 +79,7 @@ extern "C" {
     fn pick(request: &Request) -> String;
 
     #[wasm_bindgen(js_name = readBody)]
-    fn read_body_js(request: &Request, bytes_max: u32) -> Promise;
+    fn read_body_js(request: &Request, bytes_max: u32, timeout_ms: u32) -> Promise;
 }
 
 /// What can be asked of a request beside method and URL, in the order of the script above.
@@ -130,12 +143,14 @@ impl Incoming {
         self.line(part as usize).strip_prefix('+')
     }
 
-    /// The body, read up to a limit.
+    /// The body, read up to a limit and for `timeout_ms` at most.
     ///
     /// # Errors
-    /// The platform's words when the sender broke off. `Ok(None)`: larger than `bytes_max`.
-    pub async fn body(&self, bytes_max: u32) -> Result<Option<Vec<u8>>, String> {
-        let body = JsFuture::from(read_body_js(&self.request, bytes_max)).await.map_err(|error| error_text(&error))?;
+    /// The platform's words when the sender broke off or was too slow. `Ok(None)`: larger than `bytes_max`.
+    pub async fn body(&self, bytes_max: u32, timeout_ms: u32) -> Result<Option<Vec<u8>>, String> {
+        let body = JsFuture::from(read_body_js(&self.request, bytes_max, timeout_ms))
+            .await
+            .map_err(|error| error_text(&error))?;
         Ok(body.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec()))
     }
 }

@@ -5,20 +5,32 @@ use wasm_bindgen::prelude::*;
 use worker::js_sys::Promise;
 
 #[wasm_bindgen(inline_js = r#"
-export async function count(limiter, key) {
-  const { success } = await limiter.limit({ key });
-  return success ? "" : "over";
+// One that does not answer in time lets pass.
+export async function count(limiter, key, timeoutMs) {
+  let timer;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(() => resolve({ success: true }), timeoutMs);
+  });
+  try {
+    const { success } = await Promise.race([limiter.limit({ key }), late]);
+    return success ? "" : "over";
+  } finally {
+    clearTimeout(timer);
+  }
 }
 "#)]
 extern "C" {
-    fn count(limiter: &JsValue, key: &str) -> Promise;
+    fn count(limiter: &JsValue, key: &str, timeout_ms: u32) -> Promise;
 }
+
+/// How long a counter may take, in milliseconds.
+const ANSWER_MS_MAX: u32 = 300;
 
 impl Bindings {
     /// Counts one for a key and says whether that is still within the limit. A limiter that is not bound or does not answer
     /// lets pass: what it protects is worth less than a postback.
     pub async fn within(&self, limiter: &str, key: &str) -> bool {
         let Some(limiter) = self.get(limiter) else { return true };
-        super::text_of(count(&limiter, key)).await.map_or(true, |answer| answer.is_empty())
+        super::text_of(count(&limiter, key, ANSWER_MS_MAX)).await.map_or(true, |answer| answer.is_empty())
     }
 }

@@ -50,11 +50,18 @@ impl Bindings {
     }
 }
 
-/// `Name: message` of a JavaScript error; the platform's errors hold no URLs and no headers.
+/// `Name: message` of a JavaScript error. Some quote a URL, which is nobody's to read: they are cut off in front of it.
 fn error_text(error: &JsValue) -> String {
     match error.dyn_ref::<worker::js_sys::Error>() {
-        Some(error) => format!("{}: {}", String::from(error.name()), String::from(error.message())),
+        Some(error) => without_url(&format!("{}: {}", String::from(error.name()), String::from(error.message()))),
         None => "not an Error".to_owned(),
+    }
+}
+
+fn without_url(text: &str) -> String {
+    match text.split_once("://") {
+        Some((before, _)) => format!("{}(URL)", before.trim_end_matches(|c: char| c.is_ascii_alphabetic())),
+        None => text.to_owned(),
     }
 }
 
@@ -87,4 +94,16 @@ pub fn random_bytes() -> Result<[u8; 16], String> {
 pub fn now() -> Timestamp {
     // The clock's milliseconds are in range until the year 262000.
     Timestamp::from_unix_ms(chrono::Utc::now().timestamp_millis()).unwrap_or(Timestamp::EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_url;
+
+    #[test]
+    fn no_url_of_an_error_reaches_the_log() {
+        let text = "TypeError: Invalid URL: http://127.0.0.1:99999/postback?conversion_id=c1";
+        assert_eq!(without_url(text), "TypeError: Invalid URL: (URL)");
+        assert_eq!(without_url("Error: Network connection lost."), "Error: Network connection lost.");
+    }
 }

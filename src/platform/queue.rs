@@ -5,10 +5,11 @@ use super::{Bindings, error_text};
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{Array, JsString, Promise, Reflect};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::worker_sys::{Message as SysMessage, MessageBatch};
+use worker::worker_sys::{Context, Message as SysMessage, MessageBatch};
 
 #[wasm_bindgen(inline_js = r#"
-export async function enqueue(queue, texts, timeoutMs) {
+// What is still under way when time has run out goes on in the background, where there is one.
+export async function enqueue(context, queue, texts, timeoutMs) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new DOMException("the queue did not answer in time", "TimeoutError")), timeoutMs);
@@ -16,6 +17,7 @@ export async function enqueue(queue, texts, timeoutMs) {
   const sent = texts.length === 1
     ? queue.send(texts[0], { contentType: "text" })
     : queue.sendBatch(texts.map((body) => ({ body, contentType: "text" })));
+  context?.waitUntil(sent.catch(() => {}));
   try {
     await Promise.race([sent, late]);
   } finally {
@@ -25,7 +27,7 @@ export async function enqueue(queue, texts, timeoutMs) {
 }
 "#)]
 extern "C" {
-    fn enqueue(queue: &JsValue, texts: &Array, timeout_ms: u32) -> Promise;
+    fn enqueue(context: Option<&Context>, queue: &JsValue, texts: &Array, timeout_ms: u32) -> Promise;
 }
 
 /// A queue that can be sent to.
@@ -40,13 +42,19 @@ impl Bindings {
 }
 
 impl Queue {
-    /// Sends messages; when this returns, the queue holds them all. At most 100 and 256 KB together.
+    /// Sends messages; when this returns, the queue holds them all. At most 100 and 256 KB together. With a context, sending goes on
+    /// behind the reply when time has run out.
     ///
     /// # Errors
     /// The platform's words; when time ran out, the queue may hold them or not.
-    pub async fn send(&self, texts: impl IntoIterator<Item = String>, timeout_ms: u32) -> Result<(), String> {
+    pub async fn send(
+        &self,
+        context: Option<&Context>,
+        texts: impl IntoIterator<Item = String>,
+        timeout_ms: u32,
+    ) -> Result<(), String> {
         let texts: Array = texts.into_iter().map(|text| JsValue::from_str(&text)).collect();
-        super::text_of(enqueue(&self.0, &texts, timeout_ms)).await.map(|_| ())
+        super::text_of(enqueue(context, &self.0, &texts, timeout_ms)).await.map(|_| ())
     }
 }
 

@@ -54,7 +54,7 @@ impl Item {
         if message.contains('\n') {
             return Parcel::from_message(message).map(Item::Postback);
         }
-        let clicked: Clicked = serde_json::from_str(message).map_err(|error| error.to_string())?;
+        let clicked: Clicked = serde_json::from_str(message).map_err(|_| "neither a postback nor a click")?;
         if clicked.form == FORM { Ok(Item::Click(clicked)) } else { Err(format!("form {} of clicks", clicked.form)) }
     }
 

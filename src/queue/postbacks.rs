@@ -17,15 +17,15 @@ use postback::verdict::Verdict;
 /// How long the origin may take, in milliseconds: nobody waits.
 const ATTEMPT_MS_MAX: u32 = 5_000;
 
-/// Delivers a batch: one message first, and if its way is broken, the others are not even tried.
+/// Delivers a batch: one message first, and if its way is broken, those of the same way are not even tried.
 pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) {
     let mut messages = messages.into_iter();
     let Some(first) = messages.next() else { return };
-    let is_way_broken = deliver(config, &bindings, &first).await;
+    let broken = if deliver(config, &bindings, &first).await { way_of(config, &first) } else { None };
     let others = messages.map(|message| {
         let bindings = bindings.clone();
         async move {
-            if is_way_broken {
+            if broken.is_some() && way_of(config, &message) == broken {
                 put_off(config, &bindings, &message).await;
             } else {
                 deliver(config, &bindings, &message).await;
@@ -33,6 +33,12 @@ pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: 
         }
     });
     all(others.collect()).await;
+}
+
+/// The origins that a message goes to.
+fn way_of<'c>(config: &'c Config, message: &Message) -> Option<&'c [String]> {
+    let item = Item::from_message(&message.text).ok()?;
+    config.registry.by_code(item.partner()).map(|partner| config.origins.of(partner))
 }
 
 /// Delivers one message and settles it. Answers whether the way to the origin turned out to be broken.
@@ -74,7 +80,7 @@ async fn step(config: &Config, item: &Item, attempt_number: u32) -> Step {
         return Step::Park(Cause::Unreadable, "no postback, in the queue of postbacks".to_owned());
     };
     let Some(partner) = parcel.partner(&config.registry) else {
-        return Step::Park(Cause::UnknownPartner, "this edge has no such partner".to_owned());
+        return Step::Park(Cause::UnknownPartner, "this edge has no such partner, or it is switched off".to_owned());
     };
     match at_any_origin(config, partner, parcel).await {
         Ok((verdict, answer)) => match verdict {

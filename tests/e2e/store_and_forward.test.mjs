@@ -286,6 +286,92 @@ describe("with the origin behind it", () => {
     assert.deepEqual(ids.map((id) => events(id)), [1, 0, 1]);
   });
 
+  test("a message whose partner's own origin is away does not keep those of others", async () => {
+    const other = await startEdge({ originUrl: origin.url, bindings: { ORIGIN_URL_S2S: NOWHERE } });
+    try {
+      const ids = [uniqueId(), uniqueId(), uniqueId()];
+      const texts = [messageOf({ id: ids[0], partner: "s2s" }), messageOf({ id: ids[1] }), messageOf({ id: ids[2], partner: "s2s" })];
+      const { explicitAcks, retryMessages } = await bring(other, texts);
+      assert.deepEqual([explicitAcks, retryMessages.map(({ msgId }) => msgId).toSorted(), events(ids[1])], [["m1"], ["m0", "m2"], 1]);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("a replay that the queue refuses leaves every row as it was, to be replayed later", async () => {
+    const change = (options) => ({ ...options, queueProducers: {}, queueConsumers: {}, serviceBindings: { POSTBACKS: () => new Response("no", { status: 500 }) } });
+    const other = await startEdge({ originUrl: origin.url, change });
+    try {
+      await other.ops("parked");
+      const database = await other.miniflare.getD1Database("PARKED", "edge");
+      for (let n = 0; n < 12; n++) {
+        const text = messageOf({ id: `big${n}` }) + "x".repeat(60_000);
+        await database.prepare("insert into parked values (?, 'rector', ?, null, ?, 'exhausted', '', 3, ?, ?, 0, ?)").bind(requestIdOf(text), `big${n}`, n === 11 ? "replaying" : "parked", "2026-01-01T00:00:00.000000Z", "2026-01-01T00:00:00.000000Z", text).run();
+      }
+      const refused = await other.ops("parked/replay?dry_run=false", { method: "POST" });
+      assert.deepEqual([refused.status, refused.body.replayed, refused.body.left], [503, 0, 11]);
+      const states = async () => (await other.parked("select state from parked")).map((row) => row.state).toSorted();
+      assert.deepEqual(await states(), [...Array(11).fill("parked"), "replaying"]);
+      const stuck = await other.ops("parked/replay?dry_run=true&state=replaying", { method: "POST" });
+      assert.deepEqual([stuck.status, stuck.body.matching], [200, 1], "what a crash left behind can be named");
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("what cannot be read is not replayed into a second row", async () => {
+    const other = await startEdge({ originUrl: origin.url });
+    try {
+      await bring(other, ["no message of ours"]);
+      const replayed = await other.ops("parked/replay?dry_run=false", { method: "POST" });
+      assert.deepEqual([replayed.body.matching, replayed.body.replayed], [1, 0]);
+      const rows = await other.parked("select request_id, state from parked");
+      assert.deepEqual(rows, [{ request_id: "m0", state: "parked" }]);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("a secret that is wrong costs its owner alone, and is told", async () => {
+    const wrong = { PARTNER_KEYS: "newcomer=k1:secret-canary", OPERATOR_TOKENS: "x" };
+    const other = await startEdge({ originUrl: origin.url, bindings: wrong });
+    try {
+      assert.equal((await other.fetch(`/rector/event?${rector(uniqueId())}`)).status, 200);
+      const line = other.logged().find((line) => line.message === "secrets left out");
+      assert.equal(line.level, "error");
+      assert.match(line.reason, /PARTNER_KEYS names "newcomer".*OPERATOR_TOKENS|OPERATOR_TOKENS.*PARTNER_KEYS names "newcomer"/);
+      assert.ok(!other.lines.join("").includes("secret-canary"));
+      const { body } = await other.ops("smoke?partner=rector", { method: "POST" });
+      assert.deepEqual([body.ok, body.left_out.length], [false, 2]);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test("a sender that is slow to send does not make the origin look slow", async () => {
+    const slow = (ms) =>
+      new ReadableStream({
+        async start(controller) {
+          controller.enqueue(new TextEncoder().encode('{"conversion_id":"slow'));
+          await new Promise((resolve) => setTimeout(resolve, ms));
+          controller.enqueue(new TextEncoder().encode(`-${uniqueId()}"}`));
+          controller.close();
+        },
+      });
+    const send = () => edge.fetch("/rector/event", { method: "POST", headers: { "content-type": "application/json" }, body: slow(2_600), duplex: "half" });
+    const replies = await Promise.all(Array.from({ length: 6 }, send));
+    assert.deepEqual(replies.map((reply) => reply.headers.get("bytec-verdict")), Array(6).fill("created"));
+    assert.equal((await edge.fetch(`/rector/event?${rector(uniqueId())}`)).headers.get("bytec-verdict"), "created");
+  });
+
+  test("a canonical query that grew long goes as a body", async () => {
+    const id = uniqueId();
+    const reply = await edge.fetch(`/rector/event?conversion_id=${id}&offer_name=${"(".repeat(1000)}&campaign=${"(".repeat(1000)}&media_id=m&device=${"(".repeat(1000)}`);
+    assert.deepEqual([reply.status, reply.headers.get("bytec-verdict")], [200, "created"]);
+    const [row] = databases.rows("rector_db", `select p.method, p.verdict from postbacks p join events e on e.event_id = p.event_id where e.conversion_id = '${id}'`);
+    assert.deepEqual(row, { method: "POST", verdict: "created" });
+  });
+
   test("an operator's call needs the operator's token and a filter that is clear", async () => {
     for (const token of ["", "default-ts-token", "default-operator-toke", "default-operator-tokenx"]) {
       const { status, body } = await edge.ops("parked", { token });
