@@ -13,7 +13,7 @@ npm run parked -- replay --env NAME [filter] [--limit N] [--dry-run | --yes] [--
 list shows what matches, the longest parked first. show prints one with all that is kept of it. replay gives what is parked
 back to the queue; it shows first what that would be, and asks.
 
-  --state WORD       parked, replaying or delivered; for list
+  --state WORD       parked, replaying or delivered; for replay not delivered
   --partner CODE     --reason WORD (exhausted, refused, unknown_partner, unreadable)
   --event-id ID      --request-id ID
   --from TIME        parked at this time or later, --to TIME before this time; UTC, such as 2026-01-31T12:00:00Z
@@ -98,7 +98,7 @@ async function replay(values) {
   }
   const { status, body: done } = await ask(false);
   print(values.json ? JSON.stringify(done, null, 2) : `${done.replayed} in the queue again, ${done.left} left`);
-  if (status !== 200) throw new Complaint(`not all: ${plain(done.problem)}; what did not get into the queue is parked as before`);
+  if (status !== 200) throw new Complaint(`not all: ${plain(done.problem)}; what did not get into the queue is parked again`);
 }
 
 function counts({ matching, by_partner_and_reason: groups }, what, count) {

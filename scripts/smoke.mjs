@@ -43,10 +43,11 @@ await main(async () => {
 });
 
 /** The reply in lines for people. */
-function report(url, { ok, environment, version, queue, parked, partners }, wanted) {
+function report(url, { ok, environment, version, queue, left_out: leftOut, parked, partners }, wanted) {
   const lines = [`edge ${url}: ${environment}, version ${version}`];
   if (wanted) lines.push(`  PROBLEM: this is the edge of ${environment}, not of ${wanted}: does the route lead elsewhere?`);
   lines.push(queue ? "  queue: bound" : "  PROBLEM: no queue is bound to POSTBACKS: what the origin cannot take is answered 503");
+  for (const problem of leftOut) lines.push(`  PROBLEM: left out of the secrets: ${problem}`);
   if (parked === null) lines.push("  PROBLEM: the table of parked postbacks does not answer: is the D1 database bound to PARKED and made?");
   else lines.push(`  parked: ${parked} waiting${parked ? ` (npm run parked -- list --state parked ...)` : ""}`);
   for (const { partner, missing_secrets: missing, origins } of partners) {

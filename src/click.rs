@@ -68,7 +68,7 @@ pub async fn redirect(
             reason: queued.as_ref().err().map(String::as_str),
             status: Some(reply.status),
             ..Line::of(
-                if queued.is_ok() { "click sent on" } else { "click sent on, perhaps lost" },
+                if queued.is_ok() { "click sent on" } else { "click sent on and perhaps lost" },
                 request_id.as_str(),
                 if is_recorded { "click" } else { "probe" },
                 reply::since(now),
