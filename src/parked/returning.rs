@@ -8,6 +8,7 @@ use crate::parked::filter::{Filter, State};
 use crate::parked::table::{Table, Taken};
 use crate::platform::{Bindings, now};
 use crate::queue::item::{CLICKS, Item};
+use crate::queue::portion::portions;
 use postback::time::Timestamp;
 
 /// Messages that the queue takes at once.
@@ -86,24 +87,10 @@ fn again(taken: &Taken) -> (&'static str, String) {
     }
 }
 
-/// Splits what was taken into batches that the queue takes.
+/// Splits what was taken into what the queue takes at once.
 fn batches(taken: Vec<Taken>) -> Vec<Vec<Taken>> {
-    let mut batches: Vec<Vec<Taken>> = Vec::new();
-    let mut bytes: usize = 0;
-    for row in taken {
-        let more = row.message.len().saturating_add(64);
-        match batches.last_mut() {
-            Some(last) if last.len() < BATCH_MESSAGES_MAX && bytes.saturating_add(more) <= BATCH_BYTES_MAX => {
-                bytes = bytes.saturating_add(more);
-                last.push(row);
-            }
-            Some(_) | None => {
-                bytes = more;
-                batches.push(vec![row]);
-            }
-        }
-    }
-    batches
+    // A replayed message says how often, which may make it a little longer.
+    portions(taken, BATCH_MESSAGES_MAX, BATCH_BYTES_MAX, |row| row.message.len().saturating_add(64))
 }
 
 /// What one run of the schedule did.
@@ -190,24 +177,12 @@ mod tests {
     use super::*;
     use crate::delivery::parcel::tests::parcel;
 
-    fn taken(bytes: usize) -> Taken {
-        Taken { request_id: "r".to_owned(), message: "m".repeat(bytes), replays: 1 }
-    }
-
-    #[test]
-    fn batches_are_what_the_queue_takes_at_once() {
-        let sizes = |rows: Vec<Taken>| batches(rows).iter().map(Vec::len).collect::<Vec<_>>();
-        assert_eq!(sizes(vec![taken(10); 250]), [100, 100, 50]);
-        assert_eq!(sizes(vec![taken(90_000); 5]), [2, 2, 1]);
-        assert_eq!(sizes(vec![taken(500_000)]), [1]);
-        assert_eq!(sizes(vec![]), [0_usize; 0]);
-    }
-
     #[test]
     fn a_replayed_message_says_how_often() {
         let row = Taken { request_id: "r".to_owned(), message: parcel().to_message(), replays: 9 };
         let (queue, message) = again(&row);
         assert_eq!((queue, Item::from_message(&message).unwrap().replays()), ("POSTBACKS", 9));
-        assert_eq!(again(&taken(3)), ("POSTBACKS", "mmm".to_owned()));
+        let other = Taken { message: "mmm".to_owned(), ..row };
+        assert_eq!(again(&other), ("POSTBACKS", "mmm".to_owned()));
     }
 }

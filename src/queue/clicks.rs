@@ -8,6 +8,7 @@ use crate::platform::exchange::Reply;
 use crate::platform::queue::Message;
 use crate::platform::{Bindings, now, random_bytes};
 use crate::queue::item::{Clicked, Item};
+use crate::queue::portion::portions;
 use crate::queue::settle::{Step, settle};
 use postback::click::{Click, batch_id};
 use postback::id::Nonce;
@@ -50,30 +51,10 @@ pub async fn deliver_all(config: &Config, bindings: &Bindings, messages: Vec<Mes
         }
     }
     for (code, waiting) in by_partner {
-        for together in requests_of(waiting) {
+        for together in portions(waiting, CLICKS_MAX, CLICKS_BYTES_MAX, |one| one.message.text.len()) {
             deliver(config, bindings, &code, together).await;
         }
     }
-}
-
-/// Splits clicks into what one request may hold.
-fn requests_of(waiting: Vec<Waiting>) -> Vec<Vec<Waiting>> {
-    let mut requests: Vec<Vec<Waiting>> = Vec::new();
-    let mut bytes: usize = 0;
-    for one in waiting {
-        let more = one.message.text.len();
-        match requests.last_mut() {
-            Some(last) if last.len() < CLICKS_MAX && bytes.saturating_add(more) <= CLICKS_BYTES_MAX => {
-                bytes = bytes.saturating_add(more);
-                last.push(one);
-            }
-            Some(_) | None => {
-                bytes = more;
-                requests.push(vec![one]);
-            }
-        }
-    }
-    requests
 }
 
 /// Delivers one partner's clicks. Where the origin refuses them together, each is tried alone: one that cannot be read must

@@ -3,6 +3,7 @@
 //! makes another fail, and nothing in here can panic: a panic would end every request of the isolate (R19).
 
 pub mod item;
+pub mod portion;
 pub mod settle;
 pub mod postbacks;
 pub mod clicks;
