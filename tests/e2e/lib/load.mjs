@@ -1,7 +1,7 @@
 // Postbacks at a rate, and what became of each: the one side of the check whether anything was lost or doubled.
 import { setTimeout as wait } from "node:timers/promises";
 
-/** How often a postback is sent that gets no answer at all: on a busy machine workerd closes connections under a request. */
+/** How often a postback is sent that gets no answer at all: a busy machine drops connections that workerd has not accepted in time. */
 const SENDS_MAX = 4;
 
 /**
