@@ -148,6 +148,11 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         self.problems.push(problem.into());
     }
 
+    /// Notes something that is left out.
+    pub(crate) fn leave_out(&mut self, problem: String) {
+        self.left_out.push(problem);
+    }
+
     /// Notes what was left out and goes on with the rest.
     pub(crate) fn but_for<T>(&mut self, (read, left_out): (T, Vec<String>)) -> T {
         self.left_out.extend(left_out);

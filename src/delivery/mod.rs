@@ -7,3 +7,4 @@ pub mod outgoing;
 pub mod attempt;
 pub mod breaker;
 pub mod inline;
+pub mod unhurried;

@@ -1,13 +1,14 @@
 //! Delivery of clicks: those of a batch together, each partner's in a request of its own (R30).
 
 use crate::config::Config;
-use crate::delivery::attempt::{Failure, FailureKind, Outcome, attempt};
+use crate::delivery::attempt::{Failure, FailureKind};
 use crate::delivery::outgoing::Draft;
+use crate::delivery::unhurried::at_any_origin;
 use crate::parked::cause::Cause;
-use crate::platform::exchange::Reply;
+use crate::platform::exchange::Answer;
 use crate::platform::queue::Message;
 use crate::platform::{Bindings, now, random_bytes};
-use crate::queue::item::{Clicked, Item};
+use crate::queue::item::Item;
 use crate::queue::portion::portions;
 use crate::queue::settle::{Step, settle};
 use postback::click::{Click, batch_id};
@@ -19,16 +20,22 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// How long the origin may take, in milliseconds: nobody waits.
-const ATTEMPT_MS_MAX: u32 = 5_000;
 /// Bytes of the clicks in one request: the origin takes 256 KiB.
 const CLICKS_BYTES_MAX: usize = 240 * 1024;
 
-/// A message that holds a click.
+/// A message, and the click that it holds.
 struct Waiting {
     message: Message,
     item: Item,
-    clicked: Clicked,
+}
+
+impl Waiting {
+    fn click(&self) -> Option<&Click> {
+        match &self.item {
+            Item::Click(clicked) => Some(&clicked.click),
+            Item::Postback(_) => None,
+        }
+    }
 }
 
 /// Delivers a batch.
@@ -38,8 +45,7 @@ pub async fn deliver_all(config: &Config, bindings: &Bindings, messages: Vec<Mes
     for message in messages {
         match Item::from_message(&message.text) {
             Ok(item @ Item::Click(_)) => {
-                let Item::Click(clicked) = item.clone() else { continue };
-                by_partner.entry(clicked.partner.clone()).or_default().push(Waiting { message, item, clicked });
+                by_partner.entry(item.partner().to_owned()).or_default().push(Waiting { message, item });
             }
             Ok(item @ Item::Postback(_)) => {
                 let step = Step::Park(Cause::Unreadable, "no click, in the queue of clicks".to_owned());
@@ -72,8 +78,8 @@ async fn deliver(config: &Config, bindings: &Bindings, code: &str, together: Vec
     }
 }
 
-/// What came of a request: the origin's verdict and its words, or why there are none.
-type Sent = Result<(Verdict, String), NotSent>;
+/// What came of a request: the origin's verdict and answer, or why there are none.
+type Sent = Result<(Verdict, Answer), NotSent>;
 
 enum NotSent {
     Failed(Failure),
@@ -82,10 +88,9 @@ enum NotSent {
 
 async fn settle_all(config: &Config, bindings: &Bindings, waiting: &[Waiting], result: &Sent) {
     let began = now();
-    for Waiting { message, item, .. } in waiting {
+    for Waiting { message, item } in waiting {
         let step = match result {
-            Ok((verdict @ (Verdict::Created | Verdict::Duplicate | Verdict::Revised), _)) => Step::Delivered(*verdict),
-            Ok((Verdict::Conflict | Verdict::Rejected, words)) => Step::Park(Cause::Refused, words.clone()),
+            Ok((verdict, answer)) => Step::acknowledged(*verdict, answer),
             Err(NotSent::UnknownPartner) => {
                 Step::Park(Cause::UnknownPartner, "this edge has no such partner".to_owned())
             }
@@ -97,16 +102,16 @@ async fn settle_all(config: &Config, bindings: &Bindings, waiting: &[Waiting], r
 
 async fn send(config: &Config, code: &str, waiting: &[Waiting]) -> Sent {
     let partner = config.registry.by_code(code).ok_or(NotSent::UnknownPartner)?;
-    at_any_origin(config, partner, waiting).await.map_err(NotSent::Failed)
+    send_to(config, partner, waiting).await.map_err(NotSent::Failed)
 }
 
-async fn at_any_origin(config: &Config, partner: &Partner, waiting: &[Waiting]) -> Result<(Verdict, String), Failure> {
+async fn send_to(config: &Config, partner: &Partner, waiting: &[Waiting]) -> Result<(Verdict, Answer), Failure> {
     #[derive(Serialize)]
     struct Body<'a> {
         clicks: Vec<&'a Click>,
     }
     let ours = |reason: &str| Failure { kind: FailureKind::Ours, reason: reason.to_owned(), retry_after_s: None };
-    let body = Body { clicks: waiting.iter().map(|waiting| &waiting.clicked.click).collect() };
+    let body = Body { clicks: waiting.iter().filter_map(Waiting::click).collect() };
     let body = serde_json::to_string(&body).map_err(|_| ours("clicks cannot be written"))?;
     let event_id = batch_id(&body).ok_or_else(|| ours("a batch without a name"))?;
     let request_id = random_bytes().map(Nonce::from_bytes).map_err(|problem| ours(&problem))?;
@@ -124,16 +129,5 @@ async fn at_any_origin(config: &Config, partner: &Partner, waiting: &[Waiting]) 
         request_id: &request_id,
         accept: "application/json",
     };
-    let mut first_failure = None;
-    for origin in config.origins.of(partner) {
-        match attempt(config, origin, &draft, Reply::Body, ATTEMPT_MS_MAX, now().unix_s()).await {
-            Outcome::Acknowledged(verdict, answer) => {
-                return Ok((verdict, format!("status {}: {}", answer.status, answer.body)));
-            }
-            Outcome::Failed(failure) => {
-                first_failure.get_or_insert(failure);
-            }
-        }
-    }
-    Err(first_failure.unwrap_or_else(|| ours("no origin is configured")))
+    at_any_origin(config, partner, &draft).await
 }

@@ -1,21 +1,14 @@
 //! Delivery of postbacks that waited.
 
 use crate::config::Config;
-use crate::delivery::attempt::{Failure, FailureKind, Outcome, attempt};
-use crate::delivery::breaker;
+use crate::delivery::attempt::{Failure, FailureKind};
 use crate::delivery::outgoing::{Purpose, forwarded};
-use crate::delivery::parcel::Parcel;
+use crate::delivery::unhurried::at_any_origin;
 use crate::parked::cause::Cause;
-use crate::platform::exchange::{Answer, Reply};
 use crate::platform::queue::{Message, all};
 use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
 use crate::queue::settle::{Step, settle};
-use postback::partner::Partner;
-use postback::verdict::Verdict;
-
-/// How long the origin may take, in milliseconds: nobody waits.
-const ATTEMPT_MS_MAX: u32 = 5_000;
 
 /// Delivers a batch: one message first, and if its way is broken, those of the same way are not even tried.
 pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) {
@@ -82,33 +75,8 @@ async fn step(config: &Config, item: &Item, attempt_number: u32) -> Step {
     let Some(partner) = parcel.partner(&config.registry) else {
         return Step::Park(Cause::UnknownPartner, "this edge has no such partner, or it is switched off".to_owned());
     };
-    match at_any_origin(config, partner, parcel).await {
-        Ok((verdict, answer)) => match verdict {
-            Verdict::Created | Verdict::Duplicate | Verdict::Revised => Step::Delivered(verdict),
-            Verdict::Conflict | Verdict::Rejected => {
-                Step::Park(Cause::Refused, format!("status {}: {}", answer.status, answer.body))
-            }
-        },
+    match at_any_origin(config, partner, &forwarded(partner, parcel, Purpose::Store)).await {
+        Ok((verdict, answer)) => Step::acknowledged(verdict, &answer),
         Err(failure) => Step::after(config, item, attempt_number, failure),
     }
-}
-
-/// One attempt at each of the partner's origins until one acknowledges; the first failure, if none does.
-async fn at_any_origin(config: &Config, partner: &Partner, parcel: &Parcel) -> Result<(Verdict, Answer), Failure> {
-    let draft = forwarded(partner, parcel, Purpose::Store);
-    let mut first_failure = None;
-    for origin in config.origins.of(partner) {
-        match attempt(config, origin, &draft, Reply::Body, ATTEMPT_MS_MAX, now().unix_s()).await {
-            Outcome::Acknowledged(verdict, answer) => {
-                breaker::with(origin, breaker::Breaker::succeeded);
-                return Ok((verdict, answer));
-            }
-            Outcome::Failed(failure) => {
-                first_failure.get_or_insert(failure);
-            }
-        }
-    }
-    let none =
-        || Failure { kind: FailureKind::Ours, reason: "no origin is configured".to_owned(), retry_after_s: None };
-    Err(first_failure.unwrap_or_else(none))
 }

@@ -5,6 +5,7 @@ use crate::delivery::attempt::{Failure, FailureKind};
 use crate::log::{self, Level, Line};
 use crate::parked::cause::Cause;
 use crate::parked::table::{GivenUp, Table};
+use crate::platform::exchange::Answer;
 use crate::platform::queue::Message;
 use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
@@ -27,6 +28,16 @@ pub enum Step {
 }
 
 impl Step {
+    /// What follows an acknowledged answer.
+    pub fn acknowledged(verdict: Verdict, answer: &Answer) -> Step {
+        match verdict {
+            Verdict::Created | Verdict::Duplicate | Verdict::Revised => Step::Delivered(verdict),
+            Verdict::Conflict | Verdict::Rejected => {
+                Step::Park(Cause::Refused, format!("status {}: {}", answer.status, answer.body))
+            }
+        }
+    }
+
     /// What follows a failed attempt: the schedule, or its end.
     pub fn after(config: &Config, item: &Item, attempt: u32, failure: Failure) -> Step {
         match config.schedule.delay_s_at_least(attempt, item.name(), failure.retry_after_s) {
