@@ -55,7 +55,8 @@ pub fn unfilled(name: &str, text: &str, placeholders: &[String]) -> Option<Unfil
         return Some(Unfilled::Placeholder);
     }
     // Most values hold none of the marks' characters, and are done here.
-    if !text.starts_with(':') && !text.bytes().any(|b| b"{[(<#%!_$@*".contains(&b)) {
+    let is_mark = |b| matches!(b, b'{' | b'[' | b'(' | b'<' | b'#' | b'%' | b'!' | b'$' | b'@' | b'*');
+    if !text.starts_with(':') && !text.starts_with("__") && !text.bytes().any(is_mark) {
         return None;
     }
     let found = is_macro(text) || text.contains('%') && percent::decode(text).is_ok_and(|decoded| is_macro(&decoded));

@@ -118,13 +118,48 @@ impl Timestamp {
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (date, time) = (self.0.date_naive(), self.0.time());
-        let (year, month, day) = (date.year(), date.month(), date.day());
-        write!(f, "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}", time.hour(), time.minute(), time.second())?;
-        match time.nanosecond() / 1_000 {
-            0 => f.write_str("Z"),
-            micros if micros.is_multiple_of(1_000) => write!(f, ".{:03}Z", micros / 1_000),
-            micros => write!(f, ".{micros:06}Z"),
+        let mut text = Digits::default();
+        text.put(date.year().unsigned_abs(), 4, b'-');
+        text.put(date.month(), 2, b'-');
+        text.put(date.day(), 2, b'T');
+        text.put(time.hour(), 2, b':');
+        text.put(time.minute(), 2, b':');
+        let micros = time.nanosecond() / 1_000;
+        text.put(time.second(), 2, if micros == 0 { b'Z' } else { b'.' });
+        if micros.is_multiple_of(1_000) && micros > 0 {
+            text.put(micros / 1_000, 3, b'Z');
+        } else if micros > 0 {
+            text.put(micros, 6, b'Z');
         }
+        f.write_str(text.as_str())
+    }
+}
+
+/// A time being written, digit by digit: format strings take several times as long, and every postback has several times.
+#[derive(Default)]
+struct Digits {
+    text: [u8; 27],
+    length: usize,
+}
+
+impl Digits {
+    /// Writes the last `width` digits of a number and a mark behind them.
+    fn put(&mut self, number: u32, width: usize, mark: u8) {
+        let room = self.text.iter_mut().skip(self.length).take(width.saturating_add(1));
+        let mut rest = number;
+        for (place, byte) in room.rev().enumerate() {
+            if place == 0 {
+                *byte = mark;
+            } else {
+                *byte = b'0'.wrapping_add(u8::try_from(rest % 10).unwrap_or(0));
+                rest /= 10;
+            }
+        }
+        self.length = self.length.saturating_add(width).saturating_add(1);
+    }
+
+    fn as_str(&self) -> &str {
+        self.text.get(..self.length).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
     }
 }
 
