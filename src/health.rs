@@ -8,6 +8,7 @@ use crate::platform::response::Reply;
 use crate::reply;
 use postback::id::Nonce;
 use serde::{Deserialize, Serialize};
+use std::iter;
 
 /// How long an origin may take to say that it lives, in milliseconds.
 const HEALTH_TIMEOUT_MS: u32 = 2_000;
@@ -73,7 +74,7 @@ pub async fn origin_lives(config: &Config, origin: &str) -> bool {
     let question = Outgoing {
         url: format!("{origin}/health"),
         method: "GET".to_owned(),
-        headers: [vec![("accept", "application/json".to_owned())], access_headers(config)].concat(),
+        headers: iter::once(("accept", "application/json".to_owned())).chain(access_headers(config)).collect(),
         body: None,
     };
     match send(&question, Wanted::Body, HEALTH_TIMEOUT_MS).await {

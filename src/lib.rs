@@ -31,14 +31,14 @@ use crate::parked::returning::{Tidied, tidy};
 use crate::platform::incoming::{Incoming, Part};
 use crate::platform::queue::messages_of;
 use crate::platform::response::Reply;
-use crate::platform::{Bindings, now, random_bytes};
+use crate::platform::{Bindings, now, random_bytes, task};
 use crate::route::{Route, route};
 use postback::id::Nonce;
 use postback::reply::Format;
 use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
 use worker::Env;
-use worker::web_sys::{Request, Response};
+use worker::web_sys::Request;
 use worker::worker_sys::{Context, MessageBatch};
 
 /// The Worker's entry points, which the platform knows by these names. They are written by hand: the macros of the worker
@@ -46,13 +46,21 @@ use worker::worker_sys::{Context, MessageBatch};
 mod entry {
     use super::*;
 
-    /// One request.
-    #[wasm_bindgen(
-        js_name = fetch, wasm_bindgen = worker::wasm_bindgen,
-        wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
-    )]
-    pub async fn fetch(request: Request, env: Env, context: Context) -> Result<Response, JsValue> {
-        answer(Incoming::of(request), Bindings::of(env), context).await.build()
+    /// Begins one request: a promise to wait for, or the response. `id` is a name of the caller's.
+    #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
+    pub fn begin(id: u32, request: Request, env: Env, context: Context) -> Result<JsValue, JsValue> {
+        let now = now();
+        let work = async move {
+            let reply = answer(Incoming::of(request), Bindings::of(env), context, now).await;
+            reply.build().map(JsValue::from)
+        };
+        task::begin(id, now.unix_ms(), work)
+    }
+
+    /// Goes on with a request whose promise is settled.
+    #[wasm_bindgen(wasm_bindgen = worker::wasm_bindgen, js_sys = worker::js_sys)]
+    pub fn proceed(id: u32, value: JsValue, has_failed: bool) -> Result<JsValue, JsValue> {
+        task::proceed(id, if has_failed { Err(value) } else { Ok(value) })
     }
 
     /// A batch of messages of a queue.
@@ -75,8 +83,7 @@ mod entry {
     }
 }
 
-async fn answer(incoming: Incoming, bindings: Bindings, context: Context) -> Reply {
-    let now = now();
+async fn answer(incoming: Incoming, bindings: Bindings, context: Context, now: Timestamp) -> Reply {
     let request_id = match random_bytes() {
         Ok(bytes) => Nonce::from_bytes(bytes),
         // Without randomness nothing can be signed.
@@ -123,15 +130,20 @@ async fn handle(
     now: Timestamp,
 ) -> Reply {
     let (path, query) = incoming.target().split_once('?').unwrap_or((incoming.target(), ""));
+    #[cfg(feature = "faults")]
+    panic_if_asked(path);
     let accept = incoming.part(Part::Accept);
     let (partner, error) = match route(incoming.method(), path, &config.registry) {
-        Route::Health => return health::reply(config, query, incoming.method(), request_id, now.unix_s()).await,
+        // All but postbacks are boxed: they are rare, and would make every request's task as large as the largest of them.
+        Route::Health => {
+            return Box::pin(health::reply(config, query, incoming.method(), request_id, now.unix_s())).await;
+        }
         Route::Probe => return reply::empty(request_id),
         Route::Click(offer) => {
-            return click::redirect(config, bindings, context, incoming, offer, request_id, now).await;
+            return Box::pin(click::redirect(config, bindings, context, incoming, offer, request_id, now)).await;
         }
         Route::Operations(operation) => {
-            return ops::operate(config, bindings, incoming, operation, request_id, now).await;
+            return Box::pin(ops::operate(config, bindings, incoming, operation, request_id, now)).await;
         }
         Route::Postback { partner, path_key } => {
             let reply = Format::negotiate(Some(partner.reply), accept);
@@ -148,6 +160,15 @@ async fn handle(
         ..Line::of("request answered", request_id.as_str(), error.failure().code, reply::since(now))
     });
     reply
+}
+
+/// What must not happen, on request.
+#[cfg(feature = "faults")]
+#[expect(clippy::panic, reason = "this is what it is for")]
+fn panic_if_asked(path: &str) {
+    if path == "/faults/panic" {
+        panic!("asked for");
+    }
 }
 
 /// Hands a batch to its consumer. With a wrong configuration nothing can be delivered: its messages wait as if the origin were

@@ -4,6 +4,7 @@
 use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
+use std::sync::LazyLock;
 
 /// How much a line matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -77,9 +78,13 @@ impl<'a> Line<'a> {
 /// without the log holding it: HMAC-SHA256 under a fixed label, which keeps our digests apart from everybody else's,
 /// its first 16 bytes in hexadecimal. `printf %s "$TARGET" | openssl dgst -sha256 -hmac bytec-log-v1` computes it.
 pub fn target_digest(target: &str) -> Option<String> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(b"bytec-log-v1").ok()?;
+    static LABELLED: LazyLock<Option<Hmac<Sha256>>> = LazyLock::new(|| Hmac::new_from_slice(b"bytec-log-v1").ok());
+    let mut mac = LABELLED.clone()?;
     mac.update(target.as_bytes());
-    Some(mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect())
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16);
+    Some(
+        mac.finalize().into_bytes().iter().take(16).flat_map(|byte| [byte >> 4, byte & 15]).filter_map(digit).collect(),
+    )
 }
 
 /// Writes the line.

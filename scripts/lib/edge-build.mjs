@@ -1,43 +1,44 @@
 // Building the edge: Rust to WebAssembly, bundled for workerd, and not larger than it may be.
 import { createHash } from "node:crypto";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { dirname, join, relative } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ensureNodePackages } from "./node-packages.mjs";
 import { CACHE, Complaint, ROOT, run, say, step } from "./run.mjs";
-import { edgeToolchain } from "./toolchain.mjs";
+import { edgeToolchain, TARGET } from "./toolchain.mjs";
 
 /** Kilobytes that script and WebAssembly may have together, compressed: small enough to start fast. */
 export const COMPRESSED_KB_MAX = 400;
 
-/** Where the edge is built, and the only folder that worker-build writes to. */
+/** Where the edge is built. */
 export const BUILD = join(ROOT, "build");
+
+/** What src/entry.js imports beside scripts. */
+const WASM = "index_bg.wasm";
+
+/** What rustc uses and workerd knows; later encodings are left alone until it does. */
+const WASM_FEATURES = ["mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types", "exception-handling"];
 
 const INPUTS = [
   "src", "postback/src", "postback/Cargo.toml", "build.rs", "Cargo.toml", "Cargo.lock", "package-lock.json",
   "scripts/lib/edge-build.mjs", "scripts/lib/toolchain.mjs",
 ];
 
-/** Builds the edge with the partners of a folder into `out`, unless it is there as it would be built. */
-export async function buildEdge({ partners = join(ROOT, "partners"), out = BUILD } = {}) {
+/**
+ * Builds the edge with the partners of a folder and the crate's `features` into `out`, unless it is there as it would be built.
+ */
+export async function buildEdge({ partners = join(ROOT, "partners"), features = [], out = BUILD } = {}) {
   const inputs = digest([...INPUTS.map((path) => join(ROOT, path)), partners]);
-  const stamp = stampOf(out);
-  const fresh = existsSync(join(out, "index_bg.wasm")) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
-  if (!fresh) {
+  const stamp = join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
+  const isFresh = existsSync(join(out, WASM)) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
+  if (!isFresh) {
     await ensureNodePackages();
-    const { workerBuild, env } = await edgeToolchain();
-    await step("building the edge (Rust to WebAssembly; minutes the first time)", () => {
-      const build = async () => {
-        await run(workerBuild, ["--release"], { env: { ...env, PARTNERS_DIR: partners }, quiet: true });
-        const wasm = join(BUILD, "index_bg.wasm");
-        writeFileSync(wasm, withoutNames(readFileSync(wasm)));
-      };
-      return out === BUILD ? build() : elsewhere(out, build);
-    });
+    const toolchain = await edgeToolchain();
+    await step("building the edge (Rust to WebAssembly; minutes the first time)", () => build(toolchain, { partners, features, out }));
     mkdirSync(dirname(stamp), { recursive: true });
     writeFileSync(stamp, inputs);
   }
-  const compressed = ["index.js", "index_bg.wasm"].map((name) => gzipSync(readFileSync(join(out, name)), { level: 9 }).length);
+  const compressed = ["index.js", WASM].map((name) => gzipSync(readFileSync(join(out, name)), { level: 9 }).length);
   const kb = (bytes) => (bytes / 1024).toFixed(1);
   const total = compressed.reduce((sum, bytes) => sum + bytes, 0);
   say(`edge: ${kb(total)} KB compressed (limit ${COMPRESSED_KB_MAX} KB)`);
@@ -45,55 +46,42 @@ export async function buildEdge({ partners = join(ROOT, "partners"), out = BUILD
 }
 
 /**
- * A WebAssembly module without the names of its functions: an eighth of the whole, compressed, and nobody reads them, as
- * nothing here panics. A module is eight bytes and then sections: a kind, a length (LEB128), and so many bytes.
+ * Does what worker-build does, step by step, but for the entry, which is ours (src/entry.js): worker-build's makes a class
+ * behind proxies of it, which costs every request more than its own work.
+ *
+ * (1) Rust to WebAssembly
+ * (2) the JavaScript between the two, by wasm-bindgen
+ * (3) the WebAssembly made smaller and faster, without the names of its functions: an eighth of the whole, and nobody reads them
+ * (4) one script out of the entry and what wasm-bindgen wrote
+ * (5) all of it in place at once, so that whoever is interrupted leaves what was there
  */
-function withoutNames(module) {
-  const kept = [module.subarray(0, 8)];
-  const number = (at) => {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = module[at++];
-      value += (byte & 127) * 2 ** shift;
-      if (byte < 128) return [value, at];
-    }
-  };
-  for (let at = 8; at < module.length; ) {
-    const [length, begin] = number(at + 1);
-    const end = begin + length;
-    const isCustom = module[at] === 0;
-    const [nameLength, nameBegin] = isCustom ? number(begin) : [0, begin];
-    const isNames = isCustom && module.toString("utf8", nameBegin, nameBegin + nameLength) === "name";
-    if (!isNames) kept.push(module.subarray(at, end));
-    at = end;
+async function build({ wasmBindgen, wasmOpt, esbuild, env }, { partners, features, out }) {
+  // (1)
+  const cargo = ["build", "--release", "--locked", "--lib", "--package", "bytec-edge", "--target", TARGET, "--features", features.join()];
+  await run("cargo", cargo, { env: { ...env, WASM_BINDGEN_USE_JS_SYS: "1", PARTNERS_DIR: partners }, quiet: true });
+  const staging = `${out}.staging`;
+  rmSync(staging, { recursive: true, force: true });
+  // (2) The two options make a new instance where one has stopped.
+  const crate = join(ROOT, "target", TARGET, "release", "edge.wasm");
+  const again = ["--experimental-reset-state-function", "--force-enable-abort-handler"];
+  const bound = join(staging, "bound");
+  await run(wasmBindgen, [crate, "--target", "module", "--no-typescript", "--out-dir", bound, "--out-name", "index", ...again], { quiet: true });
+  // (3)
+  const encodings = WASM_FEATURES.map((feature) => `--enable-${feature}`);
+  await run(wasmOpt, [join(bound, WASM), "-o", join(staging, WASM), "-O3", ...encodings], { quiet: true });
+  // (4)
+  const source = join(bound, "index.js");
+  writeFileSync(source, readFileSync(source, "utf8").replace("import source ", "import "));
+  for (const script of ["entry.js", ...readdirSync(join(ROOT, "src", "platform")).filter((name) => name.endsWith(".js")).map((name) => join("platform", name))]) {
+    mkdirSync(dirname(join(bound, script)), { recursive: true });
+    copyFileSync(join(ROOT, "src", script), join(bound, script));
   }
-  return Buffer.concat(kept);
-}
-
-/** The file that says what the edge in a folder was built from. */
-function stampOf(out) {
-  return join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
-}
-
-/** Builds where worker-build builds, takes the result away, and leaves there what was there. */
-async function elsewhere(out, build) {
-  const aside = `${BUILD}.aside`;
-  // Whoever is interrupted leaves an edge with other partners in BUILD, which the next deployment must not find to be fresh.
-  const stamp = stampOf(BUILD);
-  const inputs = existsSync(stamp) ? readFileSync(stamp) : undefined;
-  rmSync(stamp, { force: true });
-  rmSync(aside, { recursive: true, force: true });
-  if (existsSync(BUILD)) cpSync(BUILD, aside, { recursive: true });
-  try {
-    await build();
-    rmSync(out, { recursive: true, force: true });
-    mkdirSync(dirname(out), { recursive: true });
-    cpSync(BUILD, out, { recursive: true });
-  } finally {
-    rmSync(BUILD, { recursive: true, force: true });
-    if (existsSync(aside)) renameSync(aside, BUILD);
-    if (inputs !== undefined) writeFileSync(stamp, inputs);
-  }
+  const bundle = ["--bundle", "--minify", "--format=esm", `--external:./${WASM}`, `--outfile=${join(staging, "index.js")}`];
+  await run(esbuild, [join(bound, "entry.js"), ...bundle], { quiet: true });
+  rmSync(bound, { recursive: true });
+  // (5)
+  rmSync(out, { recursive: true, force: true });
+  renameSync(staging, out);
 }
 
 /** The digest of everything that goes into the edge. */

@@ -1,5 +1,5 @@
-// An edge whose partners prove themselves in every way there is, for tests: the live partners, so that the real origin knows
-// their endpoints and databases, with other modes under `auth`.
+// An edge whose partners prove themselves in every way there is, and that panics when it is asked to, for tests: the live
+// partners, so that the real origin knows their endpoints and databases, with other modes under `auth`.
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { buildEdge } from "./edge-build.mjs";
@@ -44,7 +44,7 @@ export async function buildProvingEdge() {
     const text = readFileSync(join(ROOT, "partners", name), "utf8");
     writeFileSync(join(folder, name), changed(text, name, CHANGES[code]));
   }
-  await buildEdge({ partners: folder, out: PROVING_EDGE });
+  await buildEdge({ partners: folder, features: ["faults"], out: PROVING_EDGE });
 }
 
 function changed(text, name, { lines, tables }) {

@@ -1,12 +1,12 @@
-// What building the edge needs beyond an ordinary Rust: a standard library for wasm32, worker-build, and
-// wasm-bindgen in exactly the version Cargo.lock names. Decides which way applies to this machine, so that the same
+// What building the edge needs beyond an ordinary Rust: a standard library for wasm32, and wasm-bindgen
+// in exactly the version Cargo.lock names. Decides which way applies to this machine, so that the same
 // command works with rustup online and where only package registries are reached.
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { aptInstall, ask, CACHE, Complaint, ROOT, run, say, step } from "./run.mjs";
 
-const TARGET = "wasm32-unknown-unknown";
-const WORKER_BUILD_VERSION = "0.8.7";
+/** What the edge is compiled for. */
+export const TARGET = "wasm32-unknown-unknown";
 
 /** Debian's second Rust, packaged with the sources of std: the way for machines that rustup cannot serve. */
 const DEBIAN = { packages: ["rustc-web", "rust-web-src", "lld-22"], rustc: "/usr/bin/rustc", linker: "wasm-ld-22" };
@@ -80,18 +80,10 @@ async function cargoTool(crate, version, program) {
   return path;
 }
 
-/** Everything `worker-build` needs: its path, and the variables to run it with. */
+/** The programs that build the edge, and the variables that cargo needs for it. */
 export async function edgeToolchain() {
   const env = await compilerEnvironment();
-  const workerBuild = await cargoTool("worker-build", WORKER_BUILD_VERSION, "worker-build");
   const wasmBindgen = await cargoTool("wasm-bindgen-cli", lockedWasmBindgen(), "wasm-bindgen");
-  return {
-    workerBuild,
-    env: {
-      ...env,
-      WASM_BINDGEN_BIN: wasmBindgen,
-      WASM_OPT_BIN: join(ROOT, "node_modules", ".bin", "wasm-opt"),
-      ESBUILD_BIN: join(ROOT, "node_modules", ".bin", "esbuild"),
-    },
-  };
+  const installed = (program) => join(ROOT, "node_modules", ".bin", program);
+  return { wasmBindgen, wasmOpt: installed("wasm-opt"), esbuild: installed("esbuild"), env };
 }

@@ -9,6 +9,7 @@ use crate::delivery::parcel::Parcel;
 use crate::platform::exchange::{Answer, Reply};
 use crate::platform::{Bindings, now, random_bytes, wait_ms};
 use postback::partner::Partner;
+use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::sync::atomic::{AtomicI64, Ordering};
 use worker::worker_sys::Context;
@@ -71,24 +72,24 @@ pub async fn deliver(
     let mut reason = "the breaker is open".to_owned();
     save_up();
     // (1)
-    let admitted = |origin: &&String| breaker::with(origin, |breaker| breaker.admits(now().unix_ms()));
-    if let Some(origin) = origins.iter().find(admitted) {
+    let admits = |origin: &String, at: Timestamp| breaker::with(origin, |breaker| breaker.admits(at.unix_ms()));
+    let asked = now();
+    if let Some(origin) = origins.iter().find(|origin| admits(origin, asked)) {
         attempts = 1;
-        let asked_ms = now().unix_ms();
-        match ask(config, context, origin, &draft, began_ms).await {
+        match ask(config, context, origin, &draft, began_ms, asked).await {
             Ok((verdict, answer)) => return Delivery { delivered: Delivered::Answered(verdict, answer), attempts },
             Err(failure) => {
-                let took_ms = now().unix_ms().saturating_sub(asked_ms);
+                let took_ms = now().unix_ms().saturating_sub(asked.unix_ms());
                 reason = failure.reason;
                 // (2)
                 let other = another(origins, origin, failure.kind).filter(|_| took_ms < QUICK_MS_MAX);
                 if let Some(other) = other
                     && spend()
-                    && admitted(&other)
+                    && admits(other, now())
                 {
                     wait_ms(pause_ms()).await;
                     attempts = 2;
-                    match ask(config, context, other, &draft, began_ms).await {
+                    match ask(config, context, other, &draft, began_ms, now()).await {
                         Ok((verdict, answer)) => {
                             return Delivery { delivered: Delivered::Answered(verdict, answer), attempts };
                         }
@@ -106,15 +107,15 @@ pub async fn deliver(
     Delivery { delivered, attempts }
 }
 
-/// One attempt, within what is left of the time, of which the breaker learns.
+/// One attempt from `asked` on, within what is left of the time, of which the breaker learns.
 async fn ask(
     config: &Config,
     context: &Context,
     origin: &str,
     draft: &Draft<'_>,
     began_ms: i64,
+    asked: Timestamp,
 ) -> Result<(Verdict, Answer), Failure> {
-    let asked = now();
     let spent_ms = asked.unix_ms().saturating_sub(began_ms);
     let left_ms = ANSWER_MS_MAX.saturating_sub(i64::from(ENQUEUE_MS_MAX)).saturating_sub(spent_ms);
     let timeout_ms = u32::try_from(left_ms.min(ATTEMPT_MS_MAX)).unwrap_or(0).max(1);

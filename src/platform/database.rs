@@ -7,14 +7,7 @@ use serde_json::Value;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::Promise;
 
-#[wasm_bindgen(inline_js = r#"
-// Runs statements as one atomic batch. Each is [sql, value, ...].
-export async function runBatch(database, statementsJson) {
-  const statements = JSON.parse(statementsJson).map(([sql, ...values]) => database.prepare(sql).bind(...values));
-  const results = await database.batch(statements);
-  return JSON.stringify(results.map(({ results, meta }) => ({ rows: results ?? [], changes: meta?.changes ?? 0 })));
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/database.js")]
 extern "C" {
     #[wasm_bindgen(js_name = runBatch)]
     fn run_batch(database: &JsValue, statements_json: &str) -> Promise;

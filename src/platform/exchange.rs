@@ -1,41 +1,16 @@
 //! One request to an origin and what it answered, in one crossing.
 
+use super::head;
 use crate::delivery::outgoing::Outgoing;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::Promise;
 use worker::worker_sys::Context;
 
-#[wasm_bindgen(inline_js = r#"
-// Answers the status, the acknowledgement, Content-Type and Retry-After, a line each, and behind them the body where it
-// matters: that of an acknowledged refusal goes to the sender. The body of another acknowledged answer says nothing that its
-// header does not, so it is read to its end, which keeps the connection, while the sender has its reply already. All
-// others are let go of. The signal bounds headers and body together.
-export async function exchange(context, url, method, headerLines, body, timeoutMs, bodyCharsMax) {
-  const headers = headerLines.split("\n").map((line) => {
-    const colon = line.indexOf(":");
-    return [line.slice(0, colon), line.slice(colon + 1)];
-  });
-  const signal = AbortSignal.timeout(timeoutMs);
-  const reply = await fetch(url, { method, headers, body, redirect: "manual", signal });
-  const acknowledgement = reply.headers.get("bytec-ack") ?? "";
-  let text = "";
-  if (acknowledgement === "") {
-    reply.body?.cancel().catch(() => {});
-  } else if (reply.status >= 300 || !context) {
-    text = (await reply.text()).slice(0, bodyCharsMax);
-  } else {
-    context.waitUntil(reply.arrayBuffer().catch(() => {}));
-  }
-  const told = (name) => reply.headers.get(name) ?? "";
-  return `${reply.status}\n${acknowledgement}\n${told("content-type")}\n${told("retry-after")}\n${text}`;
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/exchange.js")]
 extern "C" {
     fn exchange(
         context: Option<&Context>,
-        url: &str,
-        method: &str,
-        header_lines: &str,
+        head: &str,
         body: Option<&str>,
         timeout_ms: u32,
         body_chars_max: u32,
@@ -74,13 +49,13 @@ pub enum Reply<'c> {
 /// # Errors
 /// The platform's words for what went wrong: no connection, or no answer in time.
 pub async fn send(outgoing: &Outgoing, reply: Reply<'_>, timeout_ms: u32) -> Result<Answer, String> {
-    let lines: Vec<_> = outgoing.headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
     let context = match reply {
         Reply::Head(context) => Some(context),
         Reply::Body => None,
     };
-    let Outgoing { url, method, body, .. } = outgoing;
-    let promise = exchange(context, url, method, &lines.join("\n"), body.as_deref(), timeout_ms, BODY_CHARS_MAX);
+    let Outgoing { url, method, headers, body } = outgoing;
+    let head = head([method, url], headers);
+    let promise = exchange(context, &head, body.as_deref(), timeout_ms, BODY_CHARS_MAX);
     Ok(read(&super::text_of(promise).await?))
 }
 

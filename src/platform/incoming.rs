@@ -1,80 +1,12 @@
 //! A request as it came, picked up in one crossing.
 
 use super::error_text;
+use super::task::settled;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::{Promise, Uint8Array};
-use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::Request;
 
-#[wasm_bindgen(inline_js = r#"
-const HEADERS = [
-  "accept", "content-type", "content-encoding", "content-length", "cf-connecting-ip", "authorization", "x-key-id",
-  "x-timestamp", "x-nonce", "x-signature", "x-signature-profile", "user-agent", "referer",
-];
-
-const PLATFORMS = new Set([
-  "cdn-loop", "cf-connecting-ip", "cf-connecting-ipv6", "cf-ew-via", "cf-ipcountry", "cf-pseudo-ipv4", "cf-ray", "cf-visitor", "cf-worker",
-  "x-forwarded-for", "x-forwarded-proto", "x-real-ip",
-]);
-
-// A line for the method, the URL, the number of headers and their size, each header that matters, then what the platform knows of the sender; an absent value is an empty
-// line, others begin with "+". None of them can hold a line break.
-export function pick(request) {
-  const headers = request.headers;
-  let count = 0;
-  let size = 0;
-  for (const [name, value] of headers) {
-    // What the platform adds is not the sender's.
-    if (PLATFORMS.has(name)) continue;
-    count++;
-    size += name.length + value.length;
-  }
-  let text = `${request.method}\n${request.url}\n${count}\n${size}`;
-  for (let i = 0; i < HEADERS.length; i++) {
-    const value = headers.get(HEADERS[i]);
-    text += value === null ? "\n" : "\n+" + value;
-  }
-  const cf = request.cf;
-  if (cf === undefined || cf === null) return text;
-  const tls = cf.tlsClientAuth;
-  const known = [cf.country, tls?.certPresented, tls?.certVerified, tls?.certRevoked, tls?.certFingerprintSHA256];
-  for (const value of known) text += typeof value === "string" ? "\n+" + value : "\n";
-  return text;
-}
-
-// Reads a request's body up to a limit, for so long; undefined when it is larger.
-export async function readBody(request, bytesMax, timeoutMs) {
-  if (!request.body) return new Uint8Array();
-  const reader = request.body.getReader();
-  const chunks = [];
-  let length = 0;
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new DOMException("the body did not arrive in time", "TimeoutError")), timeoutMs);
-  });
-  try {
-    for (;;) {
-      const { done, value } = await Promise.race([reader.read(), late]);
-      if (done) break;
-      length += value.byteLength;
-      if (length > bytesMax) {
-        await reader.cancel();
-        return undefined;
-      }
-      chunks.push(value);
-    }
-  } finally {
-    clearTimeout(timer);
-  }
-  const body = new Uint8Array(length);
-  let offset = 0;
-  for (const chunk of chunks) {
-    body.set(chunk, offset);
-    offset += chunk.byteLength;
-  }
-  return body;
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/incoming.js")]
 extern "C" {
     fn pick(request: &Request) -> String;
 
@@ -106,20 +38,27 @@ pub enum Part {
     CertificateSha256,
 }
 
+/// Lines of a head: four, and one for each [`Part`].
+const LINES: usize = 22;
+
 /// A request's head. The body is read apart, and only where it is wanted.
 pub struct Incoming {
     text: String,
+    /// Where each line begins and ends.
+    lines: [(usize, usize); LINES],
     request: Request,
 }
 
 impl Incoming {
     /// Picks a request up.
     pub fn of(request: Request) -> Incoming {
-        Incoming { text: pick(&request), request }
+        let text = pick(&request);
+        Incoming { lines: lines_of(&text), text, request }
     }
 
     fn line(&self, number: usize) -> &str {
-        self.text.split('\n').nth(number).unwrap_or("")
+        let (begin, end) = self.lines.get(number).copied().unwrap_or_default();
+        self.text.get(begin..end).unwrap_or("")
     }
 
     /// In capitals, for methods that HTTP knows.
@@ -148,11 +87,22 @@ impl Incoming {
     /// # Errors
     /// The platform's words when the sender broke off or was too slow. `Ok(None)`: larger than `bytes_max`.
     pub async fn body(&self, bytes_max: u32, timeout_ms: u32) -> Result<Option<Vec<u8>>, String> {
-        let body = JsFuture::from(read_body_js(&self.request, bytes_max, timeout_ms))
-            .await
-            .map_err(|error| error_text(&error))?;
+        let body =
+            settled(read_body_js(&self.request, bytes_max, timeout_ms)).await.map_err(|error| error_text(&error))?;
         Ok(body.dyn_into::<Uint8Array>().ok().map(|bytes| bytes.to_vec()))
     }
+}
+
+/// Where the lines of a text begin and end; (0, 0) for those that it does not have.
+fn lines_of(text: &str) -> [(usize, usize); LINES] {
+    let mut lines = [(0, 0); LINES];
+    let mut begin = 0_usize;
+    for (line, of_text) in lines.iter_mut().zip(text.split('\n')) {
+        let end = begin.saturating_add(of_text.len());
+        *line = (begin, end);
+        begin = end.saturating_add(1);
+    }
+    lines
 }
 
 /// Path and query of an absolute URL, as they came.

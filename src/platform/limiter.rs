@@ -4,21 +4,7 @@ use super::Bindings;
 use wasm_bindgen::prelude::*;
 use worker::js_sys::Promise;
 
-#[wasm_bindgen(inline_js = r#"
-// One that does not answer in time lets pass.
-export async function count(limiter, key, timeoutMs) {
-  let timer;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(() => resolve({ success: true }), timeoutMs);
-  });
-  try {
-    const { success } = await Promise.race([limiter.limit({ key }), late]);
-    return success ? "" : "over";
-  } finally {
-    clearTimeout(timer);
-  }
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/limiter.js")]
 extern "C" {
     fn count(limiter: &JsValue, key: &str, timeout_ms: u32) -> Promise;
 }

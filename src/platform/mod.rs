@@ -1,5 +1,5 @@
-//! The calls into JavaScript. Crossing the boundary is what costs time in a Worker, so each of these does a whole job in one
-//! crossing and hands back text; and none of them can panic, whatever the platform answers.
+//! The calls into JavaScript, each with its script beside it. Crossing the boundary is what costs time in a Worker, so each of these
+//! does a whole job in one crossing and hands back text; and none of them can panic, whatever the platform answers.
 
 pub mod database;
 pub mod exchange;
@@ -7,21 +7,20 @@ pub mod incoming;
 pub mod limiter;
 pub mod queue;
 pub mod response;
+pub mod task;
 
 use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 use worker::js_sys::{Promise, Reflect};
-use worker::wasm_bindgen_futures::JsFuture;
 
-#[wasm_bindgen(inline_js = r#"
-export function sleep(ms) {
-  return new Promise((resolve) => setTimeout(resolve, ms));
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/timer.js")]
 extern "C" {
     fn sleep(ms: u32) -> Promise;
 }
+
+/// Bytes that a head usually has at most.
+const HEAD_BYTES: usize = 2_048;
 
 /// What `wrangler.toml` and the secrets bind to names.
 #[derive(Clone)]
@@ -70,14 +69,31 @@ fn without_url(text: &str) -> String {
 /// # Errors
 /// The platform's words.
 async fn text_of(promise: Promise) -> Result<String, String> {
-    let value = JsFuture::from(promise).await.map_err(|error| error_text(&error))?;
+    let value = task::settled(promise).await.map_err(|error| error_text(&error))?;
     value.as_string().ok_or_else(|| "not a text".to_owned())
+}
+
+/// How a head goes to JavaScript, in one text (`head.js`): the headers' names with commas between them, the texts, the headers'
+/// values, a line each.
+fn head<const N: usize>(texts: [&str; N], headers: &[(&'static str, String)]) -> String {
+    let mut head = String::with_capacity(HEAD_BYTES);
+    for (name, _) in headers {
+        if !head.is_empty() {
+            head.push(',');
+        }
+        head.push_str(name);
+    }
+    for line in texts.into_iter().chain(headers.iter().map(|(_, value)| value.as_str())) {
+        head.push('\n');
+        head.push_str(line);
+    }
+    head
 }
 
 /// Waits.
 pub async fn wait_ms(ms: u32) {
     // A timer does not fail; if it did, waiting shorter would do no harm.
-    let _ = JsFuture::from(sleep(ms)).await;
+    let _ = task::settled(sleep(ms)).await;
 }
 
 /// Sixteen random bytes of Web Crypto.

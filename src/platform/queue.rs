@@ -7,25 +7,7 @@ use worker::js_sys::{Array, JsString, Promise, Reflect};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{Context, Message as SysMessage, MessageBatch};
 
-#[wasm_bindgen(inline_js = r#"
-// What is still under way when time has run out goes on in the background, where there is one.
-export async function enqueue(context, queue, texts, timeoutMs) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new DOMException("the queue did not answer in time", "TimeoutError")), timeoutMs);
-  });
-  const sent = texts.length === 1
-    ? queue.send(texts[0], { contentType: "text" })
-    : queue.sendBatch(texts.map((body) => ({ body, contentType: "text" })));
-  context?.waitUntil(sent.catch(() => {}));
-  try {
-    await Promise.race([sent, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-  return "";
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/queue.js")]
 extern "C" {
     fn enqueue(context: Option<&Context>, queue: &JsValue, texts: &Array, timeout_ms: u32) -> Promise;
 }

@@ -1,20 +1,13 @@
 //! A response, built in one crossing.
 
+use super::head;
 use wasm_bindgen::prelude::*;
 use worker::web_sys::Response;
 
-#[wasm_bindgen(inline_js = r#"
-export function respond(status, headerLines, body) {
-  const headers = headerLines.split("\n").map((line) => {
-    const colon = line.indexOf(":");
-    return [line.slice(0, colon), line.slice(colon + 1)];
-  });
-  return new Response(body, { status, headers });
-}
-"#)]
+#[wasm_bindgen(raw_module = "./platform/response.js")]
 extern "C" {
     #[wasm_bindgen(catch)]
-    fn respond(status: u16, header_lines: &str, body: Option<&str>) -> Result<Response, JsValue>;
+    fn respond(head: &str, body: Option<&str>) -> Result<Response, JsValue>;
 }
 
 /// A response to be. Header values are words and ids of ours, or have been checked to stand in a header.
@@ -34,7 +27,6 @@ impl Reply {
     /// # Errors
     /// The platform cannot build it.
     pub fn build(&self) -> Result<Response, JsValue> {
-        let lines: Vec<_> = self.headers.iter().map(|(name, value)| format!("{name}:{value}")).collect();
-        respond(self.status, &lines.join("\n"), self.body.as_deref())
+        respond(&head([self.status.to_string().as_str()], &self.headers), self.body.as_deref())
     }
 }

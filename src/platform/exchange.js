@@ -1,0 +1,23 @@
+// One request to an origin and what it answered.
+
+import { headOf } from "./head.js";
+
+/**
+ * Answers the status and the acknowledgement, a line each; then Content-Type, Retry-After and the body, where they matter: of an
+ * acknowledged success they say nothing that the acknowledgement does not. What body it has in spite of that is read to its end
+ * behind the reply, which keeps the connection. Others' bodies are let go of. The signal bounds headers and body together.
+ */
+export async function exchange(context, head, body, timeoutMs, bodyCharsMax) {
+  const [[, method, url], headers] = headOf(head, 2);
+  const reply = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeoutMs) });
+  const { status, headers: told } = reply;
+  const acknowledgement = told.get("bytec-ack");
+  if (acknowledgement !== null && status < 300 && context) {
+    if (told.get("content-length") !== "0") context.waitUntil(reply.arrayBuffer().catch(() => {}));
+    return `${status}\n${acknowledgement}`;
+  }
+  let text = "";
+  if (acknowledgement === null) reply.body?.cancel().catch(() => {});
+  else text = (await reply.text()).slice(0, bodyCharsMax);
+  return `${status}\n${acknowledgement ?? ""}\n${told.get("content-type") ?? ""}\n${told.get("retry-after") ?? ""}\n${text}`;
+}
