@@ -38,6 +38,10 @@ pub mod header {
     pub const REQUEST_ID: &str = "bytec-request-id";
     /// The verdict, in replies.
     pub const VERDICT: &str = "bytec-verdict";
+    /// RFC 7240. Not covered: it changes what the answer says beside its verdict, and nothing else.
+    pub const PREFER: &str = "prefer";
+    /// Value of [`PREFER`]: the acknowledgement of a success is all that is wanted of the answer.
+    pub const RETURN_MINIMAL: &str = "return=minimal";
     /// The origin's acknowledgement, see [`crate::acknowledgement`].
     pub const ACK: &str = "bytec-ack";
 }

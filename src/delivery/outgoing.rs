@@ -36,6 +36,17 @@ pub struct Draft<'a> {
     pub request_id: &'a Nonce,
     /// The media type of the answer.
     pub accept: &'static str,
+    /// How much of an answer is wanted where all is well.
+    pub prefer: Prefer,
+}
+
+/// How much of an answer is wanted where all is well (RFC 7240); of anything else it is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prefer {
+    /// The acknowledgement, which says enough.
+    Minimal,
+    /// What the answer says beside, too.
+    Representation,
 }
 
 /// A request, ready to be sent. Not shown in `Debug`: its headers may hold a service token.
@@ -101,6 +112,10 @@ pub fn forwarded<'a>(partner: &Partner, parcel: &'a Parcel, purpose: Purpose) ->
         original_target: &parcel.target,
         request_id: &parcel.request_id,
         accept: parcel.reply.media_type(),
+        prefer: match purpose {
+            Purpose::Store => Prefer::Minimal,
+            Purpose::Rehearse => Prefer::Representation,
+        },
     }
 }
 
@@ -126,9 +141,12 @@ pub fn signed(config: &Config, origin: &str, draft: &Draft<'_>, now_s: i64, nonc
         (header::CONTENT_DIGEST, signed.content_digest),
         (header::SIGNATURE_INPUT, signed.signature_input),
         (header::SIGNATURE, signed.signature),
-        (header::REQUEST_ID, draft.request_id.to_string()),
+        (header::REQUEST_ID, draft.request_id.as_str().to_owned()),
         ("accept", draft.accept.to_owned()),
     ];
+    if draft.prefer == Prefer::Minimal {
+        headers.push((header::PREFER, header::RETURN_MINIMAL.to_owned()));
+    }
     headers.extend(access_headers(config));
     if draft.body.is_some() {
         headers.push(("content-type", "application/json".to_owned()));
@@ -139,14 +157,10 @@ pub fn signed(config: &Config, origin: &str, draft: &Draft<'_>, now_s: i64, nonc
 }
 
 /// The service token of Cloudflare Access, where one is configured (R16).
-pub fn access_headers(config: &Config) -> Vec<(&'static str, String)> {
-    config
-        .access
-        .iter()
-        .flat_map(|token| {
-            [("cf-access-client-id", token.client_id.clone()), ("cf-access-client-secret", token.client_secret.clone())]
-        })
-        .collect()
+pub fn access_headers(config: &Config) -> impl Iterator<Item = (&'static str, String)> {
+    config.access.iter().flat_map(|token| {
+        [("cf-access-client-id", token.client_id.clone()), ("cf-access-client-secret", token.client_secret.clone())]
+    })
 }
 
 fn forwarded_body(parcel: &Parcel) -> String {

@@ -2,7 +2,7 @@
 
 use crate::config::Config;
 use crate::delivery::attempt::{Failure, FailureKind};
-use crate::delivery::outgoing::Draft;
+use crate::delivery::outgoing::{Draft, Prefer};
 use crate::delivery::unhurried::at_any_origin;
 use crate::parked::cause::Cause;
 use crate::platform::exchange::Answer;
@@ -128,6 +128,7 @@ async fn send_to(config: &Config, partner: &Partner, waiting: &[Waiting]) -> Res
         original_target: &path,
         request_id: &request_id,
         accept: "application/json",
+        prefer: Prefer::Minimal,
     };
     at_any_origin(config, partner, &draft).await
 }

@@ -151,7 +151,7 @@ describe("between edge and origin", () => {
     assert.deepEqual(names.sort(), [
       "accept",
       "bytec-auth", "bytec-client-ip", "bytec-event-id", "bytec-original-target", "bytec-received-at", "bytec-request-id",
-      "cf-access-client-id", "cf-access-client-secret", "content-digest", "signature", "signature-input",
+      "cf-access-client-id", "cf-access-client-secret", "content-digest", "prefer", "signature", "signature-input",
     ]);
     const value = (wanted) => headers.find(([name]) => name.toLowerCase() === wanted)[1];
     assert.equal(value("bytec-auth"), "open");

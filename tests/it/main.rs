@@ -18,7 +18,7 @@ async fn what_the_edge_forwards_is_stored_and_acknowledged() {
     let world = World::new().await;
     let forwarded = world.forwarded("GET", &format!("/involve/event?{LIVE}"), "");
     let answer = world.send(&forwarded).await;
-    assert_eq!((answer.status, answer.body.as_str()), (200, "OK"));
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
     assert_eq!(answer.proven(&world, &forwarded), Some(Verdict::Created));
     assert_eq!(world.conversions().await, ["conv789 10.50 100.00 2025-01-01T04:00:00.000000Z"]);
 
@@ -52,7 +52,7 @@ async fn a_forwarded_request_is_refused_when_anything_in_it_was_changed() {
         let good = world.forwarded(method, &format!("/involve/event?{LIVE}"), body);
         let mut changed = Vec::new();
         for (name, value) in &good.headers {
-            if *name == "bytec-request-id" || *name == "content-type" || *name == "accept" {
+            if ["bytec-request-id", "content-type", "accept", "prefer"].contains(name) {
                 continue; // not covered: they decide nothing
             }
             let mut one = good.clone();
@@ -226,6 +226,32 @@ async fn a_recorded_request_cannot_be_sent_again() {
     let answer = world.send(&forwarded).await;
     assert_eq!((answer.status, answer.code().as_str(), answer.ack), (409, "replay", None));
     assert_eq!(world.text("select verdict from postbacks").await, ["created"]);
+}
+
+#[tokio::test]
+async fn the_answer_about_a_stored_postback_has_no_body_where_the_edge_wants_none() {
+    let world = World::new().await;
+    let wanted = |target: &str| {
+        let forwarded = world.forwarded("GET", target, "");
+        assert!(forwarded.headers.contains(&("prefer", "return=minimal".to_owned())));
+        forwarded
+    };
+    let target = "/rector/event?event_id=e1&conversion_id=c1&usd_earning=1";
+    for expected in [Verdict::Created, Verdict::Duplicate] {
+        let forwarded = wanted(target);
+        let answer = world.send(&forwarded).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+        assert_eq!(answer.proven(&world, &forwarded), Some(expected));
+    }
+    let conflict = world.send(&wanted("/rector/event?event_id=e1&conversion_id=c1&usd_earning=2")).await;
+    assert_eq!(conflict.code(), "event_id_conflict", "what is refused says why");
+
+    let mut forwarded = wanted(&format!("/involve/event?{LIVE}"));
+    forwarded.headers.retain(|(name, _)| *name != "prefer");
+    assert_eq!(world.send(&forwarded).await.body, "OK", "an edge of before asks for nothing");
+    let prefers = [("prefer", "return=minimal".to_owned())];
+    let direct = format!("/postback/involve/event?{LIVE}&ts_token=default-ts-token");
+    assert_eq!(world.direct_with(Method::GET, &direct, &prefers, "").await.body, "OK", "others are told in full");
 }
 
 #[tokio::test]

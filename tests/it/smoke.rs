@@ -6,7 +6,10 @@ use edge::delivery::outgoing::Outgoing;
 use postback::verdict::Verdict;
 
 fn rehearsal(world: &World, method: &str, target: &str, body: &str) -> Outgoing {
-    world.readdressed(&world.forwarded(method, target, body), "/postback", "/smoke")
+    let mut request = world.readdressed(&world.forwarded(method, target, body), "/postback", "/smoke");
+    // Of a rehearsal the edge wants to be told all.
+    request.headers.retain(|(name, _)| *name != "prefer");
+    request
 }
 
 #[tokio::test]

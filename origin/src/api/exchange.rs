@@ -5,8 +5,8 @@ use super::error::Error;
 use super::reply;
 use crate::app::App;
 use crate::verify::{self, FromEdge};
-use axum::http::HeaderMap;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 use postback::acknowledgement::acknowledge;
 use postback::id::Nonce;
@@ -26,6 +26,8 @@ pub struct Exchange<'a> {
     partner: Option<&'a Partner>,
     format: Format,
     via: &'static str,
+    /// Of a success, no more than its acknowledgement is wanted (RFC 7240).
+    is_minimal: bool,
     began: Instant,
 }
 
@@ -86,6 +88,7 @@ impl<'a> Exchange<'a> {
             own_id: app.request_id(),
             partner,
             format: Format::negotiate(partner.map(|partner| partner.reply), accept),
+            is_minimal: parts.headers.get(header::PREFER).is_some_and(|value| value == header::RETURN_MINIMAL),
             via: if verify::is_signed_by_edge(&parts.headers) { "edge" } else { "direct" },
             began: Instant::now(),
         }
@@ -119,6 +122,9 @@ impl<'a> Exchange<'a> {
         {
             let value = acknowledge(key, &signer.event_id, verdict, &signer.nonce);
             reply::set(&mut response, header::ACK, &value);
+            if self.is_minimal && response.status() == StatusCode::OK {
+                reply::minimise(&mut response);
+            }
         }
         self.log(served, request_id, response.status().as_u16(), self.began.elapsed());
         response

@@ -46,6 +46,13 @@ pub fn empty(request_id: &str) -> Response {
     build(200, reply::Body { content_type: "text/plain; charset=utf-8", text: String::new() }, request_id)
 }
 
+/// Takes the body of a reply away, whose acknowledgement says the same, and says so (RFC 7240).
+pub fn minimise(response: &mut Response) {
+    *response.body_mut() = Body::empty();
+    response.headers_mut().remove(CONTENT_TYPE);
+    set(response, "preference-applied", header::RETURN_MINIMAL);
+}
+
 /// Sets a header whose value is made of ids and words of ours; one that cannot stand in a header is left out.
 pub fn set(response: &mut Response, name: &'static str, value: &str) {
     if let Ok(value) = HeaderValue::from_str(value) {
