@@ -38,11 +38,14 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// `OK`, acknowledged where the request names an event and a nonce.
+/// `OK`, or nothing where that is preferred; acknowledged where the request names an event and a nonce.
 fn answer(keys: &KeySet, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(b"OK")));
+    let is_minimal = request.headers().get(header::PREFER).is_some_and(|value| value == header::RETURN_MINIMAL);
+    let mut response = Response::new(Full::new(Bytes::from_static(if is_minimal { b"" } else { b"OK" })));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    if !is_minimal {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    }
     headers.insert("cache-control", HeaderValue::from_static("no-store"));
     for name in [header::EVENT_ID, header::REQUEST_ID] {
         if let Some(value) = request.headers().get(name) {
