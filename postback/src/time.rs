@@ -135,7 +135,8 @@ impl fmt::Display for Timestamp {
     }
 }
 
-/// A time being written, digit by digit: format strings take several times as long, and every postback has several times.
+/// A time being written, digit by digit: format strings take several times as long, and every postback has several times. Years
+/// have four digits, see [`YEARS`].
 #[derive(Default)]
 struct Digits {
     text: [u8; 27],

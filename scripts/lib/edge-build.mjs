@@ -28,15 +28,19 @@ const INPUTS = [
  * Builds the edge with the partners of a folder and the crate's `features` into `out`, unless it is there as it would be built.
  */
 export async function buildEdge({ partners = join(ROOT, "partners"), features = [], out = BUILD } = {}) {
-  const inputs = digest([...INPUTS.map((path) => join(ROOT, path)), partners]);
+  const inputs = digest([...INPUTS.map((path) => join(ROOT, path)), partners], features);
   const stamp = join(CACHE, `edge-inputs-${relative(ROOT, out).replaceAll("/", "-")}`);
-  const isFresh = existsSync(join(out, WASM)) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
-  if (!isFresh) {
+  const isFresh = () => existsSync(join(out, WASM)) && existsSync(stamp) && readFileSync(stamp, "utf8") === inputs;
+  if (!isFresh()) {
     await ensureNodePackages();
     const toolchain = await edgeToolchain();
-    await step("building the edge (Rust to WebAssembly; minutes the first time)", () => build(toolchain, { partners, features, out }));
-    mkdirSync(dirname(stamp), { recursive: true });
-    writeFileSync(stamp, inputs);
+    await alone(async () => {
+      if (isFresh()) return;
+      // Whoever is interrupted leaves nothing that counts as fresh.
+      rmSync(stamp, { force: true });
+      await step("building the edge (Rust to WebAssembly; minutes the first time)", () => build(toolchain, { partners, features, out }));
+      writeFileSync(stamp, inputs);
+    });
   }
   const compressed = ["index.js", WASM].map((name) => gzipSync(readFileSync(join(out, name)), { level: 9 }).length);
   const kb = (bytes) => (bytes / 1024).toFixed(1);
@@ -53,7 +57,7 @@ export async function buildEdge({ partners = join(ROOT, "partners"), features = 
  * (2) the JavaScript between the two, by wasm-bindgen
  * (3) the WebAssembly made smaller and faster, without the names of its functions: an eighth of the whole, and nobody reads them
  * (4) one script out of the entry and what wasm-bindgen wrote
- * (5) all of it in place at once, so that whoever is interrupted leaves what was there
+ * (5) all of it in its place
  */
 async function build({ wasmBindgen, wasmOpt, esbuild, env }, { partners, features, out }) {
   // (1)
@@ -84,9 +88,46 @@ async function build({ wasmBindgen, wasmOpt, esbuild, env }, { partners, feature
   renameSync(staging, out);
 }
 
+/**
+ * One build at a time: all of them go through cargo's one folder, and what one has compiled, with a test's partners and
+ * features, must not be bundled by another.
+ */
+async function alone(work) {
+  const lock = join(CACHE, "edge-build.lock");
+  mkdirSync(CACHE, { recursive: true });
+  for (let waited = false; ; waited = true) {
+    try {
+      writeFileSync(lock, `${process.pid}`, { flag: "wx" });
+      break;
+    } catch (error) {
+      if (error.code !== "EEXIST") throw error;
+      if (!isHeld(lock)) rmSync(lock, { force: true });
+      else if (!waited) say("waiting for another build of the edge");
+      await new Promise((resolve) => setTimeout(resolve, 500));
+    }
+  }
+  try {
+    return await work();
+  } finally {
+    rmSync(lock, { force: true });
+  }
+}
+
+/** Whether the process that a lock names still runs. */
+function isHeld(lock) {
+  try {
+    const pid = readFileSync(lock, "utf8");
+    // Empty: it is being written.
+    return pid === "" || process.kill(Number(pid), 0);
+  } catch (error) {
+    // ENOENT: it has just been let go of, and is tried for again.
+    return error.code === "EPERM" || error.code === "ENOENT";
+  }
+}
+
 /** The digest of everything that goes into the edge. */
-function digest(paths) {
-  const hash = createHash("sha256");
+function digest(paths, features) {
+  const hash = createHash("sha256").update(`${features}\0`);
   const add = (path) => {
     if (statSync(path).isDirectory()) {
       for (const name of readdirSync(path).sort()) add(join(path, name));

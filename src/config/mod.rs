@@ -183,8 +183,16 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     }
 
     fn access(&mut self) -> Option<AccessToken> {
+        let header =
+            |text: String| Some(text.trim().to_owned()).filter(|text| text.bytes().all(|b| b.is_ascii_graphic()));
         match (self.variable("ACCESS_CLIENT_ID"), self.variable("ACCESS_CLIENT_SECRET")) {
-            (Some(client_id), Some(client_secret)) => Some(AccessToken { client_id, client_secret }),
+            (Some(client_id), Some(client_secret)) => {
+                let token = header(client_id).zip(header(client_secret));
+                if token.is_none() {
+                    self.problem("ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET are one line each, without spaces");
+                }
+                token.map(|(client_id, client_secret)| AccessToken { client_id, client_secret })
+            }
             (None, None) => None,
             (Some(_), None) | (None, Some(_)) => {
                 self.problem("ACCESS_CLIENT_ID and ACCESS_CLIENT_SECRET go together: set both or neither");
@@ -253,6 +261,12 @@ pub(crate) mod tests {
         let config = with(&[("ACCESS_CLIENT_ID", "id"), ("ACCESS_CLIENT_SECRET", "geheim")]).unwrap();
         assert!(!format!("{config:?}").contains("geheim"));
         assert_eq!(with(&[("ACCESS_CLIENT_ID", "id")]).unwrap_err().len(), 1);
+        // A line's end comes with many a way to paste a secret.
+        let pasted =
+            with(&[("ACCESS_CLIENT_ID", "id\n"), ("ACCESS_CLIENT_SECRET", " geheim\n")]).unwrap().access.unwrap();
+        assert_eq!((pasted.client_id.as_str(), pasted.client_secret.as_str()), ("id", "geheim"));
+        let torn = with(&[("ACCESS_CLIENT_ID", "id"), ("ACCESS_CLIENT_SECRET", "ge\nheim")]).unwrap_err();
+        assert!(torn.len() == 1 && !torn.concat().contains("heim"), "{torn:?}");
     }
 
     #[test]

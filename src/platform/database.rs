@@ -10,8 +10,11 @@ use worker::js_sys::Promise;
 #[wasm_bindgen(raw_module = "./platform/database.js")]
 extern "C" {
     #[wasm_bindgen(js_name = runBatch)]
-    fn run_batch(database: &JsValue, statements_json: &str) -> Promise;
+    fn run_batch(database: &JsValue, statements_json: &str, timeout_ms: u32) -> Promise;
 }
+
+/// How long a batch may take, in milliseconds. D1 itself gives up after 30 s.
+const ANSWER_MS_MAX: u32 = 30_000;
 
 /// A D1 database.
 #[derive(Clone)]
@@ -69,7 +72,7 @@ impl Database {
     pub async fn run(&self, statements: Vec<Statement>) -> Result<Vec<Done>, String> {
         let parts: Vec<_> = statements.iter().map(|statement| &statement.parts).collect();
         let json = serde_json::to_string(&parts).map_err(|error| error.to_string())?;
-        let text = super::text_of(run_batch(&self.0, &json)).await?;
+        let text = super::text_of(run_batch(&self.0, &json, ANSWER_MS_MAX)).await?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
     }
 

@@ -12,12 +12,12 @@ export async function exchange(context, head, body, timeoutMs, bodyCharsMax) {
   const reply = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeoutMs) });
   const { status, headers: told } = reply;
   const acknowledgement = told.get("bytec-ack");
-  if (acknowledgement !== null && status < 300 && context) {
+  if (acknowledgement && status < 300 && context) {
     if (told.get("content-length") !== "0") context.waitUntil(reply.arrayBuffer().catch(() => {}));
     return `${status}\n${acknowledgement}`;
   }
   let text = "";
-  if (acknowledgement === null) reply.body?.cancel().catch(() => {});
-  else text = (await reply.text()).slice(0, bodyCharsMax);
+  if (acknowledgement) text = (await reply.text()).slice(0, bodyCharsMax);
+  else reply.body?.cancel().catch(() => {});
   return `${status}\n${acknowledgement ?? ""}\n${told.get("content-type") ?? ""}\n${told.get("retry-after") ?? ""}\n${text}`;
 }

@@ -16,6 +16,8 @@ export function headOf(text, linesCount) {
   }
   const headers = {};
   const before = linesCount + 1;
+  // No name is one name, the empty one.
+  if (lines.length - before !== (lines[0] === "" ? 0 : names.length)) throw new TypeError("a head with a line too many or too few");
   for (let i = before; i < lines.length; i++) headers[names[i - before]] = lines[i];
   return [lines, headers];
 }

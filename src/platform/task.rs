@@ -14,8 +14,8 @@ use worker::js_sys::Promise;
 use worker::wasm_bindgen_futures::JsFuture;
 
 /// A task that was not proceeded with for so long is forgotten, in milliseconds: its request was given up by the platform, which
-/// tells nobody. Requests take seconds, an operator's call may take a minute.
-const FORGOTTEN_MS: i64 = 300_000;
+/// tells nobody. Requests take seconds; an operator's call, which asks many origins one after the other, may take minutes.
+const FORGOTTEN_MS: i64 = 900_000;
 /// Tasks that are looked at, each time one begins, for whether they are forgotten.
 const LOOKED_AT: usize = 4;
 

@@ -1,5 +1,6 @@
-// What a panic does. No request can reach one (a lint sees to that), so this edge has one that is asked for: requests in flight are told to
-// come again, nothing is claimed of them, and the next request finds an edge that works.
+// What a panic does. No request can reach one (a lint sees to that), so this edge has one that is asked for: requests in flight are
+// told to come again, batches in flight come again by themselves, nothing is claimed of either, and the next request finds an
+// edge that works.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
@@ -51,6 +52,33 @@ describe("a panic", () => {
     const rows = databases.rows("rector_db", "select conversion_id from conversions order by conversion_id");
     assert.deepEqual(rows.map((row) => row.conversion_id), ids.toSorted());
     const told = edge.logged().filter((line) => line.message === "the edge failed");
-    assert.deepEqual(told.map(({ level, outcome }) => [level, outcome]), [["error", "lost"], ...ids.map(() => ["error", "lost"])]);
+    assert.deepEqual(told.map(({ level, outcome, status }) => [level, outcome, status]), Array(6).fill(["error", "lost", 503]));
+    assert.equal(new Set([panicked.headers.get("bytec-request-id"), ...told.map((line) => line.request_id)]).size, 6);
+  });
+
+  test("beside a batch brings the batch again soon", async () => {
+    const ids = Array.from({ length: 3 }, uniqueId);
+    const texts = ids.map((id) => {
+      const head = {
+        form: 1, partner: "rector", event_id: `evt-${id}`, canonical: `event_id=evt-${id}&event=conversion&conversion_id=${id}`,
+        request_id: randomBytes(16).toString("base64url"), received_at: "2026-01-02T03:04:05.006Z", method: "GET", target: "/rector/event",
+        content_type: null, client_ip: null, auth: "path_key+token", replays: 0,
+      };
+      return `${JSON.stringify(head)}\n`;
+    });
+    const bring = () => edge.bring(texts.map((body, n) => ({ id: `m${n}`, timestamp: new Date(), body, attempts: 1 })));
+    tunnel.mode = "never answers";
+    tunnel.requests.length = 0;
+    const batch = bring();
+    await until("the batch at the origin", async () => tunnel.requests.length > 0);
+    assert.equal((await edge.fetch("/faults/panic")).status, 503);
+    const { outcome, explicitAcks, retryMessages } = await batch;
+    assert.deepEqual([outcome, explicitAcks], ["ok", []]);
+    assert.deepEqual(retryMessages, ids.map((_, n) => ({ msgId: `m${n}`, delaySeconds: 30 })));
+    tunnel.mode = "through";
+    const again = await bring();
+    assert.deepEqual([again.explicitAcks.length, again.retryMessages], [3, []]);
+    const rows = databases.rows("rector_db", `select conversion_id from conversions where conversion_id in (${ids.map((id) => `'${id}'`)})`);
+    assert.equal(rows.length, 3);
   });
 });
