@@ -175,6 +175,7 @@ test("docs/operations.md has every sentence of the edge's log, and every cause o
   const sources = EDGE.map(read).join("\n").replaceAll(/#\[cfg\(test\)\][^]*?\n}\n/g, "");
   const sentences = [...sources.matchAll(/(?:Line::of\(\s*|(?:Level::\w+|\blevel), |\{ (?="(?:click|postback) ))"([a-z]+(?: [a-z]+)+|operation|parked)"/g)].map(([, sentence]) => sentence);
   assert.ok(sentences.length >= 14, `found ${sentences}`);
+  sentences.push(...find("src/entry.js", /\bmessage: "([^"]+)"/g));
   const [, table] = section("docs/operations.md", "Logs").split("| message | level |");
   const rows = rowNames(table.split("\n\n")[0].replaceAll(/(^\| `[^|]+` \|).*/gm, "$1"));
   assert.deepEqual(rows.toSorted(), [...new Set(sentences)].sort());
