@@ -1,7 +1,7 @@
 // Building the edge: Rust to WebAssembly, bundled for workerd, and not larger than it may be.
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { dirname, join, relative } from "node:path";
+import { dirname, join, relative, resolve } from "node:path";
 import { gzipSync } from "node:zlib";
 import { ensureNodePackages } from "./node-packages.mjs";
 import { CACHE, Complaint, ROOT, run, say, step } from "./run.mjs";
@@ -66,7 +66,7 @@ async function build({ wasmBindgen, wasmOpt, esbuild, env }, { partners, feature
   const staging = `${out}.staging`;
   rmSync(staging, { recursive: true, force: true });
   // (2) The two options make a new instance where one has stopped.
-  const crate = join(ROOT, "target", TARGET, "release", "edge.wasm");
+  const crate = resolve(ROOT, process.env.CARGO_TARGET_DIR ?? "target", TARGET, "release", "edge.wasm");
   const again = ["--experimental-reset-state-function", "--force-enable-abort-handler"];
   const bound = join(staging, "bound");
   await run(wasmBindgen, [crate, "--target", "module", "--no-typescript", "--out-dir", bound, "--out-name", "index", ...again], { quiet: true });
@@ -76,10 +76,9 @@ async function build({ wasmBindgen, wasmOpt, esbuild, env }, { partners, feature
   // (4)
   const source = join(bound, "index.js");
   writeFileSync(source, readFileSync(source, "utf8").replace("import source ", "import "));
-  for (const script of ["entry.js", ...readdirSync(join(ROOT, "src", "platform")).filter((name) => name.endsWith(".js")).map((name) => join("platform", name))]) {
-    mkdirSync(dirname(join(bound, script)), { recursive: true });
-    copyFileSync(join(ROOT, "src", script), join(bound, script));
-  }
+  mkdirSync(join(bound, "platform"));
+  const scripts = readdirSync(join(ROOT, "src", "platform")).filter((name) => name.endsWith(".js"));
+  for (const script of ["entry.js", ...scripts.map((name) => join("platform", name))]) copyFileSync(join(ROOT, "src", script), join(bound, script));
   const bundle = ["--bundle", "--minify", "--format=esm", `--external:./${WASM}`, `--outfile=${join(staging, "index.js")}`];
   await run(esbuild, [join(bound, "entry.js"), ...bundle], { quiet: true });
   rmSync(bound, { recursive: true });

@@ -56,6 +56,16 @@ describe("a panic", () => {
     assert.equal(new Set([panicked.headers.get("bytec-request-id"), ...told.map((line) => line.request_id)]).size, 6);
   });
 
+  test("cannot be asked for at the edge that is deployed", async () => {
+    const deployed = await startEdge({ originUrl: tunnel.url });
+    try {
+      const reply = await deployed.fetch("/faults/panic");
+      assert.deepEqual([reply.status, (await reply.json()).error], [404, "partner_not_found"]);
+    } finally {
+      await deployed.stop();
+    }
+  });
+
   test("beside a batch brings the batch again soon", async () => {
     const ids = Array.from({ length: 3 }, uniqueId);
     const texts = ids.map((id) => {
