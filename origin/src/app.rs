@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::databases::Databases;
+use crate::store::StoreError;
 use postback::id::Nonce;
 use postback::time::Timestamp;
 use std::sync::Arc;
@@ -63,9 +64,19 @@ impl App {
         self.platform.nonce().map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
     }
 
+    /// A fresh name for the receipt of a request, of which there must be no second.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn receipt_id(&self) -> Result<Nonce, StoreError> {
+        self.platform
+            .nonce()
+            .ok_or_else(|| StoreError::Unavailable("the system has no random bytes to give".to_owned()))
+    }
+
     /// An origin with this configuration; no database is opened yet.
     pub fn new(config: Config, platform: Platform) -> Arc<App> {
-        let databases = Databases::at(&config.locations);
+        let databases = Databases::at(&config.locations, &config.registry);
         let started_at = (platform.now)();
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);

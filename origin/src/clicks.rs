@@ -2,7 +2,7 @@
 
 use crate::api::error::Error;
 use crate::app::App;
-use crate::store::RecordedClicks;
+use crate::store::{ClickBatch, RecordedClicks};
 use crate::verify::{FromEdge, Received};
 use postback::click::Click;
 use postback::limits::CLICKS_MAX;
@@ -48,7 +48,8 @@ pub async fn collect(
     let clicks = batch(received, edge).ok_or(Error::MalformedClicks)?;
     // (2)
     let store = app.databases.of(&partner.code).await?;
-    match store.record_clicks(&clicks, &edge.verified.nonce, now).await? {
+    let (receipt_id, nonce) = (app.receipt_id()?, edge.verified.nonce.clone());
+    match store.record_clicks(&ClickBatch { clicks, nonce, receipt_id, now }).await? {
         RecordedClicks::As { stored, known } => {
             Ok(Collected { batch_id: edge.claims.event_id.to_owned(), stored, known })
         }

@@ -3,7 +3,6 @@
 
 use crate::store::location::Location;
 use postback::credential::{self, DEVELOPMENT_TOKEN, TOKEN_BYTES_MIN, Tokens};
-use postback::duplicate::DuplicatePolicy;
 use postback::key::{DEVELOPMENT_KEYS, KeySet};
 use postback::partner::{Partner, Registry};
 use std::collections::BTreeMap;
@@ -72,7 +71,6 @@ impl Config {
         let environment = reader.environment(settings);
         let bind = reader.bind(settings, environment);
         let registry = registry().map_err(|problem| vec![problem])?;
-        reader.policies(&registry);
         let edge_keys = reader.edge_keys(environment);
         let tokens = reader.tokens(environment, &registry);
         let partner_keys = reader.partner_keys(&registry);
@@ -157,18 +155,6 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             ));
         }
         bind
-    }
-
-    /// A policy that the stores do not apply must not look as if they did: its partner's conversions would be merged.
-    fn policies(&mut self, registry: &Registry) {
-        let applied = DuplicatePolicy::default();
-        for partner in registry.all().iter().filter(|partner| partner.is_active && partner.duplicates != applied) {
-            self.problems.push(format!(
-                "partners/{}.toml: duplicates: no store applies another policy yet than key = \"conversion_id\", repeat = \
-                 \"revise\"; leave the table out, or set is_active = false",
-                partner.code
-            ));
-        }
     }
 
     fn edge_keys(&mut self, environment: Environment) -> Option<KeySet> {

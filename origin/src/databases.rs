@@ -4,6 +4,8 @@
 use crate::store::location::Location;
 use crate::store::{Store, StoreError};
 use futures_util::future::join_all;
+use postback::duplicate::DuplicatePolicy;
+use postback::partner::Registry;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use tokio::sync::OnceCell;
@@ -20,14 +22,20 @@ pub struct Databases {
 #[derive(Debug)]
 struct Database {
     location: Location,
+    policy: DuplicatePolicy,
     store: OnceCell<Store>,
 }
 
 impl Databases {
-    /// Databases at these places, none of them opened yet.
-    pub fn at(locations: &BTreeMap<String, Location>) -> Databases {
-        let database = |location: &Location| Database { location: location.clone(), store: OnceCell::new() };
-        Databases { partners: locations.iter().map(|(code, location)| (code.clone(), database(location))).collect() }
+    /// Databases of these partners at their places, none of them opened yet.
+    pub fn at(locations: &BTreeMap<String, Location>, registry: &Registry) -> Databases {
+        let database = |code: &String, location: &Location| Database {
+            location: location.clone(),
+            policy: registry.by_code(code).map(|partner| partner.duplicates).unwrap_or_default(),
+            store: OnceCell::new(),
+        };
+        let partners = locations.iter().map(|(code, location)| (code.clone(), database(code, location)));
+        Databases { partners: partners.collect() }
     }
 
     /// The store of a partner, opened if it is not yet.
@@ -44,7 +52,7 @@ impl Databases {
     async fn open(&self, code: &str) -> Result<&Store, StoreError> {
         let database =
             self.partners.get(code).ok_or_else(|| StoreError::Bug(format!("partner {code} has no database")))?;
-        database.store.get_or_try_init(|| Store::open(&database.location)).await
+        database.store.get_or_try_init(|| Store::open(&database.location, database.policy)).await
     }
 
     /// Opens all at once, migrations however long they take, and tells of each whether that worked.

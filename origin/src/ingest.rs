@@ -72,7 +72,7 @@ pub async fn ingest(
     let event_id = reading.postback.event_id().clone();
     // (2)
     let store = app.databases.of(&partner.code).await?;
-    match store.record(&Record { reading, receipt, now }).await? {
+    match store.record(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
         Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
         // (3)
         Recorded::Replayed => Err(Error::Replay),
@@ -91,7 +91,7 @@ pub async fn rehearse(
     let Understood { reading, receipt } = forwarded(partner, received, edge, request_id)?;
     let event_id = reading.postback.event_id().clone();
     let store = app.databases.of(&partner.code).await?;
-    match store.rehearse(&Record { reading, receipt, now }).await? {
+    match store.rehearse(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
         Recorded::As(verdict) => Ok(Rehearsed { event_id, verdict }),
         Recorded::Replayed => Err(Error::Replay),
     }

@@ -5,7 +5,7 @@ use axum::http::{Method, Request};
 use bytec_origin::api::router;
 use bytec_origin::app::{App, Platform};
 use bytec_origin::config::{Config as OriginConfig, Settings};
-use bytec_origin::store::Store;
+use bytec_origin::store::Database;
 use edge::config::Config as EdgeConfig;
 use edge::delivery::outgoing::{Outgoing, Purpose, forwarded, signed};
 use edge::delivery::parcel::{Parcel, Received};
@@ -227,9 +227,9 @@ impl World {
 
     /// Texts out of a partner's database.
     pub async fn text_of(&self, partner: &str, sql: &'static str) -> Vec<String> {
-        match self.app.databases.of(partner).await.unwrap() {
-            Store::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
-            Store::Postgres(_) => unreachable!("this world lives on SQLite"),
+        match self.app.databases.of(partner).await.unwrap().database() {
+            Database::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
+            Database::Postgres(_) => unreachable!("this world lives on SQLite"),
         }
     }
 

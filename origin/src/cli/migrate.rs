@@ -1,5 +1,6 @@
 //! `migrate`: databases and tables, without serving.
 
+use crate::config::registry;
 use crate::databases::Databases;
 use crate::store::location::Location;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ use std::collections::BTreeMap;
 /// # Errors
 /// How many could not be; each was named as it failed.
 pub async fn migrate(locations: &BTreeMap<String, Location>) -> Result<(), String> {
-    let databases = Databases::at(locations);
+    let databases = Databases::at(locations, &registry()?);
     let mut failed: usize = 0;
     for (code, outcome) in databases.open_all().await {
         match outcome {

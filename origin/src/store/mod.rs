@@ -4,152 +4,37 @@
 //! request's nonce, enters the event under its id, brings the conversion up to date with a revision, and writes down
 //! the request as it was received. When it returns a verdict, that is committed and will survive the loss of power. Two
 //! requests of one event, however close together, get one `created` or `revised` between them; which of the two is the
-//! database's unique key to decide, never a look beforehand.
+//! database's unique key to decide, never a look beforehand. Several postbacks may share a transaction; each has an answer
+//! of its own, and one that the database refuses costs no other.
+//!
+//! What a further event of a known conversion does is the partner's policy ([`postback::duplicate`]).
 //!
 //! [`Store::rehearse`] does all of that and then undoes it. [`Store::record_clicks`] keeps a batch of clicks under the same
 //! promise: wholly or not at all, and each click once.
 //!
-//! Both kinds are held to this by one conformance suite (`tests/store.rs`).
+//! All kinds are held to this by one conformance suite (`tests/store.rs`).
 
 pub mod location;
+mod record;
+mod error;
 mod statement;
 mod ledger;
+mod groups;
+mod months;
 pub mod postgres;
 pub mod sqlite;
 
+pub use error::StoreError;
+pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks};
+
 use crate::store::location::Location;
-use postback::click::Click;
-use postback::id::Nonce;
-use postback::reading::Reading;
+use groups::Groups;
+use ledger::Ledger;
+use postback::duplicate::DuplicatePolicy;
 use postback::time::Timestamp;
-use postback::verdict::Verdict;
-use std::fmt;
+use statement::{Dialect, Done, Statement};
+use std::sync::Arc;
 use std::time::Duration;
-
-/// One postback with everything that is written down about it.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// What it says.
-    pub reading: Reading,
-    /// How it came.
-    pub receipt: Receipt,
-    /// The origin's clock.
-    pub now: Timestamp,
-}
-
-/// A request as it was received, secrets taken out (R46).
-#[derive(Clone, Debug)]
-pub struct Receipt {
-    /// The name of the request in logs and replies.
-    pub request_id: String,
-    /// When it reached us: the edge, or the origin where it came directly.
-    pub received_at: Timestamp,
-    /// Why the sender was believed.
-    pub auth_mode: String,
-    /// The key or token that a signature was made with, where there was one.
-    pub key_id: Option<String>,
-    /// The sender's address.
-    pub client_ip: Option<String>,
-    /// `GET` or `POST`.
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// Headers that identify sender and signature, as a JSON object.
-    pub headers: serde_json::Value,
-    /// The body's type.
-    pub content_type: Option<String>,
-    /// The body.
-    pub body: Option<String>,
-    /// The signature's nonce, to be spent.
-    pub nonce: Option<Nonce>,
-}
-
-/// What recording came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Recorded {
-    /// Committed with this verdict.
-    As(Verdict),
-    /// The nonce had been spent: nothing was written.
-    Replayed,
-}
-
-/// What recording a batch of clicks came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RecordedClicks {
-    /// Committed.
-    As {
-        /// How many were new.
-        stored: u64,
-        /// How many were there already.
-        known: u64,
-    },
-    /// The nonce had been spent: nothing was written.
-    Replayed,
-}
-
-/// Why nothing was recorded.
-#[derive(Debug)]
-pub enum StoreError {
-    /// The database cannot be reached or is too busy: later it may work.
-    Unavailable(String),
-    /// The database refused what we asked: our mistake.
-    Bug(String),
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StoreError::Unavailable(reason) => write!(f, "the database is not available: {reason}"),
-            StoreError::Bug(reason) => write!(f, "the database refused: {reason}"),
-        }
-    }
-}
-
-impl std::error::Error for StoreError {}
-
-impl From<sqlx::Error> for StoreError {
-    fn from(error: sqlx::Error) -> Self {
-        let our_mistake = match error.as_database_error() {
-            Some(refusal) => !may_pass(refusal),
-            None => matches!(
-                error,
-                sqlx::Error::ColumnDecode { .. }
-                    | sqlx::Error::ColumnNotFound(_)
-                    | sqlx::Error::TypeNotFound { .. }
-                    | sqlx::Error::Encode(_)
-                    | sqlx::Error::Decode(_)
-            ),
-        };
-        if our_mistake { StoreError::Bug(error.to_string()) } else { StoreError::Unavailable(error.to_string()) }
-    }
-}
-
-impl From<sqlx::migrate::MigrateError> for StoreError {
-    fn from(error: sqlx::migrate::MigrateError) -> Self {
-        use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
-        if let Execute(error) | ExecuteMigration(error, _) = error {
-            error.into()
-        } else {
-            StoreError::Bug(error.to_string())
-        }
-    }
-}
-
-/// Whether a refusal by the database is one that time can mend: locks, shutdown, resources; not constraints or syntax.
-fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
-    let code = refusal.code().unwrap_or_default();
-    if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {
-        // A right that is missing can be granted, a standby promoted. Classes of SQLSTATE: connection, no such database
-        // yet, transaction rollback (deadlock), resources, lock not available, operator intervention (shutdown,
-        // statement timeout), system error.
-        return ["42501", "25006", "08", "28", "3D", "40", "53", "55", "57", "58"]
-            .iter()
-            .any(|class| code.starts_with(class));
-    }
-    // SQLite: busy, locked, no memory, read-only, input/output, full, cannot open, by the primary code.
-    let primary = code.parse::<u32>().map(|code| code & 0xff);
-    matches!(primary, Ok(5 | 6 | 7 | 8 | 10 | 13 | 14))
-}
 
 /// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold
 /// the origin's room for requests.
@@ -164,37 +49,101 @@ async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreE
 
 /// One partner's database.
 #[derive(Clone, Debug)]
-pub enum Store {
+pub struct Store {
+    core: Arc<Core>,
+    groups: Groups,
+}
+
+/// What the transactions of a store have in common.
+#[derive(Debug)]
+struct Core {
+    database: Database,
+    ledger: Ledger,
+}
+
+/// A database of one kind.
+#[derive(Clone, Debug)]
+pub enum Database {
     /// For production.
     Postgres(postgres::Postgres),
     /// Embedded: nothing to install.
     Sqlite(sqlite::Sqlite),
 }
 
+/// How a transaction ends that has not failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// All of it lasts.
+    Commit,
+    /// All of it is undone.
+    Undo,
+}
+
+impl Database {
+    /// Runs statements as one transaction: all of them take effect, or none. With [`End::Undo`] none does, and what they
+    /// did is answered all the same.
+    async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+        match self {
+            Database::Postgres(database) => database.run(statements, end).await,
+            Database::Sqlite(database) => database.run(statements, end).await,
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        match self {
+            Database::Postgres(_) => Dialect::Postgres,
+            Database::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// How many transactions at once are worth while.
+    fn lanes(&self) -> usize {
+        match self {
+            Database::Postgres(_) => 2,
+            // One writer is all that it has.
+            Database::Sqlite(_) => 1,
+        }
+    }
+}
+
+impl Core {
+    /// Records postbacks in one transaction; the answers are in their order.
+    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
+        in_time(RECORD_TIMEOUT, self.run(records, End::Commit)).await
+    }
+
+    async fn run(&self, records: Vec<Record>, end: End) -> Result<Vec<Recorded>, StoreError> {
+        let entries: Vec<_> = records.into_iter().map(|record| self.ledger.entry(record)).collect();
+        let receipts = ledger::receipts(&entries);
+        let statements = ledger::waves(entries).iter().flat_map(|wave| self.ledger.statements(wave)).collect();
+        let done = self.database.run(statements, end).await?;
+        ledger::recorded(&receipts, done)
+    }
+}
+
 impl Store {
-    /// Opens the database at a location, creates it where it is missing, and brings its tables up to date.
+    /// Opens the database at a location, creates it where it is missing, and brings its tables up to date. What a further
+    /// event of a known conversion does is the policy's to say.
     ///
     /// # Errors
     /// When it cannot be reached, or a migration fails.
-    pub async fn open(location: &Location) -> Result<Store, StoreError> {
-        match location {
-            Location::Postgres(options) => Ok(Store::Postgres(postgres::Postgres::open(options).await?)),
-            Location::Sqlite(path) => Ok(Store::Sqlite(sqlite::Sqlite::open(path).await?)),
-        }
+    pub async fn open(location: &Location, policy: DuplicatePolicy) -> Result<Store, StoreError> {
+        let database = match location {
+            Location::Postgres(options) => Database::Postgres(postgres::Postgres::open(options).await?),
+            Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path).await?),
+        };
+        let ledger = Ledger::new(database.dialect(), policy);
+        let lanes = database.lanes();
+        let core = Arc::new(Core { database, ledger });
+        Ok(Store { groups: Groups::start(Arc::clone(&core), lanes), core })
     }
 
     /// Records one postback, as the contract above says.
     ///
     /// # Errors
     /// Nothing was recorded, or, when time ran out, that is not known: the same request sent again finds out.
-    pub async fn record(&self, record: &Record) -> Result<Recorded, StoreError> {
-        in_time(RECORD_TIMEOUT, async {
-            match self {
-                Store::Postgres(store) => ledger::record(store.begin().await?, record).await,
-                Store::Sqlite(store) => ledger::record(store.begin().await?, record).await,
-            }
-        })
-        .await
+    pub async fn record(&self, record: Record) -> Result<Recorded, StoreError> {
+        in_time(RECORD_TIMEOUT, self.groups.record(record)).await
     }
 
     /// Does everything that recording does, and undoes it: what it came to is what recording would have come to. Nothing
@@ -202,33 +151,19 @@ impl Store {
     ///
     /// # Errors
     /// Recording would have failed.
-    pub async fn rehearse(&self, record: &Record) -> Result<Recorded, StoreError> {
-        in_time(RECORD_TIMEOUT, async {
-            match self {
-                Store::Postgres(store) => ledger::rehearse(store.begin().await?, record).await,
-                Store::Sqlite(store) => ledger::rehearse(store.begin().await?, record).await,
-            }
-        })
-        .await
+    pub async fn rehearse(&self, record: Record) -> Result<Recorded, StoreError> {
+        let rehearsed = in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Undo)).await?;
+        rehearsed.first().copied().ok_or_else(|| StoreError::Bug("a record without an answer".to_owned()))
     }
 
     /// Records a batch of clicks, each once, as the contract above says.
     ///
     /// # Errors
     /// As [`Store::record`].
-    pub async fn record_clicks(
-        &self,
-        clicks: &[Click],
-        nonce: &Nonce,
-        now: Timestamp,
-    ) -> Result<RecordedClicks, StoreError> {
-        in_time(RECORD_TIMEOUT, async {
-            match self {
-                Store::Postgres(store) => ledger::record_clicks(store.begin().await?, clicks, nonce, now).await,
-                Store::Sqlite(store) => ledger::record_clicks(store.begin().await?, clicks, nonce, now).await,
-            }
-        })
-        .await
+    pub async fn record_clicks(&self, batch: &ClickBatch) -> Result<RecordedClicks, StoreError> {
+        let statements = self.core.ledger.click_statements(batch).into();
+        let done = in_time(RECORD_TIMEOUT, self.core.database.run(statements, End::Commit)).await?;
+        Ok(ledger::recorded_clicks(batch, &done))
     }
 
     /// Whether the database answers.
@@ -237,9 +172,9 @@ impl Store {
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
         in_time(PING_TIMEOUT, async {
-            match self {
-                Store::Postgres(store) => store.ping().await,
-                Store::Sqlite(store) => store.ping().await,
+            match self.database() {
+                Database::Postgres(database) => database.ping().await,
+                Database::Sqlite(database) => database.ping().await,
             }
         })
         .await
@@ -250,17 +185,45 @@ impl Store {
     /// # Errors
     /// Nothing was forgotten.
     pub async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
-        match self {
-            Store::Postgres(store) => store.forget_nonces(before).await,
-            Store::Sqlite(store) => store.forget_nonces(before).await,
+        match self.database() {
+            Database::Postgres(database) => database.forget_nonces(before).await,
+            Database::Sqlite(database) => database.forget_nonces(before).await,
+        }
+    }
+
+    /// Drops requests as they were received that came before an instant (R59); events, conversions and their history stay.
+    /// PostgreSQL drops whole months, so what is dropped came at least a month before.
+    ///
+    /// # Errors
+    /// Not all was dropped.
+    pub async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
+        match self.database() {
+            Database::Postgres(database) => database.drop_postbacks(before).await,
+            Database::Sqlite(database) => database.drop_postbacks(before).await,
+        }
+    }
+
+    /// Makes ready for requests that come around an instant, where the database wants that said beforehand.
+    ///
+    /// # Errors
+    /// It is not ready; requests are taken all the same.
+    pub async fn make_ready(&self, now: Timestamp) -> Result<(), StoreError> {
+        match self.database() {
+            Database::Postgres(database) => database.make_months(now).await,
+            Database::Sqlite(_) => Ok(()),
         }
     }
 
     /// Lets running work end and closes every connection.
     pub async fn close(&self) {
-        match self {
-            Store::Postgres(store) => store.close().await,
-            Store::Sqlite(store) => store.close().await,
+        match self.database() {
+            Database::Postgres(database) => database.close().await,
+            Database::Sqlite(database) => database.close().await,
         }
+    }
+
+    /// The database itself, for commands and tests that look into it.
+    pub fn database(&self) -> &Database {
+        &self.core.database
     }
 }

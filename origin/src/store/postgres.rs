@@ -1,13 +1,13 @@
 //! PostgreSQL.
 
-use super::StoreError;
-use super::ledger::Transaction;
-use super::statement::{Dialect, Statement, Value};
+use super::statement::{Done, Statement, Values};
+use super::{End, StoreError, months};
+use postback::money::Amount;
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
-use sqlx::query::Query;
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Row};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections per partner. A small pool refuses early under overload instead of queueing for seconds.
@@ -18,6 +18,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
 const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock_timeout", "500")];
+/// Every statement of the ledger finds its rows by key. A plan made while a table was small must not read it whole when it
+/// has grown: plans are kept for as long as a connection.
+const PLANS: [(&str, &str); 3] = [("enable_seqscan", "off"), ("enable_hashjoin", "off"), ("enable_mergejoin", "off")];
 
 /// A partner's PostgreSQL database.
 #[derive(Clone, Debug)]
@@ -45,12 +48,30 @@ impl Postgres {
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
-            .connect_lazy_with(options.clone().options(SESSION_LIMITS));
+            .connect_lazy_with(options.clone().options(SESSION_LIMITS).options(PLANS));
         Ok(Postgres { pool })
     }
 
-    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Postgres>, StoreError> {
-        Ok(self.pool.begin().await?)
+    /// See [`super::Database::run`].
+    pub(super) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+        let mut transaction = self.pool.begin().await?;
+        let mut done = Vec::with_capacity(statements.len());
+        for Statement { sql, columns, answers, .. } in statements {
+            let query = AssertSqlSafe(Arc::clone(&sql));
+            let arguments = arguments(columns)?;
+            done.push(if answers {
+                let answers = sqlx::query_as_with(query, arguments).fetch_all(&mut *transaction).await?;
+                Done { changed: u64::try_from(answers.len()).unwrap_or(u64::MAX), answers }
+            } else {
+                let changed = sqlx::query_with(query, arguments).execute(&mut *transaction).await?.rows_affected();
+                Done { changed, answers: Vec::new() }
+            });
+        }
+        match end {
+            End::Commit => transaction.commit().await?,
+            End::Undo => transaction.rollback().await?,
+        }
+        Ok(done)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -63,6 +84,14 @@ impl Postgres {
         let done =
             sqlx::query("delete from nonces where seen_at < $1").bind(before.to_chrono()).execute(&self.pool).await?;
         Ok(done.rows_affected())
+    }
+
+    pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
+        months::drop_before(&self.pool, before).await
+    }
+
+    pub(super) async fn make_months(&self, now: Timestamp) -> Result<(), StoreError> {
+        months::make_around(&self.pool, now).await
     }
 
     pub(super) async fn close(&self) {
@@ -83,40 +112,26 @@ fn migrations() -> Migrator {
     migrations
 }
 
-impl Transaction for sqlx::Transaction<'_, sqlx::Postgres> {
-    const DIALECT: Dialect = Dialect::Postgres;
-
-    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        Ok(query(statement).execute(&mut **self).await?.rows_affected())
+/// One array for each column.
+fn arguments(columns: Vec<Values>) -> Result<PgArguments, StoreError> {
+    let mut arguments = PgArguments::default();
+    for column in columns {
+        let added = match column {
+            Values::Texts(texts) => arguments.add(texts),
+            Values::Numbers(numbers) => arguments.add(numbers),
+            Values::Flags(flags) => arguments.add(flags),
+            Values::Times(times) => {
+                arguments.add(times.into_iter().map(|time| time.map(Timestamp::to_chrono)).collect::<Vec<_>>())
+            }
+            Values::Amounts(amounts) => {
+                let text = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+                arguments.add(amounts.into_iter().map(text).collect::<Vec<_>>())
+            }
+            Values::Jsons(texts) => arguments.add(texts),
+        };
+        added.map_err(|error| StoreError::Bug(error.to_string()))?;
     }
-
-    async fn number(&mut self, statement: Statement) -> Result<i32, StoreError> {
-        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
-    }
-
-    async fn text(&mut self, statement: Statement) -> Result<String, StoreError> {
-        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
-    }
-
-    async fn commit(self) -> Result<(), StoreError> {
-        Ok(sqlx::Transaction::commit(self).await?)
-    }
-
-    async fn roll_back(self) -> Result<(), StoreError> {
-        Ok(sqlx::Transaction::rollback(self).await?)
-    }
-}
-
-fn query(statement: Statement) -> Query<'static, sqlx::Postgres, PgArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
-    statement.values.into_iter().fold(query, |query, value| match value {
-        Value::Text(text) => query.bind(text),
-        Value::Number(number) => query.bind(number),
-        Value::Flag(flag) => query.bind(flag),
-        Value::Time(time) => query.bind(time.map(Timestamp::to_chrono)),
-        Value::Amount(amount) => query.bind(amount.map(|amount| amount.to_string())),
-        Value::Json(json) => query.bind(json),
-    })
+    Ok(arguments)
 }
 
 /// A connection; None when the server has no such database.

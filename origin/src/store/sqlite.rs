@@ -1,17 +1,14 @@
 //! SQLite: the embedded default. One writer at a time is all that SQLite has, so the pool has one connection, and a
 //! request waits for it as it would wait for the lock.
 
-use super::StoreError;
-use super::ledger::Transaction;
-use super::statement::{Dialect, Statement, Value};
+use super::statement::{Done, Statement};
+use super::{End, StoreError};
 use postback::time::Timestamp;
+use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
-use sqlx::query::Query;
-use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
-};
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// How long a request waits for the one connection.
@@ -49,8 +46,26 @@ impl Sqlite {
         Ok(Sqlite { pool })
     }
 
-    pub(super) async fn begin(&self) -> Result<sqlx::Transaction<'static, sqlx::Sqlite>, StoreError> {
-        Ok(self.pool.begin_with("begin immediate").await?)
+    /// See [`super::Database::run`].
+    pub(super) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+        let mut transaction = self.pool.begin_with("begin immediate").await?;
+        let mut done = Vec::with_capacity(statements.len());
+        for statement in statements {
+            let query = AssertSqlSafe(Arc::clone(&statement.sql));
+            let rows = statement.rows_json();
+            done.push(if statement.answers {
+                let answers = sqlx::query_as(query).bind(rows).fetch_all(&mut *transaction).await?;
+                Done { changed: u64::try_from(answers.len()).unwrap_or(u64::MAX), answers }
+            } else {
+                let changed = sqlx::query(query).bind(rows).execute(&mut *transaction).await?.rows_affected();
+                Done { changed, answers: Vec::new() }
+            });
+        }
+        match end {
+            End::Commit => transaction.commit().await?,
+            End::Undo => transaction.rollback().await?,
+        }
+        Ok(done)
     }
 
     pub(super) async fn ping(&self) -> Result<(), StoreError> {
@@ -62,6 +77,22 @@ impl Sqlite {
         let done =
             sqlx::query("delete from nonces where seen_at < $1").bind(before.to_sortable()).execute(&self.pool).await?;
         Ok(done.rows_affected())
+    }
+
+    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
+    pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut dropped: u64 = 0;
+        loop {
+            let portion = sqlx::query(
+                "delete from postbacks where postback_id in
+                 (select postback_id from postbacks where received_at < $1 order by received_at limit 500)",
+            );
+            let done = portion.bind(before.to_sortable()).execute(&self.pool).await?;
+            dropped = dropped.saturating_add(done.rows_affected());
+            if done.rows_affected() == 0 {
+                return Ok(dropped);
+            }
+        }
     }
 
     pub(super) async fn close(&self) {
@@ -80,40 +111,4 @@ fn migrations() -> Migrator {
     let mut migrations = sqlx::migrate!("migrations/sqlite");
     migrations.set_ignore_missing(true);
     migrations
-}
-
-impl Transaction for sqlx::Transaction<'_, sqlx::Sqlite> {
-    const DIALECT: Dialect = Dialect::Sqlite;
-
-    async fn execute(&mut self, statement: Statement) -> Result<u64, StoreError> {
-        Ok(query(statement).execute(&mut **self).await?.rows_affected())
-    }
-
-    async fn number(&mut self, statement: Statement) -> Result<i32, StoreError> {
-        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
-    }
-
-    async fn text(&mut self, statement: Statement) -> Result<String, StoreError> {
-        Ok(query(statement).fetch_one(&mut **self).await?.try_get(0)?)
-    }
-
-    async fn commit(self) -> Result<(), StoreError> {
-        Ok(sqlx::Transaction::commit(self).await?)
-    }
-
-    async fn roll_back(self) -> Result<(), StoreError> {
-        Ok(sqlx::Transaction::rollback(self).await?)
-    }
-}
-
-fn query(statement: Statement) -> Query<'static, sqlx::Sqlite, SqliteArguments> {
-    let query = sqlx::query(AssertSqlSafe(statement.sql));
-    statement.values.into_iter().fold(query, |query, value| match value {
-        Value::Text(text) => query.bind(text),
-        Value::Number(number) => query.bind(number),
-        Value::Flag(flag) => query.bind(flag),
-        Value::Time(time) => query.bind(time.map(Timestamp::to_sortable)),
-        Value::Amount(amount) => query.bind(amount.map(|amount| amount.micros())),
-        Value::Json(json) => query.bind(json),
-    })
 }

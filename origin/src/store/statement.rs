@@ -1,169 +1,231 @@
-//! SQL statements as data: written once, spelled for each kind of database. The kinds differ in how they hold times,
-//! amounts and JSON, and in nothing else that we use.
+//! SQL statements as data. Every statement works on a set of rows, which travel as its parameters; its text is made once
+//! and never holds data. The kinds of database differ in how rows travel, in how they hold times, amounts and JSON, and in
+//! nothing else that we use.
 
 use postback::money::Amount;
 use postback::time::Timestamp;
+use std::sync::Arc;
 
 /// A kind of database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
-    /// Times are `timestamptz`, amounts `numeric`, JSON `jsonb`.
+    /// Times are `timestamptz`, amounts `numeric`, JSON `jsonb`. Rows travel as one array for each column.
     Postgres,
-    /// Times are text of one length, amounts integers of micro-units, JSON is text.
+    /// Times are text of one length, amounts integers of micro-units, JSON is text. Rows travel as one JSON text, which has
+    /// no limit on the number of parameters, and in which integers stay integers (D1 binds every number as a float).
     Sqlite,
+}
+
+/// A column of the rows that a statement works on.
+pub struct Column<T> {
+    /// Its name, in the statement and in the table.
+    name: &'static str,
+    read: Read<T>,
+}
+
+/// How a column's value comes out of an entry.
+enum Read<T> {
+    Text(fn(&T) -> Option<String>),
+    Number(fn(&T) -> i64),
+    Flag(fn(&T) -> Option<bool>),
+    Time(fn(&T) -> Option<Timestamp>),
+    Amount(fn(&T) -> Option<Amount>),
+    Json(fn(&T) -> String),
+}
+
+impl<T> Column<T> {
+    /// Text, or nothing.
+    pub const fn text(name: &'static str, read: fn(&T) -> Option<String>) -> Column<T> {
+        Column { name, read: Read::Text(read) }
+    }
+
+    /// A whole number.
+    pub const fn number(name: &'static str, read: fn(&T) -> i64) -> Column<T> {
+        Column { name, read: Read::Number(read) }
+    }
+
+    /// Yes or no, or nothing.
+    pub const fn flag(name: &'static str, read: fn(&T) -> Option<bool>) -> Column<T> {
+        Column { name, read: Read::Flag(read) }
+    }
+
+    /// An instant, or nothing.
+    pub const fn time(name: &'static str, read: fn(&T) -> Option<Timestamp>) -> Column<T> {
+        Column { name, read: Read::Time(read) }
+    }
+
+    /// An exact decimal, or nothing. Its name in a statement is [`Dialect::amount`].
+    pub const fn amount(name: &'static str, read: fn(&T) -> Option<Amount>) -> Column<T> {
+        Column { name, read: Read::Amount(read) }
+    }
+
+    /// JSON, as text.
+    pub const fn json(name: &'static str, read: fn(&T) -> String) -> Column<T> {
+        Column { name, read: Read::Json(read) }
+    }
+
+    fn values(&self, entries: &[T]) -> Values {
+        match self.read {
+            Read::Text(read) => Values::Texts(entries.iter().map(read).collect()),
+            Read::Number(read) => Values::Numbers(entries.iter().map(read).collect()),
+            Read::Flag(read) => Values::Flags(entries.iter().map(read).collect()),
+            Read::Time(read) => Values::Times(entries.iter().map(read).collect()),
+            Read::Amount(read) => Values::Amounts(entries.iter().map(read).collect()),
+            Read::Json(read) => Values::Jsons(entries.iter().map(read).collect()),
+        }
+    }
+}
+
+/// The values of one column, one for each row.
+#[derive(Clone, Debug)]
+pub enum Values {
+    /// Texts.
+    Texts(Vec<Option<String>>),
+    /// Whole numbers.
+    Numbers(Vec<i64>),
+    /// Yes or no.
+    Flags(Vec<Option<bool>>),
+    /// Instants.
+    Times(Vec<Option<Timestamp>>),
+    /// Exact decimals.
+    Amounts(Vec<Option<Amount>>),
+    /// JSON, as text.
+    Jsons(Vec<String>),
+}
+
+/// A statement. Its rows are the table `input` in it.
+pub struct Step<T: 'static> {
+    sql: Arc<str>,
+    columns: &'static [Column<T>],
+    answers: bool,
+}
+
+impl<T> Step<T> {
+    /// A statement over rows of these columns.
+    pub fn new(dialect: Dialect, columns: &'static [Column<T>], statement: &str) -> Step<T> {
+        Step { sql: format!("with {} {statement}", dialect.input(columns)).into(), columns, answers: false }
+    }
+
+    /// The same, answering rows of two texts.
+    #[must_use]
+    pub fn answering(self) -> Step<T> {
+        Step { answers: true, ..self }
+    }
+
+    /// The statement with its rows.
+    pub fn over(&self, entries: &[T]) -> Statement {
+        Statement {
+            sql: Arc::clone(&self.sql),
+            columns: self.columns.iter().map(|column| column.values(entries)).collect(),
+            rows_count: entries.len(),
+            answers: self.answers,
+        }
+    }
+}
+
+/// A statement with its rows, column by column.
+#[derive(Clone, Debug)]
+pub struct Statement {
+    /// The text.
+    pub sql: Arc<str>,
+    /// The rows' values.
+    pub columns: Vec<Values>,
+    /// How many rows there are.
+    rows_count: usize,
+    /// Whether it answers rows of two texts, or only how many it wrote.
+    pub answers: bool,
+}
+
+impl Statement {
+    /// The rows as a JSON array of arrays.
+    pub fn rows_json(&self) -> String {
+        let row = |index: usize| self.columns.iter().map(|column| column.json(index)).collect::<serde_json::Value>();
+        (0..self.rows_count).map(row).collect::<serde_json::Value>().to_string()
+    }
+}
+
+impl Values {
+    fn json(&self, index: usize) -> serde_json::Value {
+        match self {
+            Values::Texts(texts) => texts.get(index).cloned().into(),
+            Values::Numbers(numbers) => numbers.get(index).copied().into(),
+            Values::Flags(flags) => flags.get(index).copied().flatten().into(),
+            Values::Times(times) => times.get(index).copied().flatten().map(Timestamp::to_sortable).into(),
+            Values::Amounts(amounts) => amounts.get(index).copied().flatten().map(Amount::micros).into(),
+            Values::Jsons(texts) => texts.get(index).cloned().into(),
+        }
+    }
+}
+
+/// What a statement did.
+#[derive(Clone, Debug, Default)]
+pub struct Done {
+    /// Rows that it wrote.
+    pub changed: u64,
+    /// Rows that it answers.
+    pub answers: Vec<(String, String)>,
 }
 
 impl Dialect {
     /// The column that holds an amount's truth.
-    pub fn amount_column(self, name: &str) -> String {
+    pub fn amount(self, name: &str) -> String {
         match self {
             Dialect::Postgres => name.to_owned(),
             Dialect::Sqlite => format!("{name}_micros"),
         }
     }
 
-    /// The placeholder of the `number`-th value. An amount travels to PostgreSQL as text, so that no number type of a
-    /// driver stands between.
-    fn placeholder(self, number: usize, value: &Value) -> String {
-        match (self, value) {
-            (Dialect::Postgres, Value::Amount(_)) => format!("${number}::text::numeric"),
-            (Dialect::Postgres, Value::Json(_)) => format!("${number}::text::jsonb"),
-            (Dialect::Postgres | Dialect::Sqlite, _) => format!("${number}"),
-        }
-    }
-}
-
-/// A value of a statement.
-#[derive(Clone, Debug)]
-pub enum Value {
-    /// Text.
-    Text(Option<String>),
-    /// A small whole number.
-    Number(i32),
-    /// Yes or no.
-    Flag(Option<bool>),
-    /// An instant.
-    Time(Option<Timestamp>),
-    /// An exact decimal.
-    Amount(Option<Amount>),
-    /// JSON, as text.
-    Json(String),
-}
-
-impl From<&str> for Value {
-    fn from(text: &str) -> Value {
-        Value::Text(Some(text.to_owned()))
-    }
-}
-
-impl From<std::borrow::Cow<'_, str>> for Value {
-    fn from(text: std::borrow::Cow<'_, str>) -> Value {
-        Value::Text(Some(text.into_owned()))
-    }
-}
-
-impl From<Option<&str>> for Value {
-    fn from(text: Option<&str>) -> Value {
-        Value::Text(text.map(str::to_owned))
-    }
-}
-
-impl From<Timestamp> for Value {
-    fn from(time: Timestamp) -> Value {
-        Value::Time(Some(time))
-    }
-}
-
-/// A statement with its values. Its text holds names from this program only, never data.
-#[derive(Clone, Debug)]
-pub struct Statement {
-    /// SQL with `$1`, `$2`, ... for the values.
-    pub sql: String,
-    /// The values.
-    pub values: Vec<Value>,
-}
-
-/// A statement over one row of a table.
-pub struct Row<'a> {
-    dialect: Dialect,
-    table: &'a str,
-    columns: Vec<(String, Value)>,
-}
-
-impl<'a> Row<'a> {
-    /// A row of a table.
-    pub fn of(dialect: Dialect, table: &'a str) -> Row<'a> {
-        Row { dialect, table, columns: Vec::new() }
+    /// A list in JSON with one more text, where one of the conditions holds: the first that does.
+    pub fn with_note(self, list: &str, notes: &[(String, &str)]) -> String {
+        let cases = |noted: fn(&str, &str) -> String| {
+            notes
+                .iter()
+                .map(|(condition, note)| format!(" when {condition} then {}", noted(list, note)))
+                .collect::<String>()
+        };
+        let noted = match self {
+            Dialect::Postgres => cases(|list, note| format!("{list} || '[\"{note}\"]'::jsonb")),
+            Dialect::Sqlite => cases(|list, note| format!("json_insert({list}, '$[#]', '{note}')")),
+        };
+        if noted.is_empty() { list.to_owned() } else { format!("case{noted} else {list} end") }
     }
 
-    /// Adds a column.
-    pub fn with(mut self, column: &str, value: impl Into<Value>) -> Self {
-        self.columns.push((column.to_owned(), value.into()));
-        self
-    }
-
-    /// Adds a column that holds an amount.
-    pub fn with_amount(self, column: &str, amount: Option<Amount>) -> Self {
-        let column = self.dialect.amount_column(column);
-        self.with(&column, Value::Amount(amount))
-    }
-
-    /// Inserts the row.
-    pub fn insert(self) -> Statement {
-        self.insert_with(std::iter::empty())
-    }
-
-    /// Inserts the row and others, which have the same columns.
-    fn insert_with(self, others: impl Iterator<Item = Row<'a>>) -> Statement {
-        let Row { dialect, table, .. } = self;
-        let names: Vec<_> = self.columns.iter().map(|(name, _)| name.clone()).collect();
-        let mut values: Vec<Value> = Vec::with_capacity(names.len());
-        let mut rows = Vec::new();
-        for row in std::iter::once(self).chain(others) {
-            let mut places = Vec::with_capacity(names.len());
-            for (_, value) in row.columns {
-                places.push(dialect.placeholder(values.len().saturating_add(1), &value));
-                values.push(value);
-            }
-            rows.push(format!("({})", places.join(", ")));
-        }
-        let sql = format!("insert into {table} as known ({}) values {}", names.join(", "), rows.join(", "));
-        Statement { sql, values }
-    }
-
-    /// Inserts the row, unless one of its key is there.
-    pub fn insert_once(self, key: &str) -> Statement {
-        let Statement { sql, values } = self.insert();
-        Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values }
-    }
-
-    /// Inserts rows of the same columns in one statement, except those of whose key one is there. None without rows.
-    pub fn insert_each_once(rows: impl IntoIterator<Item = Row<'a>>, key: &str) -> Option<Statement> {
-        let mut rows = rows.into_iter();
-        let Statement { sql, values } = rows.next()?.insert_with(rows);
-        Some(Statement { sql: format!("{sql} on conflict ({key}) do nothing"), values })
-    }
-
-    /// Inserts the row, or brings the one of its key up to date: what the row has replaces, what it lacks (null) stays; where
-    /// the condition `stale` holds it only adds what was not known. Columns in `once` are kept as they were first; `also` is
-    /// further assignments. Conditions and assignments call the two rows `excluded` and `known`. Answers the column
-    /// `returning`.
-    pub fn insert_or_update(self, key: &str, once: &[&str], stale: &str, also: &str, returning: &str) -> Statement {
-        let updates: Vec<_> = self
-            .columns
-            .iter()
-            .map(|(name, _)| name.as_str())
-            .filter(|name| *name != key && !once.contains(name))
-            .map(|name| {
+    /// The table `input`: rows of these columns out of a statement's parameters.
+    fn input<T>(self, columns: &[Column<T>]) -> String {
+        let name = |column: &Column<T>| match column.read {
+            Read::Amount(_) => self.amount(column.name),
+            Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Time(_) | Read::Json(_) => column.name.to_owned(),
+        };
+        let list = |texts: Vec<String>| texts.join(", ");
+        match self {
+            Dialect::Postgres => {
+                // An amount travels as text, so that no number type of a driver stands between.
+                let selected = columns.iter().map(|column| match column.read {
+                    Read::Amount(_) => format!("raw.{0}::numeric as {0}", column.name),
+                    Read::Json(_) => format!("raw.{0}::jsonb as {0}", column.name),
+                    Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Time(_) => format!("raw.{}", column.name),
+                });
+                let arrays = columns.iter().zip(1..).map(|(column, number)| {
+                    let kind = match column.read {
+                        Read::Text(_) | Read::Amount(_) | Read::Json(_) => "text",
+                        Read::Number(_) => "bigint",
+                        Read::Flag(_) => "boolean",
+                        Read::Time(_) => "timestamptz",
+                    };
+                    format!("${number}::{kind}[]")
+                });
                 format!(
-                    "{name} = case when {stale} then coalesce(known.{name}, excluded.{name})
-                              else coalesce(excluded.{name}, known.{name}) end"
+                    "input as (select {} from unnest({}) as raw({}))",
+                    list(selected.collect()),
+                    list(arrays.collect()),
+                    list(columns.iter().map(name).collect())
                 )
-            })
-            .collect();
-        let updates = updates.join(", ");
-        let Statement { sql, values } = self.insert();
-        let sql = format!("{sql} on conflict ({key}) do update set {updates}, {also} returning {returning}");
-        Statement { sql, values }
+            }
+            Dialect::Sqlite => {
+                let selected = columns.iter().enumerate();
+                let selected = selected.map(|(index, column)| format!("value ->> {index} as {}", name(column)));
+                format!("input as (select {} from json_each($1))", list(selected.collect()))
+            }
+        }
     }
 }

@@ -1,0 +1,104 @@
+//! Group commit: postbacks that come while a transaction is under way share the next one, and the wait for the disk with
+//! it. Each still gets an answer of its own.
+//!
+//! Nobody waits for a group to fill: whoever comes while a lane is free goes at once, alone. Under load groups grow by
+//! themselves, because more comes during a commit.
+
+use super::record::{Record, Recorded};
+use super::{Core, StoreError};
+use std::fmt;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc, oneshot};
+
+/// Postbacks of one transaction at most: what a crash or a refusal can send round again, and what one answer waits for.
+const GROUP_MAX: usize = 64;
+/// Postbacks that wait for a lane at most: as many as requests may be in flight.
+const WAITING_MAX: usize = 256;
+
+/// The way into one database.
+#[derive(Clone)]
+pub struct Groups {
+    waiting: mpsc::Sender<Waiting>,
+}
+
+/// A postback that waits for its answer.
+struct Waiting {
+    record: Record,
+    answer: oneshot::Sender<Result<Recorded, StoreError>>,
+}
+
+impl Groups {
+    /// Begins to take postbacks, which are recorded in so many transactions at once.
+    pub fn start(core: Arc<Core>, lanes: usize) -> Groups {
+        let (waiting, taken) = mpsc::channel(WAITING_MAX);
+        tokio::spawn(form_groups(core, Arc::new(Semaphore::new(lanes)), taken));
+        Groups { waiting }
+    }
+
+    /// Records a postback together with others. Whoever stops waiting does not take it out of its group.
+    ///
+    /// # Errors
+    /// As [`super::Store::record`].
+    pub async fn record(&self, record: Record) -> Result<Recorded, StoreError> {
+        let gone = |_| StoreError::Unavailable("the store is closing".to_owned());
+        let (answer, answered) = oneshot::channel();
+        self.waiting.send(Waiting { record, answer }).await.map_err(|error| gone(error.to_string()))?;
+        answered.await.map_err(|error| gone(error.to_string()))?
+    }
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Groups").finish_non_exhaustive()
+    }
+}
+
+async fn form_groups(core: Arc<Core>, lanes: Arc<Semaphore>, mut taken: mpsc::Receiver<Waiting>) {
+    let mut group = Vec::new();
+    // The lane first: what comes while none is free makes the group larger.
+    while let Ok(lane) = Arc::clone(&lanes).acquire_owned().await {
+        if taken.recv_many(&mut group, GROUP_MAX).await == 0 {
+            return;
+        }
+        let core = Arc::clone(&core);
+        let group = std::mem::take(&mut group);
+        tokio::spawn(async move {
+            record(&core, group).await;
+            drop(lane);
+        });
+    }
+}
+
+/// Records a group and answers each of it. When the database refuses the whole for one bad row, each is recorded alone, so
+/// that it costs nobody but its sender.
+async fn record(core: &Core, group: Vec<Waiting>) {
+    // Nobody waits for these any more; their senders will send them again.
+    let (records, answers): (Vec<_>, Vec<_>) = group
+        .into_iter()
+        .filter(|waiting| !waiting.answer.is_closed())
+        .map(|Waiting { record, answer }| (record, answer))
+        .unzip();
+    let is_alone = records.len() == 1;
+    match core.record(records.clone()).await {
+        Ok(recorded) => {
+            for (answer, recorded) in answers.into_iter().zip(recorded) {
+                // Whoever has gone does not hear it.
+                let _ = answer.send(Ok(recorded));
+            }
+        }
+        Err(StoreError::Bug(reason)) if !is_alone => {
+            tracing::warn!(reason, postbacks = records.len(), "a group was refused; each of it is recorded alone");
+            for (answer, record) in answers.into_iter().zip(records) {
+                let alone = core.record(vec![record]).await;
+                let _ = answer.send(alone.and_then(|recorded| {
+                    recorded.first().copied().ok_or_else(|| StoreError::Bug("a record without an answer".to_owned()))
+                }));
+            }
+        }
+        Err(error) => {
+            for answer in answers {
+                let _ = answer.send(Err(error.clone()));
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Conversions: what further events make of them (R47 to R49).
+
+use crate::FIRST;
+use bytec_origin::store::Recorded;
+use postback::verdict::Verdict::{Duplicate, Revised};
+
+contract! {
+    changed_content_revises_the_conversion_and_keeps_its_history(db) {
+        db.record(FIRST).await;
+        assert_eq!(db.record("conversion_id=c1&rewars=12&status=Approved").await, Recorded::As(Revised));
+        let state = "select status || ' ' || cast(usd_payout as text) || ' ' || cast(usd_sale_amount as text) || ' ' ||
+            click_id || ' ' || event || ' ' || cast(revision as text) from conversions";
+        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2", "what an update leaves out stays");
+        assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, ["1", "2"]);
+        assert_eq!(db.one("select cast(count(*) as text) from events").await, "2");
+        // The first event again, late: known, so it changes nothing; that it was superseded is noted.
+        assert_eq!(db.record(FIRST).await, Recorded::As(Duplicate));
+        let warned = "select cast(count(*) as text) from postbacks where cast(warnings as text) like '%superseded_event%'";
+        assert_eq!(db.one(warned).await, "1");
+        assert_eq!(db.one(state).await, "approved 12.00 100.00 k1 purchase 2");
+    }
+
+    a_notice_that_was_overtaken_is_history_and_changes_nothing(db) {
+        db.record("conversion_id=c1&rewars=10&status=Paid").await;
+        let state = "select status || ' ' || cast(usd_payout as text) || ' ' || cast(revision as text) from conversions";
+        for (late, revision) in [("Pending", 2), ("Approved", 3)] {
+            let notice = format!("conversion_id=c1&rewars=12&offer_name=other&status={late}");
+            assert_eq!(db.record(&notice).await, Recorded::As(Revised));
+            assert_eq!(db.one(state).await, format!("paid 10.00 {revision}"));
+        }
+        let warned = "select cast(count(*) as text) from postbacks where cast(warnings as text) like '%late_status:status%'";
+        assert_eq!(db.one(warned).await, "2");
+        assert_eq!(db.one("select cast(count(*) as text) from revisions").await, "3", "the history is whole");
+        // A clawback is no late notice.
+        assert_eq!(db.record("conversion_id=c1&rewars=0&status=Rejected").await, Recorded::As(Revised));
+        assert_eq!(db.one(state).await, "rejected 0.00 4");
+        assert_eq!(db.one(warned).await, "2");
+    }
+
+    a_late_notice_still_adds_what_was_not_known(db) {
+        db.record("conversion_id=c1&rewars=10&status=Approved").await;
+        db.record("conversion_id=c1&rewars=12&status=Pending&click_id=k77&event=lead").await;
+        let state = "select status || ' ' || cast(usd_payout as text) || ' ' || click_id || ' ' || event from conversions";
+        assert_eq!(db.one(state).await, "approved 10.00 k77 conversion");
+    }
+
+    an_amount_and_its_currency_go_together(db) {
+        let state = "select coalesce(cast(payout as text), '-') || ' ' || coalesce(cast(sale_amount as text), '-') || ' ' ||
+            coalesce(currency, '-') from conversions";
+        db.record("conversion_id=c1&payout_local=10&sale_amount_local=100&conversion_currency=EUR").await;
+        db.record("conversion_id=c1&conversion_currency=USD").await;
+        assert_eq!(db.one(state).await, "10.00 100.00 EUR", "a currency alone says nothing about an amount of before");
+        db.record("conversion_id=c1&payout_local=11").await;
+        assert_eq!(db.one(state).await, "11.00 100.00 EUR");
+        db.record("conversion_id=c1&payout_local=12&conversion_currency=MYR").await;
+        assert_eq!(db.one(state).await, "12.00 - MYR", "100 euros are not 100 ringgit");
+    }
+
+    a_notice_without_an_event_leaves_the_event_as_it_is(db) {
+        let state = "select event from conversions";
+        db.record("conversion_id=c1&rewars=10&event=purchase").await;
+        db.record("conversion_id=c1&rewars=11").await;
+        assert_eq!(db.one(state).await, "purchase");
+        db.record("conversion_id=c1&rewars=12&event=fb/campaign:1").await;
+        assert_eq!(db.one(state).await, "purchase", "a word that is no event is none");
+        db.record("conversion_id=c1&rewars=13&event=conversion").await;
+        assert_eq!(db.one(state).await, "conversion", "a plain conversion can be meant");
+    }
+
+    a_refund_stays_money_that_goes_back(db) {
+        let state = "select event || ' ' || status || ' ' || cast(payout as text) || ' ' || cast(usd_payout as text) from conversions";
+        db.record("conversion_id=c1&event=refund&payout_local=10&conversion_currency=EUR&rewars=11&status=Pending").await;
+        assert_eq!(db.one(state).await, "refund pending -10.00 -11.00");
+        db.record("conversion_id=c1&payout_local=10&conversion_currency=EUR&rewars=12&status=Approved").await;
+        assert_eq!(db.one(state).await, "refund approved -10.00 -12.00", "a notice that names no event changes no sign");
+    }
+
+    a_late_notice_brings_amount_and_currency_where_none_was_known(db) {
+        db.record("conversion_id=c1&status=Approved").await;
+        db.record("conversion_id=c1&status=Pending&payout_local=10&conversion_currency=EUR&rewars=11").await;
+        let state = "select cast(payout as text) || ' ' || currency || ' ' || cast(usd_payout as text) from conversions";
+        assert_eq!(db.one(state).await, "10.00 EUR 11.00");
+        db.record("conversion_id=c1&status=Pending&payout_local=12&conversion_currency=USD&rewars=13").await;
+        assert_eq!(db.one(state).await, "10.00 EUR 11.00");
+    }
+
+    revisions_at_the_same_moment_are_counted_each(db) {
+        db.created_once_at_once((0..16).map(|i| format!("conversion_id=c1&rewars={i}")), Revised).await;
+        let revisions: Vec<_> = (1..=16).map(|revision| revision.to_string()).collect();
+        assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, revisions);
+        assert_eq!(db.one("select cast(revision as text) from conversions").await, "16");
+    }
+}

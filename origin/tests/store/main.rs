@@ -1,0 +1,204 @@
+//! The store's contract (`bytec_origin::store`), held to by every kind of database.
+//!
+//! PostgreSQL comes from `TEST_POSTGRES_URL`, which `npm test` sets to a throw-away cluster. Without it the tests fail:
+//! a missing database must not look like a passed test.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test stops at once when something is not as it says"
+)]
+
+/// One test function per kind of database for each sentence of the contract.
+macro_rules! contract {
+    ($($name:ident($fresh:ident) $body:block)*) => {
+        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("sqlite").await })* }
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })* }
+        $(async fn $name(kind: &str) { let $fresh = $crate::fresh(kind).await; $body })*
+    };
+}
+
+mod events;
+mod conversions;
+mod policies;
+mod histories;
+mod groups;
+mod retention;
+mod upgrade;
+mod rehearsals;
+mod clicks;
+mod postgres;
+
+use bytec_origin::store::location::Location;
+use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Store};
+use postback::click::{Click, ClickId, ClickQuery};
+use postback::duplicate::DuplicatePolicy;
+use postback::id::Nonce;
+use postback::params::Params;
+use postback::partner::Partner;
+use postback::reading::Dialect;
+use postback::time::Timestamp;
+use postback::verdict::Verdict::{self, Created};
+use postback::zone::Zone;
+use std::sync::atomic::{AtomicU32, Ordering};
+use tempfile::TempDir;
+
+/// A fresh database of one kind, removed at the end.
+struct Fresh {
+    store: Store,
+    location: Location,
+    _folder: TempDir,
+}
+
+async fn fresh(kind: &str) -> Fresh {
+    fresh_with(kind, DuplicatePolicy::default()).await
+}
+
+/// The same, of a partner with this policy.
+async fn fresh_with(kind: &str, policy: DuplicatePolicy) -> Fresh {
+    let (location, folder) = fresh_place(kind);
+    Fresh { store: Store::open(&location, policy).await.unwrap(), location, _folder: folder }
+}
+
+/// A place where no database is yet.
+fn fresh_place(kind: &str) -> (Location, TempDir) {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let folder = TempDir::new().unwrap();
+    let location = match kind {
+        "sqlite" => Location::within(&format!("sqlite:{}", folder.path().display()), "conformance").unwrap(),
+        _ => {
+            let url = std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL is not set: run npm test");
+            let name = format!("conformance_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+            Location::within(&url, &name).unwrap()
+        }
+    };
+    (location, folder)
+}
+
+impl Fresh {
+    /// The texts of one column.
+    async fn column(&self, sql: &'static str) -> Vec<String> {
+        match self.store.database() {
+            Database::Postgres(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
+            Database::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
+        }
+    }
+
+    async fn one(&self, sql: &'static str) -> String {
+        let mut texts = self.column(sql).await;
+        assert_eq!(texts.len(), 1, "{sql}: {texts:?}");
+        texts.remove(0)
+    }
+
+    async fn execute(&self, sql: &str) {
+        let sql = sqlx::AssertSqlSafe(sql.to_owned());
+        match self.store.database() {
+            Database::Postgres(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
+            Database::Sqlite(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
+        }
+    }
+
+    /// Records requests at the same moment: one of them creates, and every other has the other verdict.
+    async fn created_once_at_once(&self, queries: impl Iterator<Item = String>, other: Verdict) {
+        let tasks: Vec<_> = queries
+            .map(|query| {
+                let store = self.store.clone();
+                tokio::spawn(async move { store.record(record(&query)).await.unwrap() })
+            })
+            .collect();
+        let mut created = 0;
+        for task in tasks {
+            let recorded = task.await.unwrap();
+            if recorded == Recorded::As(Created) {
+                created += 1;
+            } else {
+                assert_eq!(recorded, Recorded::As(other));
+            }
+        }
+        assert_eq!(created, 1);
+    }
+
+    /// Rows of every table.
+    async fn rows(&self) -> Vec<String> {
+        self.column(
+            "select cast(count(*) as text) from events union all select cast(count(*) as text) from conversions union all
+             select cast(count(*) as text) from revisions union all select cast(count(*) as text) from postbacks union all
+             select cast(count(*) as text) from nonces union all select cast(count(*) as text) from clicks",
+        )
+        .await
+    }
+
+    async fn record_clicks(&self, numbers: impl IntoIterator<Item = u16>) -> RecordedClicks {
+        let clicks: Vec<_> = numbers.into_iter().map(click).collect();
+        self.store.record_clicks(&batch(clicks, nonce())).await.unwrap()
+    }
+
+    async fn record(&self, query: &str) -> Recorded {
+        self.store.record(record(query)).await.unwrap()
+    }
+}
+
+fn partner() -> Partner {
+    let registry = bytec_origin::config::registry().unwrap();
+    registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone()
+}
+
+fn at(text: &str) -> Timestamp {
+    Timestamp::parse(text, &Zone::utc()).unwrap()
+}
+
+/// A fresh nonce.
+fn nonce() -> Nonce {
+    static NONCES: AtomicU32 = AtomicU32::new(0);
+    let mut bytes = [0_u8; 16];
+    bytes[..4].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    Nonce::from_bytes(bytes)
+}
+
+/// The click of a number.
+fn click(number: u16) -> Click {
+    let mut random = [0; 16];
+    random[..2].copy_from_slice(&number.to_be_bytes());
+    let query = ClickQuery::read("sub_id=it%27s&media_id=m&consent_version=2&utm_source=a%22b&utm_term=%F0%9F%98%80");
+    let now = at("2025-11-21T08:00:00.123Z");
+    let referrer = Some("https://a.example/p?q");
+    Click::read(ClickId::new(now, random), now, "summer", &query, referrer, Some("curl/8"), Some("MY"))
+}
+
+/// A batch of clicks as it arrives, under a signature of this nonce.
+fn batch(clicks: Vec<Click>, signed_with: Nonce) -> ClickBatch {
+    ClickBatch { clicks, nonce: signed_with, receipt_id: nonce(), now: at("2025-11-21T08:00:01Z") }
+}
+
+/// The same request once more: another receipt of it.
+fn again(record: &Record) -> Record {
+    Record { receipt_id: nonce(), ..record.clone() }
+}
+
+/// A record of a request, its nonce fresh.
+fn record(query: &str) -> Record {
+    let now = at("2025-11-21T08:00:00.123Z");
+    Record {
+        receipt_id: nonce(),
+        reading: partner().read(&Params::from_query(query).unwrap(), Dialect::Partner, now).unwrap(),
+        receipt: Receipt {
+            request_id: "request".to_owned(),
+            received_at: now,
+            auth_mode: "open".to_owned(),
+            key_id: Some("k1".to_owned()),
+            client_ip: Some("192.0.2.1".to_owned()),
+            method: "GET".to_owned(),
+            target: format!("/involve/event?{query}"),
+            headers: serde_json::json!({"user-agent": "test"}),
+            content_type: None,
+            body: None,
+            nonce: Some(nonce()),
+        },
+        now,
+    }
+}
+
+const FIRST: &str =
+    "event=purchase&conversion_id=c1&rewars=10.50&usd_sale_amount=100.00&click_id=k1&event_time=2025-01-01+12:00:00";

@@ -1,0 +1,83 @@
+//! What is dropped after its days (R59), and what stays.
+
+use crate::{FIRST, Fresh, at, fresh, record};
+use bytec_origin::store::{Database, Receipt, Record, Recorded};
+use postback::verdict::Verdict::{Created, Duplicate};
+
+impl Fresh {
+    async fn record_on(&self, day: &str, query: &str) -> Recorded {
+        let record = record(query);
+        let receipt = Receipt { received_at: at(day), ..record.receipt.clone() };
+        self.store.record(Record { receipt, ..record }).await.unwrap()
+    }
+
+    async fn partitions(&self) -> Vec<String> {
+        self.column("select relname::text from pg_inherits join pg_class on oid = inhrelid where inhparent = 'postbacks'::regclass order by 1")
+            .await
+    }
+}
+
+contract! {
+    requests_are_dropped_when_they_are_too_old_and_nothing_else_is(db) {
+        db.store.make_ready(at("2025-09-10T00:00:00Z")).await.unwrap();
+        assert_eq!(db.record_on("2025-08-31T23:59:59Z", FIRST).await, Recorded::As(Created));
+        assert_eq!(db.record_on("2025-10-01T00:00:00Z", "conversion_id=c2").await, Recorded::As(Created));
+        db.store.drop_postbacks(at("2025-10-01T00:00:00Z")).await.unwrap();
+        assert_eq!(db.column("select target from postbacks").await, ["/involve/event?conversion_id=c2"]);
+        assert_eq!(db.rows().await[..3], ["2", "2", "2"], "events, conversions and their history stay");
+        assert_eq!(db.record(FIRST).await, Recorded::As(Duplicate), "and so does what makes a repeat harmless");
+        assert_eq!(db.store.drop_postbacks(at("2025-10-01T00:00:00Z")).await.unwrap(), 0);
+    }
+}
+
+#[tokio::test]
+async fn sqlite_drops_more_than_one_portion() {
+    let db = fresh("sqlite").await;
+    db.record_on("2025-08-31T23:59:59Z", FIRST).await;
+    db.execute(
+        "insert into postbacks (event_id, verdict, request_id, received_at, auth_mode, method, target, headers, content, ignored, warnings)
+         with recursive number(n) as (select 1 union all select n + 1 from number where n < 1200)
+         select event_id, verdict, request_id, received_at, auth_mode, method, target, headers, content, ignored, warnings
+         from postbacks, number",
+    )
+    .await;
+    assert_eq!(db.store.drop_postbacks(at("2025-09-01T00:00:00Z")).await.unwrap(), 1201);
+}
+
+#[tokio::test]
+async fn postgres_has_a_partition_for_each_month_around_now() {
+    let db = fresh("postgres").await;
+    assert_eq!(db.partitions().await, ["postbacks_default"]);
+    for _ in 0..2 {
+        db.store.make_ready(at("2025-12-31T23:59:59Z")).await.unwrap();
+        let months =
+            ["postbacks_2025_11", "postbacks_2025_12", "postbacks_2026_01", "postbacks_2026_02", "postbacks_default"];
+        assert_eq!(db.partitions().await, months);
+    }
+    db.store.drop_postbacks(at("2026-01-31T23:59:59Z")).await.unwrap();
+    assert_eq!(db.partitions().await, ["postbacks_2026_01", "postbacks_2026_02", "postbacks_default"]);
+}
+
+#[tokio::test]
+async fn postgres_takes_what_comes_before_its_month_has_a_partition() {
+    let db = fresh("postgres").await;
+    assert_eq!(db.record_on("2025-11-30T23:59:59.999999Z", FIRST).await, Recorded::As(Created));
+    assert_eq!(db.record_on("2025-12-01T00:00:00Z", "conversion_id=c2").await, Recorded::As(Created));
+    assert_eq!(db.one("select cast(count(*) as text) from postbacks_default").await, "2");
+    db.store.make_ready(at("2025-10-05T00:00:00Z")).await.unwrap();
+    assert_eq!(db.one("select target from postbacks_2025_12").await, "/involve/event?conversion_id=c2");
+    assert_eq!(db.one("select cast(count(*) as text) from postbacks_default").await, "0");
+    assert_eq!(db.one("select cast(count(distinct postback_id) as text) from postbacks").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn postgres_makes_partitions_once_where_several_origins_do() {
+    let db = fresh("postgres").await;
+    db.record_on("2025-11-30T00:00:00Z", FIRST).await;
+    let now = at("2025-11-21T00:00:00Z");
+    let made = futures_util::future::join_all((0..8).map(|_| db.store.make_ready(now))).await;
+    assert!(made.iter().all(Result::is_ok), "{made:?}");
+    assert_eq!(db.partitions().await.len(), 5);
+    assert_eq!(db.one("select cast(count(*) as text) from postbacks_2025_11").await, "1");
+    let Database::Postgres(_) = db.store.database() else { unreachable!("asked for PostgreSQL") };
+}
