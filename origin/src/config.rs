@@ -37,7 +37,7 @@ pub struct Config {
     pub environment: Environment,
     /// Where it listens.
     pub bind: SocketAddr,
-    /// All partners.
+    /// The partners that are served.
     pub registry: Registry,
     /// The edge's keys.
     pub edge_keys: KeySet,
@@ -58,6 +58,8 @@ pub struct Settings {
     pub bind: Option<String>,
     /// `DATA_DIR`.
     pub data_dir: Option<String>,
+    /// `PARTNERS`: codes of the partners to serve; none means all.
+    pub partners: Vec<String>,
 }
 
 impl Config {
@@ -74,6 +76,8 @@ impl Config {
         let edge_keys = reader.edge_keys(environment);
         let tokens = reader.tokens(environment, &registry);
         let partner_keys = reader.partner_keys(&registry);
+        // Tokens and keys may be of partners that another origin serves: all origins can have the same.
+        let registry = reader.served(settings, registry);
         let locations = reader.locations(settings, &registry);
         match edge_keys {
             Some(edge_keys) if reader.problems.is_empty() => {
@@ -101,7 +105,8 @@ pub fn read_locations(
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<BTreeMap<String, Location>, Vec<String>> {
     let mut reader = Reader { variable, problems: Vec::new() };
-    let locations = reader.locations(settings, &registry().map_err(|problem| vec![problem])?);
+    let registry = reader.served(settings, registry().map_err(|problem| vec![problem])?);
+    let locations = reader.locations(settings, &registry);
     if reader.problems.is_empty() { Ok(locations) } else { Err(reader.problems) }
 }
 
@@ -155,6 +160,23 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             ));
         }
         bind
+    }
+
+    /// `PARTNERS`: those partners of all that this origin serves (R45).
+    fn served(&mut self, settings: &Settings, registry: Registry) -> Registry {
+        let codes: Vec<_> = settings.partners.iter().map(|code| code.trim()).filter(|code| !code.is_empty()).collect();
+        if codes.is_empty() {
+            return registry;
+        }
+        match registry.only(&codes) {
+            Ok(served) => served,
+            Err(unknown) => {
+                let known: Vec<_> = registry.all().iter().map(|partner| partner.code.as_str()).collect();
+                self.problems
+                    .push(format!("PARTNERS: there is no partner {unknown:?}; there are {}", known.join(", ")));
+                registry
+            }
+        }
     }
 
     fn edge_keys(&mut self, environment: Environment) -> Option<KeySet> {
@@ -241,10 +263,20 @@ mod tests {
     const HEX: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
     fn read(environment: &str, bind: &str, variables: &[(&str, &str)]) -> Result<Config, Vec<String>> {
+        read_for("", environment, bind, variables)
+    }
+
+    fn read_for(
+        partners: &str,
+        environment: &str,
+        bind: &str,
+        variables: &[(&str, &str)],
+    ) -> Result<Config, Vec<String>> {
         let settings = Settings {
             environment: Some(environment.to_owned()).filter(|text| !text.is_empty()),
             bind: Some(bind.to_owned()).filter(|text| !text.is_empty()),
             data_dir: None,
+            partners: partners.split(',').map(str::to_owned).collect(),
         };
         Config::read(&settings, |name| {
             variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
@@ -313,6 +345,18 @@ mod tests {
         let config = read("development", "", &[("DATABASE_URL_RECTOR", "postgres://u@db.example/x")]).unwrap();
         assert_eq!(format!("{:?}", config.locations["rector"]), "postgres at db.example:5432, rector_db");
         assert_eq!(format!("{:?}", config.locations["involve_asia"]), "sqlite at data/involve_asia_db.sqlite");
+    }
+
+    #[test]
+    fn an_origin_may_serve_some_partners() {
+        let keys = format!("s2s=a:{HEX} rector=b:{HEX}");
+        let config = read_for("rector, involve_asia,", "development", "", &[("PARTNER_KEYS", &keys)]).unwrap();
+        let served: Vec<_> = config.registry.all().iter().map(|partner| partner.code.as_str()).collect();
+        assert_eq!(served, ["involve_asia", "rector"]);
+        assert_eq!(config.locations.keys().collect::<Vec<_>>(), ["involve_asia", "rector"]);
+        assert!(config.registry.by_path("/postback").is_none(), "the others' endpoints are not there");
+        let problems = read_for("rector,rectro", "development", "", &[]).unwrap_err();
+        assert_eq!(problems, ["PARTNERS: there is no partner \"rectro\"; there are involve_asia, rector, s2s"]);
     }
 
     #[test]

@@ -81,6 +81,7 @@ impl World {
             environment: Some("development".to_owned()),
             bind: None,
             data_dir: Some(folder.path().display().to_string()),
+            partners: Vec::new(),
         };
         let origin = OriginConfig::read(&settings, |asked| (asked == name).then(|| value.to_owned())).unwrap();
         let edge = EdgeConfig::read(|name| match name {

@@ -75,11 +75,19 @@ struct SettingsArgs {
     /// Folder of the SQLite files, where DATABASE_URL does not say otherwise.
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     data_dir: String,
+    /// Codes of the partners to serve, such as involve_asia,rector; all where it is not said. May be given several times.
+    #[arg(long = "partner", env = "PARTNERS", value_delimiter = ',', value_name = "CODE")]
+    partners: Vec<String>,
 }
 
 impl SettingsArgs {
     fn settings(self) -> Settings {
-        Settings { environment: self.environment, bind: Some(self.bind), data_dir: Some(self.data_dir) }
+        Settings {
+            environment: self.environment,
+            bind: Some(self.bind),
+            data_dir: Some(self.data_dir),
+            partners: self.partners,
+        }
     }
 }
 

@@ -12,7 +12,7 @@
 //! [`Store::rehearse`] does all of that and then undoes it. [`Store::record_clicks`] keeps a batch of clicks under the same
 //! promise: wholly or not at all, and each click once.
 //!
-//! All kinds are held to this by one conformance suite (`tests/store.rs`).
+//! All kinds are held to this by one conformance suite (`tests/store/`).
 
 pub mod location;
 mod record;

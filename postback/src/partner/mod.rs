@@ -178,6 +178,20 @@ impl Registry {
         serde_json::from_str(json)
     }
 
+    /// The partners of these codes alone.
+    ///
+    /// # Errors
+    /// A code that no partner has.
+    pub fn only<'c>(&self, codes: &[&'c str]) -> Result<Registry, &'c str> {
+        match codes.iter().find(|code| self.by_code(code).is_none()) {
+            Some(unknown) => Err(unknown),
+            None => {
+                let partners = self.partners.iter().filter(|partner| codes.contains(&partner.code.as_str()));
+                Ok(Registry { partners: partners.cloned().collect() })
+            }
+        }
+    }
+
     /// Every partner, in order of code.
     pub fn all(&self) -> &[Partner] {
         &self.partners
