@@ -3,6 +3,7 @@
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
+import { startD1 } from "./lib/d1.mjs";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
 import { originBinary } from "./lib/origin-binary.mjs";
 import { startPostgres } from "./lib/postgres.mjs";
@@ -14,9 +15,11 @@ await main(async () => {
   await ensureNodePackages();
   const python = await testPython();
   const postgres = await step("starting a throw-away PostgreSQL", startPostgres);
-  const env = { TEST_POSTGRES_URL: postgres.url, TEST_PSQL: postgres.psql, TEST_PYTHON: python, RUST_BACKTRACE: "0" };
+  const d1 = await step("starting throw-away D1 databases", startD1);
+  const env = { TEST_D1_URL: d1.url, TEST_POSTGRES_URL: postgres.url, TEST_PSQL: postgres.psql, TEST_PYTHON: python, RUST_BACKTRACE: "0" };
   const stages = [];
-  const stop = () => postgres.stop().finally(() => process.exit(130));
+  const stopAll = () => Promise.all([postgres.stop(), d1.stop()]);
+  const stop = () => stopAll().finally(() => process.exit(130));
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
   try {
@@ -32,7 +35,7 @@ await main(async () => {
     const paths = files.map((name) => `tests/e2e/${name}`);
     stages.push(await stage("whole system (WebAssembly in workerd)", process.execPath, nodeTest(...paths), env));
   } finally {
-    await postgres.stop();
+    await stopAll();
   }
   summarise(stages);
 });

@@ -230,7 +230,7 @@ impl World {
     pub async fn text_of(&self, partner: &str, sql: &'static str) -> Vec<String> {
         match self.app.databases.of(partner).await.unwrap().database() {
             Database::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
-            Database::Postgres(_) => unreachable!("this world lives on SQLite"),
+            Database::Postgres(_) | Database::D1(_) => unreachable!("this world lives on SQLite"),
         }
     }
 

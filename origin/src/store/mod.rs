@@ -23,6 +23,7 @@ mod groups;
 mod months;
 pub mod postgres;
 pub mod sqlite;
+pub mod d1;
 
 pub use error::StoreError;
 pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks};
@@ -68,6 +69,8 @@ pub enum Database {
     Postgres(postgres::Postgres),
     /// Embedded: nothing to install.
     Sqlite(sqlite::Sqlite),
+    /// For the origin as a Worker.
+    D1(d1::D1),
 }
 
 /// How a transaction ends that has not failed.
@@ -86,13 +89,14 @@ impl Database {
         match self {
             Database::Postgres(database) => database.run(statements, end).await,
             Database::Sqlite(database) => database.run(statements, end).await,
+            Database::D1(database) => database.run(statements, end).await,
         }
     }
 
     fn dialect(&self) -> Dialect {
         match self {
             Database::Postgres(_) => Dialect::Postgres,
-            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::Sqlite(_) | Database::D1(_) => Dialect::Sqlite,
         }
     }
 
@@ -100,8 +104,8 @@ impl Database {
     fn lanes(&self) -> usize {
         match self {
             Database::Postgres(_) => 2,
-            // One writer is all that it has.
-            Database::Sqlite(_) => 1,
+            // One writer is all that they have.
+            Database::Sqlite(_) | Database::D1(_) => 1,
         }
     }
 }
@@ -132,10 +136,15 @@ impl Store {
             Location::Postgres(options) => Database::Postgres(postgres::Postgres::open(options).await?),
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path).await?),
         };
+        Ok(Store::over(database, policy))
+    }
+
+    /// A store over a database whose tables are up to date.
+    pub fn over(database: Database, policy: DuplicatePolicy) -> Store {
         let ledger = Ledger::new(database.dialect(), policy);
         let lanes = database.lanes();
         let core = Arc::new(Core { database, ledger });
-        Ok(Store { groups: Groups::start(Arc::clone(&core), lanes), core })
+        Store { groups: Groups::start(Arc::clone(&core), lanes), core }
     }
 
     /// Records one postback, as the contract above says.
@@ -175,6 +184,7 @@ impl Store {
             match self.database() {
                 Database::Postgres(database) => database.ping().await,
                 Database::Sqlite(database) => database.ping().await,
+                Database::D1(database) => database.ping().await,
             }
         })
         .await
@@ -188,6 +198,7 @@ impl Store {
         match self.database() {
             Database::Postgres(database) => database.forget_nonces(before).await,
             Database::Sqlite(database) => database.forget_nonces(before).await,
+            Database::D1(database) => database.forget_nonces(before).await,
         }
     }
 
@@ -200,6 +211,7 @@ impl Store {
         match self.database() {
             Database::Postgres(database) => database.drop_postbacks(before).await,
             Database::Sqlite(database) => database.drop_postbacks(before).await,
+            Database::D1(database) => database.drop_postbacks(before).await,
         }
     }
 
@@ -210,7 +222,7 @@ impl Store {
     pub async fn make_ready(&self, now: Timestamp) -> Result<(), StoreError> {
         match self.database() {
             Database::Postgres(database) => database.make_months(now).await,
-            Database::Sqlite(_) => Ok(()),
+            Database::Sqlite(_) | Database::D1(_) => Ok(()),
         }
     }
 
@@ -219,6 +231,8 @@ impl Store {
         match self.database() {
             Database::Postgres(database) => database.close().await,
             Database::Sqlite(database) => database.close().await,
+            // There is nothing that would have to be let go of.
+            Database::D1(_) => {}
         }
     }
 

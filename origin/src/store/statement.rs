@@ -106,7 +106,7 @@ impl<T> Step<T> {
         Step { sql: format!("with {} {statement}", dialect.input(columns)).into(), columns, answers: false }
     }
 
-    /// The same, answering rows of two texts.
+    /// The same, answering rows of two texts: `receipt_id` and `verdict`.
     #[must_use]
     pub fn answering(self) -> Step<T> {
         Step { answers: true, ..self }
@@ -224,7 +224,7 @@ impl Dialect {
             Dialect::Sqlite => {
                 let selected = columns.iter().enumerate();
                 let selected = selected.map(|(index, column)| format!("value ->> {index} as {}", name(column)));
-                format!("input as (select {} from json_each($1))", list(selected.collect()))
+                format!("input as (select {} from json_each(?1))", list(selected.collect()))
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Events: once, wholly, exactly, whatever comes at the same moment.
 
 use crate::{FIRST, again, at, record};
-use bytec_origin::store::{Receipt, Record, Recorded, Store};
+use bytec_origin::store::{Receipt, Record, Recorded};
 use postback::duplicate::DuplicatePolicy;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate};
 
@@ -102,7 +102,7 @@ contract! {
     what_is_stored_is_there_after_the_store_is_opened_again(db) {
         db.record(FIRST).await;
         db.store.close().await;
-        let again = Store::open(&db.location, DuplicatePolicy::default()).await.unwrap();
+        let again = db.place.open(DuplicatePolicy::default()).await.unwrap();
         assert_eq!(again.record(record(FIRST)).await.unwrap(), Recorded::As(Duplicate));
         again.close().await;
     }

@@ -159,3 +159,8 @@ fn sqlite_comes_to_what_the_model_says() {
 fn postgres_comes_to_what_the_model_says() {
     every_history_comes_to_what_the_model_says("postgres");
 }
+
+#[test]
+fn d1_comes_to_what_the_model_says() {
+    every_history_comes_to_what_the_model_says("d1");
+}

@@ -15,11 +15,13 @@
 macro_rules! contract {
     ($($name:ident($fresh:ident) $body:block)*) => {
         mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("sqlite").await })* }
+        mod d1 { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("d1").await })* }
         mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })* }
         $(async fn $name(kind: &str) { let $fresh = $crate::fresh(kind).await; $body })*
     };
 }
 
+mod d1;
 mod events;
 mod conversions;
 mod policies;
@@ -31,8 +33,9 @@ mod rehearsals;
 mod clicks;
 mod postgres;
 
+use crate::d1::Bridge;
 use bytec_origin::store::location::Location;
-use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Store};
+use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Store, StoreError};
 use postback::click::{Click, ClickId, ClickQuery};
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
@@ -48,8 +51,15 @@ use tempfile::TempDir;
 /// A fresh database of one kind, removed at the end.
 struct Fresh {
     store: Store,
-    location: Location,
-    _folder: TempDir,
+    place: Place,
+}
+
+/// Where a database is.
+enum Place {
+    /// A file or a server's database, and the folder of files, which goes with it.
+    Native(Location, #[expect(dead_code, reason = "it is removed when it is dropped")] TempDir),
+    /// A database in workerd.
+    D1(Bridge),
 }
 
 async fn fresh(kind: &str) -> Fresh {
@@ -58,29 +68,46 @@ async fn fresh(kind: &str) -> Fresh {
 
 /// The same, of a partner with this policy.
 async fn fresh_with(kind: &str, policy: DuplicatePolicy) -> Fresh {
-    let (location, folder) = fresh_place(kind);
-    Fresh { store: Store::open(&location, policy).await.unwrap(), location, _folder: folder }
+    let place = fresh_place(kind);
+    if let Place::D1(bridge) = &place {
+        bridge.migrate().await;
+    }
+    Fresh { store: place.open(policy).await.unwrap(), place }
 }
 
 /// A place where no database is yet.
-fn fresh_place(kind: &str) -> (Location, TempDir) {
+fn fresh_place(kind: &str) -> Place {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    if kind == "d1" {
+        return Place::D1(Bridge::to(number));
+    }
     let folder = TempDir::new().unwrap();
     let location = match kind {
         "sqlite" => Location::within(&format!("sqlite:{}", folder.path().display()), "conformance").unwrap(),
         _ => {
             let url = std::env::var("TEST_POSTGRES_URL").expect("TEST_POSTGRES_URL is not set: run npm test");
-            let name = format!("conformance_{}_{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+            let name = format!("conformance_{}_{number}", std::process::id());
             Location::within(&url, &name).unwrap()
         }
     };
-    (location, folder)
+    Place::Native(location, folder)
+}
+
+impl Place {
+    async fn open(&self, policy: DuplicatePolicy) -> Result<Store, StoreError> {
+        match self {
+            Place::Native(location, _) => Store::open(location, policy).await,
+            Place::D1(bridge) => Ok(bridge.open(policy)),
+        }
+    }
 }
 
 impl Fresh {
     /// The texts of one column.
     async fn column(&self, sql: &'static str) -> Vec<String> {
         match self.store.database() {
+            Database::D1(_) => self.d1().column(sql).await,
             Database::Postgres(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
             Database::Sqlite(store) => sqlx::query_scalar(sql).fetch_all(store.pool()).await.unwrap(),
         }
@@ -93,8 +120,13 @@ impl Fresh {
     }
 
     async fn execute(&self, sql: &str) {
+        if let Database::D1(_) = self.store.database() {
+            drop(self.d1().column(sql).await);
+            return;
+        }
         let sql = sqlx::AssertSqlSafe(sql.to_owned());
         match self.store.database() {
+            Database::D1(_) => unreachable!("done above"),
             Database::Postgres(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
             Database::Sqlite(store) => drop(sqlx::query(sql).execute(store.pool()).await.unwrap()),
         }
@@ -120,14 +152,25 @@ impl Fresh {
         assert_eq!(created, 1);
     }
 
-    /// Rows of every table.
+    fn d1(&self) -> &Bridge {
+        let Place::D1(bridge) = &self.place else { unreachable!("not on D1") };
+        bridge
+    }
+
+    /// How many rows each table has.
     async fn rows(&self) -> Vec<String> {
-        self.column(
-            "select cast(count(*) as text) from events union all select cast(count(*) as text) from conversions union all
-             select cast(count(*) as text) from revisions union all select cast(count(*) as text) from postbacks union all
-             select cast(count(*) as text) from nonces union all select cast(count(*) as text) from clicks",
-        )
-        .await
+        let mut counts = Vec::new();
+        for sql in [
+            "select cast(count(*) as text) from events",
+            "select cast(count(*) as text) from conversions",
+            "select cast(count(*) as text) from revisions",
+            "select cast(count(*) as text) from postbacks",
+            "select cast(count(*) as text) from nonces",
+            "select cast(count(*) as text) from clicks",
+        ] {
+            counts.push(self.one(sql).await);
+        }
+        counts
     }
 
     async fn record_clicks(&self, numbers: impl IntoIterator<Item = u16>) -> RecordedClicks {

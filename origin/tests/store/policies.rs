@@ -23,6 +23,7 @@ impl Fresh {
 macro_rules! policies {
     ($($name:ident($policy:expr, $fresh:ident) $body:block)*) => {
         mod sqlite { $(#[tokio::test] async fn $name() { super::$name("sqlite").await })* }
+        mod d1 { $(#[tokio::test] async fn $name() { super::$name("d1").await })* }
         mod postgres { $(#[tokio::test] async fn $name() { super::$name("postgres").await })* }
         $(async fn $name(kind: &str) { let $fresh = fresh_with(kind, $policy).await; $body })*
     };

@@ -13,7 +13,7 @@ async fn reopened_with(setting: &str) -> Result<Store, String> {
     let sql = format!("alter database {name} set {setting}");
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(store.pool()).await.unwrap();
     db.store.close().await;
-    Store::open(&db.location, DuplicatePolicy::default()).await.map_err(|error| error.to_string())
+    db.place.open(DuplicatePolicy::default()).await.map_err(|error| error.to_string())
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! Databases of an earlier version: opened, they are brought up to date with all that is in them.
 
-use crate::{FIRST, Fresh, fresh_place, record};
+use crate::{FIRST, Fresh, Place, fresh_place, record};
+use bytec_origin::store::Recorded;
 use bytec_origin::store::location::Location;
-use bytec_origin::store::{Recorded, Store};
 use postback::duplicate::DuplicatePolicy;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 use sqlx::migrate::Migrator;
@@ -55,10 +55,11 @@ fn written_before(event_id: &str, fingerprint: &str, amount: &str) -> String {
 }
 
 async fn what_was_there_stays_and_is_known(kind: &str) {
-    let (location, folder) = fresh_place(kind);
+    let place = fresh_place(kind);
+    let Place::Native(location, _) = &place else { unreachable!("a native database") };
     let known = record(FIRST).reading.postback;
     let (migrator, _files) = migrations(kind, 3).await;
-    match &location {
+    match location {
         Location::Postgres(options) => {
             let mut server = options.clone().database("postgres").connect().await.unwrap();
             let name = location.name();
@@ -78,8 +79,7 @@ async fn what_was_there_stays_and_is_known(kind: &str) {
             connection.close().await.unwrap();
         }
     }
-    let store = Store::open(&location, DuplicatePolicy::default()).await.unwrap();
-    let db = Fresh { store, location, _folder: folder };
+    let db = Fresh { store: place.open(DuplicatePolicy::default()).await.unwrap(), place };
     assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0"]);
     let state = "select conversion_key || ' ' || cast(occurrence as text) || ' ' || cast(revision as text) || ' ' ||
         cast(usd_payout as text) || ' ' || cast(last_received_s as text) from conversions";

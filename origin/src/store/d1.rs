@@ -1,0 +1,132 @@
+//! D1: Cloudflare's SQLite, which a Worker reaches by a binding. It knows no transaction that waits for us between two
+//! statements, only batches that take effect wholly or not at all.
+
+use super::statement::{Done, Statement};
+use super::{End, StoreError};
+use futures_util::future::BoxFuture;
+use postback::time::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::fmt;
+use std::sync::Arc;
+
+/// The way to one database: its binding in a Worker.
+pub trait Batch: Send + Sync {
+    /// Runs statements as one atomic batch. `statements` is a JSON array of `[sql, value, ...]`; the answer is a JSON array of
+    /// `{"rows": [{...}], "changes": n}`, one for each. An error is the database's own words.
+    fn run(&self, statements: String) -> BoxFuture<'_, Result<String, String>>;
+}
+
+/// Rows of a portion that is deleted at once: a batch has 30 s in all.
+const PORTION: u32 = 500;
+/// What [`UNDO`]'s error begins with, as migration 0005 has it; the outcome comes behind.
+const REHEARSED: &str = "rehearsed ";
+/// The end of a rehearsal. A trigger refuses the row with its own text, which undoes the whole batch and brings out what it
+/// came to. The last request that was written down is the rehearsed one, where one was.
+const UNDO: &str = "insert into rehearsals (outcome) select json_array(receipt_id, verdict) from postbacks
+    where postback_id = (select max(postback_id) from postbacks)";
+
+/// A partner's D1 database. Its tables are brought up to date when it is deployed (`wrangler d1 migrations apply`).
+#[derive(Clone)]
+pub struct D1 {
+    batch: Arc<dyn Batch>,
+}
+
+/// What a statement of a batch answers.
+#[derive(Deserialize)]
+struct Answered {
+    rows: Vec<serde_json::Map<String, Value>>,
+    changes: u64,
+}
+
+impl D1 {
+    /// The database at the end of this way.
+    pub fn new(batch: Arc<dyn Batch>) -> D1 {
+        D1 { batch }
+    }
+
+    /// See [`super::Database::run`].
+    pub(super) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+        let mut batch: Vec<_> =
+            statements.iter().map(|statement| json!([*statement.sql, statement.rows_json()])).collect();
+        if end == End::Undo {
+            batch.push(json!([UNDO]));
+        }
+        match self.batch(batch).await {
+            Ok(answered) => Ok(answered.into_iter().map(done).collect()),
+            Err(words) => match rehearsed(&words) {
+                Some(answer) if end == End::Undo => Ok(vec![Done { changed: 1, answers: vec![answer] }]),
+                Some(_) | None => Err(refusal(words)),
+            },
+        }
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), StoreError> {
+        // A database whose tables are missing is of no use.
+        self.one("select 1 from postbacks limit 1", &[]).await.map(|_| ())
+    }
+
+    pub(super) async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
+        self.one("delete from nonces where seen_at < ?1", &[before.to_sortable()]).await
+    }
+
+    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
+    pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let sql = format!(
+            "delete from postbacks where postback_id in
+             (select postback_id from postbacks where received_at < ?1 order by received_at limit {PORTION})"
+        );
+        let mut dropped: u64 = 0;
+        loop {
+            match self.one(&sql, &[before.to_sortable()]).await? {
+                0 => return Ok(dropped),
+                portion => dropped = dropped.saturating_add(portion),
+            }
+        }
+    }
+
+    /// Runs one statement; answers how many rows it wrote.
+    async fn one(&self, sql: &str, values: &[String]) -> Result<u64, StoreError> {
+        let mut statement = vec![Value::from(sql)];
+        statement.extend(values.iter().cloned().map(Value::from));
+        let answered = self.batch(vec![Value::from(statement)]).await.map_err(refusal)?;
+        Ok(answered.first().map_or(0, |answered| answered.changes))
+    }
+
+    async fn batch(&self, statements: Vec<Value>) -> Result<Vec<Answered>, String> {
+        let answered = self.batch.run(Value::from(statements).to_string()).await?;
+        serde_json::from_str(&answered).map_err(|error| format!("SQLITE_ERROR: not the answer of a batch: {error}"))
+    }
+}
+
+impl fmt::Debug for D1 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("D1").finish_non_exhaustive()
+    }
+}
+
+fn done(answered: Answered) -> Done {
+    let text =
+        |row: &serde_json::Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
+    let answers = answered.rows.iter().filter_map(|row| Some((text(row, "receipt_id")?, text(row, "verdict")?)));
+    Done { changed: answered.changes, answers: answers.collect() }
+}
+
+/// What a rehearsal came to, out of the words with which the database ended it.
+fn rehearsed(words: &str) -> Option<(String, String)> {
+    let (_, outcome) = words.split_once(REHEARSED)?;
+    let (outcome, _) = outcome.split_once(']')?;
+    serde_json::from_str(&format!("{outcome}]")).ok()
+}
+
+/// Mistakes of ours are what the database says of statements and their values; everything else may pass: a lost connection, a
+/// reset, a database that is overloaded.
+fn refusal(words: String) -> StoreError {
+    if words.contains("no such table") {
+        StoreError::Bug(format!("{words}; are its migrations applied? (wrangler d1 migrations apply)"))
+    } else if ["SQLITE_CONSTRAINT", "SQLITE_ERROR", "D1_TYPE_ERROR"].iter().any(|mark| words.contains(mark)) {
+        StoreError::Bug(words)
+    } else {
+        StoreError::Unavailable(words)
+    }
+}
