@@ -1,24 +1,34 @@
-// `npm run bench [-- core | edge]`: what one live postback costs. `core` is the rules natively, with a yardstick of the
-// same run; `edge` is the built Worker beside Workers in JavaScript. Both without a word. docs/performance.md has the
-// figures.
+// `npm run bench [-- core | edge | origin]`: what one live postback costs. `core` is the rules natively, with a yardstick of
+// the same run; `edge` is the built Worker beside Workers in JavaScript; `origin` is the origin beside pgbench. All without
+// a word. docs/performance.md has the figures.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchEdge } from "../tests/bench/edge.mjs";
+import { benchOrigin } from "../tests/bench/origin.mjs";
 import { Complaint, main, ROOT, run, step } from "./lib/run.mjs";
 
+const NAMES = ["core", "edge", "origin"];
 const PARTS = ["read", "canonicalise", "sign", "all"];
 const YARDSTICK = "yardstick_hmac_sha256_1_kib";
 
 await main(async () => {
-  const options = { seconds: { type: "string", default: "5" }, rounds: { type: "string", default: "5" } };
+  const options = {
+    seconds: { type: "string", default: "5" },
+    rounds: { type: "string", default: "5" },
+    rows: { type: "string", default: "0" },
+  };
   const { values, positionals } = parseArgs({ options, allowPositionals: true });
-  const unknown = positionals.filter((name) => !["core", "edge"].includes(name));
-  if (unknown.length) throw new Complaint(`no benchmark ${unknown.join(", ")}; there are core and edge`);
-  const [seconds, rounds] = [wholeNumber("seconds", values.seconds), wholeNumber("rounds", values.rounds)];
+  const unknown = positionals.filter((name) => !NAMES.includes(name));
+  if (unknown.length) throw new Complaint(`no benchmark ${unknown.join(", ")}; there are ${NAMES.join(", ")}`);
+  const [seconds, rounds] = [wholeNumber("seconds", values.seconds, 1), wholeNumber("rounds", values.rounds, 1)];
+  const rows = wholeNumber("rows", values.rows, 0);
   const asked = (name) => positionals.length === 0 || positionals.includes(name);
+  const missed = [];
   if (asked("core")) await benchCore();
-  if (asked("edge") && !(await benchEdge({ seconds, rounds }))) throw new Complaint("the edge misses a target");
+  if (asked("edge") && !(await benchEdge({ seconds, rounds }))) missed.push("the edge misses a target");
+  if (asked("origin") && !(await benchOrigin({ seconds, rounds, rows }))) missed.push("the origin misses a target");
+  if (missed.length) throw new Complaint(missed.join("; "));
 });
 
 async function benchCore() {
@@ -31,9 +41,9 @@ async function benchCore() {
   }
 }
 
-function wholeNumber(name, text) {
+function wholeNumber(name, text, least) {
   const number = Number(text);
-  if (!(Number.isInteger(number) && number > 0)) throw new Complaint(`--${name} must be a whole number above 0`);
+  if (!(Number.isInteger(number) && number >= least)) throw new Complaint(`--${name} must be a whole number, at least ${least}`);
   return number;
 }
 

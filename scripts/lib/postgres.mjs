@@ -23,7 +23,7 @@ function findPrograms() {
   return [...newestFirst, fromConfig].find((folder) => folder && existsSync(join(folder, "initdb")));
 }
 
-/** Starts a cluster; answers its URL and how to stop it. */
+/** Starts a cluster; answers its URL, its first process, and how to stop it. */
 export async function startPostgres() {
   const programs = await postgresPrograms();
   const folder = mkdtempSync(join(tmpdir(), "bytec-postgres-"));
@@ -45,7 +45,7 @@ export async function startPostgres() {
       await server.stop("SIGINT");
       remove();
     };
-    return { url: `postgres://bytec@127.0.0.1:${port}/postgres`, port, psql: join(programs, "psql"), stop };
+    return { url: `postgres://bytec@127.0.0.1:${port}/postgres`, port, pid: server.pid, psql: join(programs, "psql"), stop };
   } catch (error) {
     remove();
     throw error;

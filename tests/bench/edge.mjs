@@ -6,13 +6,14 @@
 // (3) rounds, interleaved, so that what else the machine does falls on all of them alike
 // (4) medians, ratios, targets
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureNodePackages } from "../../scripts/lib/node-packages.mjs";
 import { Running, until } from "../../scripts/lib/processes.mjs";
 import { aptInstall, ask, Complaint, ROOT, run, say, step } from "../../scripts/lib/run.mjs";
 import { involveA } from "../e2e/lib/requests.mjs";
+import { cpuSeconds, isMet, median, printTargets } from "./figures.mjs";
 import { assertSameJob, startRecorder } from "./same.mjs";
 
 const CONNECTIONS = 16;
@@ -124,23 +125,6 @@ async function load({ url, running }, seconds) {
   return { perSecond: requests / (duration_us / 1e6), p50: p50_us / 1000, p99: p99_us / 1000, cpu };
 }
 
-/**
- * Processor time that a process has used, in seconds; NaN where the system does not say so in /proc. On a machine that does
- * other things as well it says more than what came of the time.
- */
-function cpuSeconds(pid) {
-  const path = `/proc/${pid}/stat`;
-  if (!existsSync(path)) return NaN;
-  const fields = readFileSync(path, "utf8").split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
-}
-
-function median(numbers) {
-  const sorted = numbers.toSorted((a, b) => a - b);
-  const middle = Math.floor(sorted.length / 2);
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-}
-
 /** Prints all; answers whether every target is met. */
 function report(contestants) {
   const print = (line) => process.stdout.write(`${line}\n`);
@@ -165,12 +149,6 @@ function report(contestants) {
     { name: "p99, edge to that without body", value: ratio("p99", 2, 3) },
   ];
   print("");
-  const isMet = ({ value, least, most }) => (least === undefined ? value <= most : value >= least);
-  for (const target of targets) {
-    const { name, value, least, most } = target;
-    const wanted = least === undefined ? `at most ${most}` : `at least ${least}`;
-    print(`${isMet(target) ? "pass" : "FAIL"}  ${name.padEnd(34)}${value.toFixed(2)}   (target ${wanted})`);
-  }
-  for (const { name, value } of aside) print(`      ${name.padEnd(34)}${value.toFixed(2)}`);
+  printTargets(print, targets, aside);
   return targets.every(isMet);
 }

@@ -128,7 +128,7 @@ pub async fn run() -> ExitCode {
             Err(code) => return code,
         },
         Command::Migrate(settings) => match or_told(read_locations(&settings.settings(), variable)) {
-            Ok(locations) => migrate::migrate(&locations).await,
+            Ok(locations) => migrate::migrate(&locations, (Platform::SYSTEM.now)()).await,
             Err(code) => return code,
         },
         Command::Partners { json } => partners::partners(json),

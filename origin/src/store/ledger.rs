@@ -199,14 +199,30 @@ pub fn recorded_clicks(batch: &ClickBatch, done: &[Done]) -> RecordedClicks {
 }
 
 /// That a row's nonce is spent by the row's own receipt, or that it has none.
-const NONCE_IS_OWN: &str = "(input.nonce is null or exists (select 1 from nonces
-    where nonces.nonce = input.nonce and nonces.receipt_id = input.receipt_id))";
+fn nonce_is_own(dialect: Dialect) -> String {
+    format!(
+        "(input.nonce is null or exists (select 1 from nonces
+            where nonces.nonce = input.nonce and nonces.receipt_id = input.receipt_id{}))",
+        dialect.by_key()
+    )
+}
+
 /// That a row's event entered by the row's own receipt.
-const EVENT_IS_NEW: &str = "exists (select 1 from events
-    where events.event_id = input.event_id and events.receipt_id = input.receipt_id)";
-/// The last conversion under a row's key: with a window, or where repeats are marked, there are several.
-const LAST_OCCURRENCE: &str = "(select max(any_one.occurrence) from conversions as any_one
-    where any_one.conversion_key = input.conversion_key)";
+fn event_is_new(dialect: Dialect) -> String {
+    format!(
+        "exists (select 1 from events
+            where events.event_id = input.event_id and events.receipt_id = input.receipt_id{})",
+        dialect.by_key()
+    )
+}
+
+/// That a conversion is the last one under a row's key: with a window, or where repeats are marked, there are several.
+fn is_last(conversion: &str) -> String {
+    format!(
+        "{conversion}.conversion_key = input.conversion_key and {conversion}.occurrence =
+            (select max(any_one.occurrence) from conversions as any_one where any_one.conversion_key = input.conversion_key)"
+    )
+}
 
 /// PostgreSQL has many writers. Two that are about one conversion must not both decide by what they saw before, and groups
 /// that share several conversions must not wait for each other: all take the locks in one order. SQLite and D1 have one
@@ -258,10 +274,11 @@ fn enter_event(dialect: Dialect) -> Step<Entry> {
         dialect,
         COLUMNS,
         &format!(
-            "insert into events ({}) select {} from input where {NONCE_IS_OWN} order by input.event_id
+            "insert into events ({}) select {} from input where {} order by input.event_id
              on conflict (event_id) do nothing",
             NAMES.join(", "),
-            of("input", &NAMES)
+            of("input", &NAMES),
+            nonce_is_own(dialect),
         ),
     )
 }
@@ -291,11 +308,11 @@ fn create_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
         &format!(
             "insert into conversions (conversion_key, occurrence, revision, is_duplicate, {})
              select input.conversion_key, coalesce(last.occurrence, 0) + 1, 1, {is_duplicate}, {}
-             from input left join conversions as last
-             on last.conversion_key = input.conversion_key and last.occurrence = {LAST_OCCURRENCE}
-             where {EVENT_IS_NEW} and {is_new}",
+             from input {} where {} and {is_new}",
             names.join(", "),
-            of("input", &names)
+            of("input", &names),
+            dialect.left_join_by_key("conversions", "last", &is_last("last")),
+            event_is_new(dialect),
         ),
     )
 }
@@ -341,8 +358,10 @@ fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
         CONVERSION,
         &format!(
             "update conversions as known set {assignments} from input
-             where known.conversion_key = input.conversion_key and known.occurrence = {LAST_OCCURRENCE}
-             and {EVENT_IS_NEW} and known.event_id <> input.event_id"
+             where {}{} and {} and known.event_id <> input.event_id",
+            is_last("known"),
+            dialect.among(CONVERSION, "known.conversion_key", "conversion_key"),
+            event_is_new(dialect),
         ),
     )
 }
@@ -398,7 +417,7 @@ fn late() -> String {
 fn note_revision(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
     const COLUMNS: &[Column<Entry>] = &[RECEIPT_ID, EVENT_ID, CONVERSION_KEY, RECEIVED_AT];
     let made_one = match policy.repeat {
-        OnRepeat::Revise => "true",
+        OnRepeat::Revise => "known.revision is not null",
         OnRepeat::Ignore | OnRepeat::Flag => "known.event_id = input.event_id",
     };
     Step::new(
@@ -407,9 +426,9 @@ fn note_revision(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
         &format!(
             "insert into revisions (conversion_key, occurrence, revision, event_id, received_at)
              select known.conversion_key, known.occurrence, known.revision, input.event_id, input.received_at
-             from input join conversions as known
-             on known.conversion_key = input.conversion_key and known.occurrence = {LAST_OCCURRENCE}
-             where {EVENT_IS_NEW} and {made_one}"
+             from input {} where {} and {made_one}",
+            dialect.left_join_by_key("conversions", "known", &is_last("known")),
+            event_is_new(dialect),
         ),
     )
 }
@@ -473,20 +492,23 @@ fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
                 select input.*, events.receipt_id = input.receipt_id as is_new,
                     events.fingerprint = input.fingerprint as is_same,
                     exists (select 1 from revisions where revisions.conversion_key = input.conversion_key
-                            and revisions.event_id = input.event_id and revisions.revision = 1) as made_first,
+                            and revisions.event_id = input.event_id and revisions.revision = 1{by_key}) as made_first,
                     exists (select 1 from conversions where conversions.conversion_key = input.conversion_key
-                            and conversions.event_id = input.event_id) as is_current
-                from input join events on events.event_id = input.event_id where {NONCE_IS_OWN})
+                            and conversions.event_id = input.event_id{by_key}) as is_current
+                from input {} where {} and events.event_id is not null)
              insert into postbacks ({}, verdict, warnings)
              select {}, case when seen.is_new then case when seen.made_first then '{}' else '{repeat}' end
                              when seen.is_same then '{}' else '{}' end, {}
              from seen where true returning receipt_id, verdict",
+            dialect.left_join_by_key("events", "events", "events.event_id = input.event_id"),
+            nonce_is_own(dialect),
             NAMES.join(", "),
             of("seen", &NAMES),
             Verdict::Created,
             Verdict::Duplicate,
             Verdict::Conflict,
             dialect.with_note("seen.warnings", &notes),
+            by_key = dialect.by_key(),
         ),
     )
     .answering()
@@ -526,10 +548,11 @@ fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
         dialect,
         COLUMNS,
         &format!(
-            "insert into clicks ({}) select {} from input where {NONCE_IS_OWN} order by input.click_id
+            "insert into clicks ({}) select {} from input where {} order by input.click_id
              on conflict (click_id) do nothing",
             NAMES.join(", "),
-            of("input", &NAMES)
+            of("input", &NAMES),
+            nonce_is_own(dialect),
         ),
     )
 }

@@ -175,6 +175,40 @@ impl Dialect {
         }
     }
 
+    /// The end of a subquery that is asked for each row by key. PostgreSQL makes a plan once and keeps it: of a table that was
+    /// small then it would go through the whole to find a few rows, and go on doing so when there are millions. Over this it
+    /// does not look.
+    pub const fn by_key(self) -> &'static str {
+        match self {
+            Dialect::Postgres => " offset 0",
+            // It looks up each row of the outer table by the inner one's key, as written.
+            Dialect::Sqlite => "",
+        }
+    }
+
+    /// A join of each row of `input` with the row of a table that a condition on its key finds, or with nothing.
+    pub fn left_join_by_key(self, table: &str, name: &str, condition: &str) -> String {
+        match self {
+            Dialect::Postgres => {
+                format!(
+                    "left join lateral (select * from {table} as {name} where {condition} offset 0) as {name} on true"
+                )
+            }
+            Dialect::Sqlite => format!("left join {table} as {name} on {condition}"),
+        }
+    }
+
+    /// For the table that a statement updates, which has no subquery: that its column is among the values that a column of text
+    /// has in the rows.
+    pub fn among<T>(self, columns: &[Column<T>], table_column: &str, name: &str) -> String {
+        match (self, columns.iter().position(|column| column.name == name)) {
+            (Dialect::Postgres, Some(place)) => {
+                format!(" and {table_column} = any(${}::text[])", place.saturating_add(1))
+            }
+            (Dialect::Postgres | Dialect::Sqlite, _) => String::new(),
+        }
+    }
+
     /// A list in JSON with one more text, where one of the conditions holds: the first that does.
     pub fn with_note(self, list: &str, notes: &[(String, &str)]) -> String {
         let cases = |noted: fn(&str, &str) -> String| {

@@ -1,0 +1,233 @@
+// The origin beside pgbench: one server, the same rows. What PostgreSQL takes when a bare client inserts them says how much
+// of its rate the origin owes to itself.
+//
+// (1) all is built; a server of our own, an origin before it, and one on SQLite
+// (2) a postback that the origin has written becomes what pgbench inserts
+// (3) where that is asked for, another server and origin with many postbacks in their database
+// (4) rounds, interleaved, so that what else the machine does falls on all of them alike
+// (5) medians, ratios, targets
+import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { startPostgres } from "../../scripts/lib/postgres.mjs";
+import { freePort, Running, until } from "../../scripts/lib/processes.mjs";
+import { Complaint, ROOT, run, say, step } from "../../scripts/lib/run.mjs";
+import { cpuSeconds, cpuSecondsOfFamily, isMet, median, memoryMb, printTargets } from "./figures.mjs";
+import { copyForPgbench, databaseUrl, fillStatements, readSample, sql, wholePostback, widestRow } from "./yardstick.mjs";
+
+const CONNECTIONS = 64;
+const WARM_UP_S = 1;
+/** Involve Asia's. */
+const DATABASE = "involve_asia_db";
+const FILLED_AT_ONCE = 200_000;
+/** A postback's rows and indexes, and what is written of them beside; for a look at the disk beforehand. */
+const BYTES_PER_POSTBACK = 3_000;
+
+const built = (...path) => join(ROOT, "target", "origin", ...path);
+
+/** Runs it; answers whether every target is met. `rows` is how many postbacks the filled database has, 0 for none. */
+export async function benchOrigin({ seconds, rounds, rows }) {
+  if (rows > 0) assertRoomFor(rows);
+  // (1)
+  const profile = ["--quiet", "--locked", "--profile", "origin", "-p", "bytec-origin"];
+  await step("building the origin as it is deployed (Rust; minutes the first time)", () => run("cargo", ["build", ...profile, "--bin", "bytec-origin"]));
+  await step("building what asks it", () => run("cargo", ["build", ...profile, "--example", "bench_postbacks"]));
+
+  const folder = mkdtempSync(join(tmpdir(), "bytec-bench-"));
+  const running = [];
+  const servers = [];
+  const stopAll = async () => {
+    await Promise.all(running.map((program) => program.stop()));
+    await Promise.all(servers.map((server) => server.stop()));
+    rmSync(folder, { recursive: true, force: true });
+  };
+  const interrupted = () => stopAll().finally(() => process.exit(130));
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.once(signal, interrupted);
+  /** What a program prints until it ends; what is stopped with the rest. */
+  const output = async (name, program, args) => {
+    const started = new Running(name, program, args);
+    running.push(started);
+    const how = await started.ended;
+    running.splice(running.indexOf(started), 1);
+    const text = started.output.join("\n");
+    if (started.child.exitCode !== 0) throw new Complaint(`${how}\n${text}`);
+    return text;
+  };
+  const server = async () => {
+    const started = await startPostgres();
+    servers.push(started);
+    return started;
+  };
+  const origin = async (databaseUrl, database) => {
+    const started = await startOrigin(databaseUrl, (program) => running.push(program));
+    return { ...started, database };
+  };
+  try {
+    const postgres = await server();
+    // A database that is copied may have nobody in it.
+    await run(built("bytec-origin"), ["migrate"], { quiet: true, env: { DATABASE_URL: postgres.url } });
+    copyForPgbench(postgres, DATABASE, "yardstick");
+    const onPostgres = await origin(postgres.url, postgres);
+    const onSqlite = await origin(`sqlite:${join(folder, "data")}`);
+    // (2)
+    await load(output, onPostgres, { seconds: 1, warmUp: 0, rate: 10, connections: 1 });
+    const sample = readSample(postgres, databaseUrl(postgres, DATABASE));
+    const scripts = { whole: join(folder, "whole_postback.sql"), widest: join(folder, "widest_row.sql") };
+    writeFileSync(scripts.whole, wholePostback(sample));
+    writeFileSync(scripts.widest, widestRow(sample));
+    // (3)
+    let onFilled;
+    if (rows > 0) {
+      const filled = await server();
+      onFilled = await origin(filled.url, filled);
+      await fill(output, filled, sample, rows);
+    }
+    // (4)
+    const pgbench = (script) => (time) => pgbenchLoad(output, postgres, script, time);
+    const pair = (key, name, asked) => [
+      { key, name, asked, measure: (time) => load(output, asked, { seconds: time }) },
+      {
+        key: `${key}, half`,
+        name: "- at half that rate",
+        measure: (time, soFar) => load(output, asked, { seconds: time, rate: Math.max(1, Math.round(soFar.get(key).perSecond / 2)) }),
+      },
+    ];
+    const contestants = [
+      { key: "whole", name: "pgbench, a postback's rows in a transaction", measure: pgbench(scripts.whole) },
+      ...pair("origin", "the origin", onPostgres),
+      ...(onFilled ? pair("filled", `the origin, ${rows} postbacks stored`, onFilled) : []),
+      ...pair("sqlite", "the origin on SQLite", onSqlite),
+      // Last: what it leaves to be written to the disk would be at the cost of whoever comes next.
+      { key: "widest", name: "pgbench, the row of postbacks alone", measure: pgbench(scripts.widest) },
+    ].map((contestant) => ({ ...contestant, rounds: [] }));
+    const minutes = Math.ceil((contestants.length * rounds * (WARM_UP_S + seconds)) / 60);
+    await step(`measuring ${rounds} rounds of ${seconds} s each, ${CONNECTIONS} connections (${minutes} min)`, async () => {
+      // The first would have a server that has everything to learn yet.
+      await contestants[0].measure(1);
+      for (let round = 0; round < rounds; round++) {
+        const soFar = new Map();
+        for (const contestant of contestants) {
+          const result = await contestant.measure(seconds, soFar);
+          soFar.set(contestant.key, result);
+          contestant.rounds.push(result);
+        }
+      }
+    });
+    // (5)
+    return report(contestants);
+  } finally {
+    process.off("SIGINT", interrupted).off("SIGTERM", interrupted).off("SIGHUP", interrupted);
+    await stopAll();
+  }
+}
+
+/** An origin as it is deployed, but for the keys. */
+async function startOrigin(databaseUrl, onStart) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const env = { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${port}`, DATABASE_URL: databaseUrl, LOG: "warn" };
+  const program = new Running("the origin", built("bytec-origin"), ["serve"], { env });
+  onStart(program);
+  const isReady = async () => (await (await fetch(`${url}/ready`)).json()).status === "healthy";
+  await until("the origin and its databases", isReady, { running: [program] });
+  return { url, program };
+}
+
+/** A round of postbacks; fails when a single one is not stored. Without a rate as many as the origin answers. */
+async function load(output, { url, program, database }, { seconds, warmUp = WARM_UP_S, rate, connections = CONNECTIONS }) {
+  const args = ["--connections", connections, "--seconds", seconds, "--warm-up", warmUp, ...(rate ? ["--rate", rate] : []), url];
+  const cpu = cpuMeter({ origin: program.pid, database: database?.pid });
+  const answer = JSON.parse(await output("bench_postbacks", built("examples", "bench_postbacks"), args.map(String)));
+  const { requests, stored, statuses, duration_us, p50_us, p95_us, p99_us, max_us } = answer;
+  if (stored < requests || requests === 0) {
+    const log = program.output.slice(-5).join("\n");
+    throw new Complaint(`of ${requests} postbacks the origin stored ${stored}: ${JSON.stringify(statuses)}\n${log}`);
+  }
+  const perSecond = requests / (duration_us / 1e6);
+  // Those of the warm-up are not counted, and cost the same.
+  const all = perSecond * (duration_us / 1e6 + warmUp);
+  return { perSecond, p50: p50_us / 1000, p95: p95_us / 1000, p99: p99_us / 1000, max: max_us / 1000, ...cpu(all) };
+}
+
+/** A round of pgbench. */
+async function pgbenchLoad(output, server, script, seconds) {
+  const address = ["-h", "127.0.0.1", "-p", server.port, "-U", new URL(server.url).username];
+  const args = [...address, "-n", "-M", "prepared", "-c", CONNECTIONS, "-j", 2, "-T", seconds, "-f", script, "yardstick"];
+  const cpu = cpuMeter({ database: server.pid });
+  const text = await output("pgbench", join(dirname(server.psql), "pgbench"), args.map(String));
+  const number = (pattern) => Number(pattern.exec(text)?.[1] ?? NaN);
+  const [perSecond, done] = [number(/^tps = ([\d.]+)/m), number(/actually processed: (\d+)/)];
+  if (!(perSecond > 0) || number(/failed transactions: (\d+)/) > 0) throw new Complaint(`pgbench says\n${text}`);
+  return { perSecond, ...cpu(done) };
+}
+
+/** Starts to measure processor time; of so many requests it answers how many microseconds each took. */
+function cpuMeter({ origin, database }) {
+  const now = () => [origin ? cpuSeconds(origin) : NaN, database ? cpuSecondsOfFamily(database) : NaN];
+  const before = now();
+  return (requests) => {
+    const [originCpu, databaseCpu] = now().map((after, index) => ((after - before[index]) * 1e6) / requests);
+    return { originCpu, databaseCpu };
+  };
+}
+
+/** Fills a database that an origin has made. */
+async function fill(output, server, sample, rows) {
+  const url = databaseUrl(server, DATABASE);
+  const psql = (...statements) => output("psql", server.psql, ["-XAtq", "-v", "ON_ERROR_STOP=1", "-d", url, ...statements.flatMap((text) => ["-c", text])]);
+  await step(`storing ${rows} postbacks (about ${Math.ceil(rows / 1_500_000)} min)`, async () => {
+    for (let first = 1; first <= rows; first += FILLED_AT_ONCE) {
+      const last = Math.min(rows, first + FILLED_AT_ONCE - 1);
+      // They agree with each other: looking up what they refer to would take most of the time.
+      await psql("set session_replication_role = replica", "set synchronous_commit = off", ...fillStatements(sample, first, last, rows));
+      if (last % 1_000_000 === 0 && last < rows) say(`${last} stored`);
+    }
+    // What the server would do later by itself, and while it is measured.
+    await psql("vacuum (analyze)", "checkpoint");
+  });
+  say(`that is ${sql(server, url, `select pg_size_pretty(pg_database_size('${DATABASE}'))`)}`);
+}
+
+function assertRoomFor(rows) {
+  const { bavail, bsize } = statfsSync(tmpdir());
+  const [free, needed] = [bavail * bsize, rows * BYTES_PER_POSTBACK];
+  const gb = (bytes) => `${(bytes / 1e9).toFixed(0)} GB`;
+  if (free < needed) throw new Complaint(`${rows} postbacks may need ${gb(needed)}, and ${tmpdir()} has ${gb(free)} left; --rows can be fewer`);
+}
+
+/** Prints all; answers whether every target is met. */
+function report(contestants) {
+  const print = (line) => process.stdout.write(`${line}\n`);
+  const of = (key) => contestants.find((contestant) => contestant.key === key);
+  const cells = (...texts) => texts.map((text) => text.padStart(11)).join("");
+  const shown = (number, digits) => (Number.isFinite(number) ? number.toFixed(digits) : "-");
+  print(`\n${"".padEnd(46)}${cells("a second", "p50 ms", "p95 ms", "p99 ms", "CPU us", "DB CPU us")}   a second in each round`);
+  for (const { name, rounds } of contestants) {
+    const middle = (key) => median(rounds.map((round) => round[key]));
+    const latencies = ["p50", "p95", "p99"].map((key) => shown(middle(key), 2));
+    const cpu = ["originCpu", "databaseCpu"].map((key) => shown(middle(key), 0));
+    print(`${name.padEnd(46)}${cells(shown(middle("perSecond"), 0), ...latencies, ...cpu)}   ${rounds.map(({ perSecond }) => perSecond.toFixed(0)).join(" ")}`);
+  }
+  // Ratios within a round: what disturbs a round disturbs its neighbours as well.
+  const ratio = (a, b) => median(of(a).rounds.map((round, index) => round.perSecond / of(b).rounds[index].perSecond));
+  const p99 = (key) => median(of(key).rounds.map((round) => round.p99));
+  const memory = memoryMb(of("origin").asked.program.pid);
+  const memoryOnSqlite = memoryMb(of("sqlite").asked.program.pid);
+  const targets = [
+    { name: "a second, origin to pgbench's transaction", value: ratio("origin", "whole"), least: 1 },
+    { name: "p99 at half the rate, ms", value: p99("origin, half"), most: 50, digits: 1 },
+    { name: "memory at most, MB", value: memory.most, most: 150, digits: 1 },
+    { name: "memory at most on SQLite, MB", value: memoryOnSqlite.most, most: 150, digits: 1 },
+    ...(of("filled") ? [{ name: "a second, filled to empty database", value: ratio("filled", "origin"), least: 0.9 }] : []),
+  ];
+  const aside = [
+    { name: "a second, origin to pgbench's single row", value: ratio("origin", "widest") },
+    { name: "a second, on SQLite to on PostgreSQL", value: ratio("sqlite", "origin") },
+    { name: "p99 at half the rate on SQLite, ms", value: p99("sqlite, half"), digits: 1 },
+    { name: "memory afterwards, MB", value: memory.now, digits: 1 },
+    { name: "memory afterwards on SQLite, MB", value: memoryOnSqlite.now, digits: 1 },
+  ];
+  print("");
+  printTargets(print, targets, aside);
+  return targets.every(isMet);
+}
