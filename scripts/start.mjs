@@ -1,15 +1,13 @@
 // `npm start`: everything that is missing is set up, then origin and edge run until Ctrl-C.
 //
 // EDGE_PORT (8787), ORIGIN_PORT (8000), DATABASE_URL (SQLite under DATA_DIR), DATA_DIR (data) change it.
-import { join } from "node:path";
+import { EDGE_TIMEOUT_MS, edgePortOrComplain, freePortOf, invite, onceStopped, orStopped } from "./lib/development.mjs";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
 import { originBinary } from "./lib/origin-binary.mjs";
-import { answers, portIsFree, Running, until } from "./lib/processes.mjs";
-import { Complaint, main, ROOT, say } from "./lib/run.mjs";
+import { answers, Running, until } from "./lib/processes.mjs";
+import { Complaint, main, say } from "./lib/run.mjs";
 import { edgeToolchain } from "./lib/toolchain.mjs";
-
-/** A first build of the edge is part of the wait. */
-const EDGE_TIMEOUT_MS = 15 * 60 * 1000;
+import { WRANGLER, WRANGLER_ENV } from "./lib/wrangler.mjs";
 
 /** Long enough to see the edge without its origin. */
 const ORIGIN_RESTART_MS = 5_000;
@@ -18,13 +16,8 @@ const ORIGIN_RESTART_MS = 5_000;
 const DATABASES_TIMEOUT_MS = 10_000;
 
 await main(async () => {
-  const edgePort = port("EDGE_PORT", 8787);
-  const originPort = port("ORIGIN_PORT", 8000);
-  for (const [name, number] of [["EDGE_PORT", edgePort], ["ORIGIN_PORT", originPort]]) {
-    if (!(await portIsFree(number))) {
-      throw new Complaint(`port ${number} is taken; stop what listens there or set ${name} to another`);
-    }
-  }
+  const edgePort = await edgePortOrComplain();
+  const originPort = await freePortOf("ORIGIN_PORT", 8000);
   await ensureNodePackages();
   await edgeToolchain();
   const binary = await originBinary();
@@ -37,11 +30,10 @@ await main(async () => {
     await orStopped(stopped, until("the origin", () => answers(`http://127.0.0.1:${originPort}/health`), { running }));
     await warnOfMissingDatabases(originPort);
 
-    const wrangler = join(ROOT, "node_modules", "wrangler", "bin", "wrangler.js");
     const variables = ["--var", `ORIGIN_URL:http://127.0.0.1:${originPort}`];
     const args = ["dev", "--ip", "127.0.0.1", "--port", `${edgePort}`, "--inspector-port", "0", ...variables];
-    const edge = new Running("edge", process.execPath, [wrangler, ...args], {
-      env: { WRANGLER_SEND_METRICS: "false", CI: "1" },
+    const edge = new Running("edge", process.execPath, [WRANGLER, ...args], {
+      env: WRANGLER_ENV,
       onLine: (line) => process.stdout.write(`[edge] ${line}\n`),
     });
     running.push(edge);
@@ -49,7 +41,10 @@ await main(async () => {
     const wait = { running, timeoutMs: EDGE_TIMEOUT_MS };
     await orStopped(stopped, until("the edge", () => answers(`${edgeUrl}/health?deep=1`), wait));
 
-    if (!stopped.isStopped) invite(edgeUrl, originPort);
+    if (!stopped.isStopped) {
+      say(`edge on ${edgeUrl}, origin on http://127.0.0.1:${originPort}; Ctrl-C stops both. Try:`);
+      invite(edgeUrl);
+    }
     for (;;) {
       const end = await Promise.race([stopped, origin.ended, edge.ended]);
       if (stopped.isStopped) break;
@@ -86,40 +81,4 @@ function startOrigin(binary, originPort) {
     env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${originPort}` },
     onLine: (line) => process.stdout.write(`[origin] ${line}\n`),
   });
-}
-
-function port(name, otherwise) {
-  const text = process.env[name] || `${otherwise}`;
-  const number = Number(text);
-  if (!/^\d+$/.test(text) || number < 1 || number > 65535) throw new Complaint(`${name} must be a port, not "${text}"`);
-  return number;
-}
-
-/** Resolves at Ctrl-C or SIGTERM, and remembers that it did. */
-function onceStopped() {
-  const stopped = new Promise((resolve) => {
-    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) {
-      process.on(signal, () => {
-        stopped.isStopped = true;
-        resolve(signal);
-      });
-    }
-  });
-  stopped.isStopped = false;
-  return stopped;
-}
-
-/** The work, or nothing when we are told to stop first. */
-async function orStopped(stopped, work) {
-  await Promise.race([stopped, work]);
-  if (stopped.isStopped) work.catch(() => {});
-}
-
-function invite(edgeUrl, originPort) {
-  const query =
-    "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase" +
-    "&event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00" +
-    "&usd_sale_amount=100.00";
-  say(`edge on ${edgeUrl}, origin on http://127.0.0.1:${originPort}; Ctrl-C stops both. Try:`);
-  process.stdout.write(`\n  curl -i '${edgeUrl}/involve/event?${query}'\n\n`);
 }

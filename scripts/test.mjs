@@ -5,6 +5,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { startD1 } from "./lib/d1.mjs";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
+import { buildOriginWorker } from "./lib/origin-worker-build.mjs";
 import { originBinary } from "./lib/origin-binary.mjs";
 import { startPostgres } from "./lib/postgres.mjs";
 import { buildProvingEdge } from "./lib/proving-edge.mjs";
@@ -31,6 +32,7 @@ await main(async () => {
     await originBinary();
     await run(process.execPath, [join(ROOT, "scripts", "build-edge.mjs")]);
     await buildProvingEdge();
+    await buildOriginWorker();
     const files = readdirSync(join(ROOT, "tests", "e2e")).filter((name) => name.endsWith(".test.mjs"));
     const paths = files.map((name) => `tests/e2e/${name}`);
     stages.push(await stage("whole system (WebAssembly in workerd)", process.execPath, nodeTest(...paths), env));

@@ -1,5 +1,5 @@
 // The Worker: what the platform calls, and how it reaches the WebAssembly. A plain object, because of a class the platform makes an
-// instance for each request. scripts/lib/edge-build.mjs bundles it with what wasm-bindgen makes of the crate ("./index.js").
+// instance for each request. scripts/lib/worker-build.mjs bundles it with what wasm-bindgen makes of the crate ("./index.js").
 //
 // Nothing in the WebAssembly panics that a request can reach. Should an instance stop all the same, the next call gets a new one
 // (wasm-bindgen sees to that); what was under way in the old one ends here, and nothing is claimed of it.

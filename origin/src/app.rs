@@ -33,7 +33,18 @@ impl Platform {
 
 fn system_now() -> Timestamp {
     // The clock's milliseconds are in range until the year 262000.
-    Timestamp::from_unix_ms(chrono::Utc::now().timestamp_millis()).unwrap_or(Timestamp::EPOCH)
+    Timestamp::from_unix_ms(clock_ms()).unwrap_or(Timestamp::EPOCH)
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn clock_ms() -> i64 {
+    chrono::Utc::now().timestamp_millis()
+}
+
+/// A Worker's clock stands still between one answer from outside and the next.
+#[cfg(target_family = "wasm")]
+fn clock_ms() -> i64 {
+    i64::try_from(worker::Date::now().as_millis()).unwrap_or(i64::MAX)
 }
 
 fn system_random() -> Option<[u8; 16]> {

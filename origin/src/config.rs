@@ -68,7 +68,29 @@ impl Config {
     ///
     /// # Errors
     /// Every problem, each a sentence that names the variable and shows no secret.
+    #[cfg(not(target_family = "wasm"))]
     pub fn read(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
+        Config::put_together(settings, variable, |reader, registry| reader.locations(settings, registry))
+    }
+
+    /// The same for a Worker. `database` answers the binding of a name, such as `INVOLVE_ASIA_DB`.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    #[cfg(target_family = "wasm")]
+    pub fn read_bindings(
+        settings: &Settings,
+        variable: impl Fn(&str) -> Option<String>,
+        database: impl Fn(&str) -> Option<crate::store::d1::D1>,
+    ) -> Result<Config, Vec<String>> {
+        Config::put_together(settings, variable, |reader, registry| reader.bindings(registry, database))
+    }
+
+    fn put_together<V: Fn(&str) -> Option<String>>(
+        settings: &Settings,
+        variable: V,
+        locations: impl FnOnce(&mut Reader<V>, &Registry) -> BTreeMap<String, Location>,
+    ) -> Result<Config, Vec<String>> {
         let mut reader = Reader { variable, problems: Vec::new() };
         let environment = reader.environment(settings);
         let bind = reader.bind(settings, environment);
@@ -78,7 +100,7 @@ impl Config {
         let partner_keys = reader.partner_keys(&registry);
         // Tokens and keys may be of partners that another origin serves: all origins can have the same.
         let registry = reader.served(settings, registry);
-        let locations = reader.locations(settings, &registry);
+        let locations = locations(&mut reader, &registry);
         match edge_keys {
             Some(edge_keys) if reader.problems.is_empty() => {
                 Ok(Config { environment, bind, registry, edge_keys, tokens, partner_keys, locations })
@@ -100,6 +122,7 @@ pub fn registry() -> Result<Registry, String> {
 ///
 /// # Errors
 /// Every problem, as [`Config::read`] reports them.
+#[cfg(not(target_family = "wasm"))]
 pub fn read_locations(
     settings: &Settings,
     variable: impl Fn(&str) -> Option<String>,
@@ -231,7 +254,28 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         keys
     }
 
+    /// Each partner's D1 database, bound by its name in capitals.
+    #[cfg(target_family = "wasm")]
+    fn bindings(
+        &mut self,
+        registry: &Registry,
+        database: impl Fn(&str) -> Option<crate::store::d1::D1>,
+    ) -> BTreeMap<String, Location> {
+        let mut locations = BTreeMap::new();
+        for Partner { code, database: name, .. } in registry.all() {
+            let binding = name.to_uppercase();
+            match database(&binding) {
+                Some(way) => drop(locations.insert(code.clone(), Location::D1 { name: name.clone(), way })),
+                None => self
+                    .problems
+                    .push(format!("{binding} is not bound: the D1 database of {code}, or leave it out of PARTNERS")),
+            }
+        }
+        locations
+    }
+
     /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one.
+    #[cfg(not(target_family = "wasm"))]
     fn locations(&mut self, settings: &Settings, registry: &Registry) -> BTreeMap<String, Location> {
         let data_dir = settings.data_dir.as_deref().unwrap_or("data");
         let common = self.secret("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{data_dir}"));

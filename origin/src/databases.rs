@@ -1,6 +1,7 @@
 //! The partners' databases: each opened on its own, so that one that is broken disturbs no other (R45). A database that
 //! could not be opened is tried again when it is next needed.
 
+use crate::deadline::within;
 use crate::store::location::Location;
 use crate::store::{Store, StoreError};
 use futures_util::future::join_all;
@@ -43,9 +44,9 @@ impl Databases {
     /// # Errors
     /// When it cannot be opened within [`OPEN_TIMEOUT`], which a request has to spare.
     pub async fn of(&self, code: &str) -> Result<&Store, StoreError> {
-        match tokio::time::timeout(OPEN_TIMEOUT, self.open(code)).await {
-            Ok(outcome) => outcome,
-            Err(_) => Err(StoreError::Unavailable("it does not open in time".to_owned())),
+        match within(OPEN_TIMEOUT, self.open(code)).await {
+            Some(outcome) => outcome,
+            None => Err(StoreError::Unavailable("it does not open in time".to_owned())),
         }
     }
 

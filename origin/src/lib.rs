@@ -1,8 +1,14 @@
 //! The origin: takes postbacks from the edge (signed) or directly (with a token) and stores each conversion exactly
 //! once, each partner in its own database. What a postback means is the `postback` crate's to say.
+//!
+//! It has two hosts: a native program in front of PostgreSQL or SQLite ([`cli`]), and a Cloudflare Worker in front of D1
+//! (`worker`). All but the hosts and the databases is the same.
 
 // In the order of a request's way.
+#[cfg(not(target_family = "wasm"))]
 pub mod cli;
+#[cfg(target_family = "wasm")]
+mod worker;
 pub mod config;
 pub mod app;
 pub mod api;
@@ -11,3 +17,5 @@ pub mod ingest;
 pub mod clicks;
 pub mod databases;
 pub mod store;
+pub mod upkeep;
+mod deadline;

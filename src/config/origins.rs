@@ -7,6 +7,9 @@ use std::collections::BTreeMap;
 /// The hostname that partners call. Forwarding to it would call ourselves without end.
 const EDGE_HOST: &str = "network.bytec.com";
 
+/// How an origin is named that is a Worker bound to this one (src/platform/exchange.js): `service://ORIGIN`.
+const SERVICE_SCHEME: &str = "service";
+
 /// Origins in the order in which they are tried: scheme, host and port, without a path.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Origins {
@@ -73,6 +76,10 @@ fn pair(reader: &mut Reader<impl Fn(&str) -> Option<String>>, suffix: &str, envi
 
 fn url_problem(url: &str, environment: Environment) -> Option<&'static str> {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    if scheme == SERVICE_SCHEME {
+        let is_binding = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        return (!is_binding).then_some("must name a service binding alone, such as service://ORIGIN");
+    }
     let host = rest.split(['/', '?', '#']).next().unwrap_or("");
     let (name, port) = host.rsplit_once(':').unwrap_or((host, "443"));
     let name = name.trim_end_matches('.');
@@ -112,6 +119,19 @@ mod tests {
         let mut variables = DEVELOPMENT.to_vec();
         variables.push(("ORIGIN_FALLBACK_URL_RECTOR", "http://127.0.0.1:8001"));
         assert!(read(&variables).unwrap_err()[0].starts_with("ORIGIN_FALLBACK_URL_RECTOR is set without"));
+    }
+
+    #[test]
+    fn an_origin_may_be_a_worker_that_is_bound() {
+        let keys = format!("k1:{}", "ab".repeat(32));
+        let variables = |url| {
+            [("ENVIRONMENT", "production"), ("ORIGIN_URL", url), ("EDGE_KEYS", keys.as_str())]
+                .map(|(n, v): (_, &str)| (n, v))
+        };
+        assert_eq!(read(&variables("service://ORIGIN")).unwrap().origins.all(), ["service://ORIGIN"]);
+        for url in ["service://", "service://ORIGIN/path", "service://a.b"] {
+            assert!(read(&variables(url)).unwrap_err()[0].contains("service binding"), "{url}");
+        }
     }
 
     #[test]

@@ -1,6 +1,19 @@
 // One request to an origin and what it answered.
 
+import { env } from "cloudflare:workers";
 import { headOf } from "./head.js";
+
+/** How an origin is named that is a Worker bound to this one; the binding's name comes behind. */
+const SERVICE = "service://";
+
+/** Fetches by the network, or by a service binding: that way there is no tunnel. */
+function reach(url, init) {
+  if (!url.startsWith(SERVICE)) return fetch(url, init);
+  const [name] = url.slice(SERVICE.length).split("/", 1);
+  if (env[name] === undefined) throw new Error(`no service is bound as ${name}`);
+  // A binding leads to one Worker, whatever the host is called.
+  return env[name].fetch(`https://origin${url.slice(SERVICE.length + name.length)}`, init);
+}
 
 /**
  * Answers the status and the acknowledgement, a line each; then Content-Type, Retry-After and the body, where they matter: of an
@@ -9,7 +22,7 @@ import { headOf } from "./head.js";
  */
 export async function exchange(context, head, body, timeoutMs, bodyCharsMax) {
   const [[, method, url], headers] = headOf(head, 2);
-  const reply = await fetch(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeoutMs) });
+  const reply = await reach(url, { method, headers, body, redirect: "manual", signal: AbortSignal.timeout(timeoutMs) });
   const { status, headers: told } = reply;
   const acknowledgement = told.get("bytec-ack");
   if (acknowledgement && status < 300 && context) {

@@ -3,13 +3,13 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { startEdge } from "./lib/edge.mjs";
-import { freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
+import { ALL_KINDS, freshDatabases, startOrigin } from "./lib/origin.mjs";
 import { startTunnel } from "./lib/tunnel.mjs";
 
 const IPHONE = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148";
 const QUEUE = "bytec-dev-clicks";
 
-for (const kind of KINDS) {
+for (const kind of ALL_KINDS) {
   describe(`clicks, on ${kind}`, () => {
     let databases, origin, tunnel, edge;
     before(async () => {

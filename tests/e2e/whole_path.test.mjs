@@ -1,11 +1,11 @@
-// From a partner's request to the database, on every kind of database: real WebAssembly in workerd, the real origin
-// process, real SQLite and PostgreSQL.
+// From a partner's request to the database, on every kind of database: real WebAssembly in workerd, the real origin as a
+// process and as a Worker, real SQLite, PostgreSQL and D1.
 import assert from "node:assert/strict";
 import { connect } from "node:net";
 import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { startEdge } from "./lib/edge.mjs";
-import { freshDatabases, KINDS, startOrigin, uniqueId } from "./lib/origin.mjs";
+import { ALL_KINDS, freshDatabases, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { involveA, involveB, rector, TOKEN } from "./lib/requests.mjs";
 
 /** Sends bytes as they are and reads the whole answer. */
@@ -17,7 +17,7 @@ function raw(url, bytes) {
   });
 }
 
-for (const kind of KINDS) {
+for (const kind of ALL_KINDS) {
   describe(`the whole path on ${kind}`, () => {
     let databases, origin, edge;
 

@@ -15,7 +15,6 @@ use postback::partner::Partner;
 use postback::reply::Format;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use std::time::{Duration, Instant};
 
 /// A request and its reply, from the moment the request is there.
 pub struct Exchange<'a> {
@@ -28,7 +27,6 @@ pub struct Exchange<'a> {
     via: &'static str,
     /// Of a success, no more than its acknowledgement is wanted (RFC 7240).
     is_minimal: bool,
-    began: Instant,
 }
 
 /// What a request came to where nothing failed.
@@ -90,7 +88,6 @@ impl<'a> Exchange<'a> {
             format: Format::negotiate(partner.map(|partner| partner.reply), accept),
             is_minimal: parts.headers.get(header::PREFER).is_some_and(|value| value == header::RETURN_MINIMAL),
             via: if verify::is_signed_by_edge(&parts.headers) { "edge" } else { "direct" },
-            began: Instant::now(),
         }
     }
 
@@ -126,13 +123,14 @@ impl<'a> Exchange<'a> {
                 reply::minimise(&mut response);
             }
         }
-        self.log(served, request_id, response.status().as_u16(), self.began.elapsed());
+        self.log(served, request_id, response.status().as_u16());
         response
     }
 
-    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16, took: Duration) {
+    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16) {
         let (via, partner) = (self.via, self.partner.map_or("-", |partner| partner.code.as_str()));
-        let duration_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let now = (self.app.platform.now)();
+        let duration_ms = now.unix_ms().saturating_sub(self.now.unix_ms());
         let Words { done, failed, refused } = T::WORDS;
         match &served.result {
             Ok(done_as) => {

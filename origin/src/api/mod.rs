@@ -16,13 +16,11 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{any, get};
-use std::any::Any;
 use std::sync::Arc;
-use tower_http::catch_panic::CatchPanicLayer;
 
 /// Every path of the origin.
 pub fn router(app: Arc<App>) -> Router {
-    Router::new()
+    let router = Router::new()
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/info", get(health::info))
@@ -33,9 +31,24 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/smoke/{*endpoint}", any(smoke::smoke))
         .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(CatchPanicLayer::custom(panicked))
-        .with_state(app)
+        .method_not_allowed_fallback(wrong_method);
+    catching_panics(router).with_state(app)
+}
+
+/// No request should reach a panic; if one does, it costs that request alone.
+#[cfg(not(target_family = "wasm"))]
+fn catching_panics(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    fn panicked(_panic: Box<dyn std::any::Any + Send>) -> Response {
+        tracing::error!("a request panicked; this is a bug");
+        reply::failure(&Error::Internal("panic"), Format::Json, "-", None)
+    }
+    router.layer(tower_http::catch_panic::CatchPanicLayer::custom(panicked))
+}
+
+/// In WebAssembly a panic ends the instance; origin/src/entry.js sees to it.
+#[cfg(target_family = "wasm")]
+fn catching_panics(router: Router<Arc<App>>) -> Router<Arc<App>> {
+    router
 }
 
 async fn not_found(State(app): State<Arc<App>>) -> Response {
@@ -46,10 +59,4 @@ async fn not_found(State(app): State<Arc<App>>) -> Response {
 async fn wrong_method(State(app): State<Arc<App>>) -> Response {
     let error = Error::MethodNotAllowed { allow: "GET, HEAD" };
     reply::failure(&error, Format::Json, &app.request_id(), None)
-}
-
-/// No request should reach this; if one does, it costs that request alone.
-fn panicked(_panic: Box<dyn Any + Send>) -> Response {
-    tracing::error!("a request panicked; this is a bug");
-    reply::failure(&Error::Internal("panic"), Format::Json, "-", None)
 }

@@ -3,8 +3,8 @@
 use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::Config;
+use crate::upkeep;
 use axum_server::Handle;
-use postback::time::Timestamp;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,9 +18,6 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 const FORGET_EVERY: Duration = Duration::from_secs(60);
 /// How often databases are made ready for what comes, and freed of what is too old.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
-/// How long a nonce is remembered: longer than its signature could be used, on clocks apart.
-const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
-const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Serves until SIGTERM or Ctrl-C, then lets running requests end.
 ///
@@ -99,40 +96,15 @@ async fn forget_nonces(app: Arc<App>) {
     let mut ticks = tokio::time::interval(FORGET_EVERY);
     loop {
         ticks.tick().await;
-        let now_ms = (app.platform.now)().unix_ms();
-        let Some(before) = Timestamp::from_unix_ms(now_ms.saturating_sub(NONCE_LIFE_MS)) else { continue };
-        for (code, store) in app.databases.opened() {
-            if let Err(error) = store.forget_nonces(before).await {
-                warn!(partner = code, reason = %error, "spent nonces could not be forgotten; trying again later");
-            }
-        }
+        upkeep::forget_nonces(&app).await;
     }
 }
 
-/// Makes each database ready for the time to come, and drops what its partner's file no longer wants kept (R59).
 async fn tidy(app: Arc<App>) {
     app.databases.open_all().await;
     let mut ticks = tokio::time::interval(TIDY_EVERY);
     loop {
         ticks.tick().await;
-        let now = (app.platform.now)();
-        for (code, store) in app.databases.opened() {
-            if let Err(error) = store.make_ready(now).await {
-                warn!(partner = code, reason = %error, "no room was made for the time to come; trying again later");
-            }
-            let days = app.config.registry.by_code(code).map(|partner| i64::from(partner.data_retention_days));
-            let before = days
-                .and_then(|days| Timestamp::from_unix_ms(now.unix_ms().saturating_sub(days.saturating_mul(DAY_MS))));
-            let Some(before) = before else { continue };
-            match store.drop_postbacks(before).await {
-                Ok(0) => {}
-                Ok(postbacks) => {
-                    info!(partner = code, postbacks, "requests as they were received were dropped: too old")
-                }
-                Err(error) => {
-                    warn!(partner = code, reason = %error, "not all that is too old was dropped; trying again later")
-                }
-            }
-        }
+        upkeep::tidy(&app).await;
     }
 }

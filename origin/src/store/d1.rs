@@ -19,12 +19,12 @@ pub trait Batch: Send + Sync {
 
 /// Rows of a portion that is deleted at once: a batch has 30 s in all.
 const PORTION: u32 = 500;
-/// What [`UNDO`]'s error begins with, as migration 0005 has it; the outcome comes behind.
-const REHEARSED: &str = "rehearsed ";
-/// The end of a rehearsal. A trigger refuses the row with its own text, which undoes the whole batch and brings out what it
-/// came to. The last request that was written down is the rehearsed one, where one was.
-const UNDO: &str = "insert into rehearsals (outcome) select json_array(receipt_id, verdict) from postbacks
-    where postback_id = (select max(postback_id) from postbacks)";
+/// What [`UNDO`]'s error begins with, as migration 0005 has it; the verdict and a full stop come behind.
+const REHEARSED: &str = "rehearsed: ";
+/// The end of a rehearsal. A trigger refuses the row with words that name the verdict, which undoes the whole batch and brings out
+/// what it came to. The last request that was written down is the rehearsed one, unless that was a replay and wrote nothing.
+const UNDO: &str = "insert into rehearsals (verdict) select verdict from postbacks
+    where postback_id = (select max(postback_id) from postbacks) and receipt_id in (select value ->> 0 from json_each(?1))";
 
 /// A partner's D1 database. Its tables are brought up to date when it is deployed (`wrangler d1 migrations apply`).
 #[derive(Clone)]
@@ -47,15 +47,25 @@ impl D1 {
 
     /// See [`super::Database::run`].
     pub(super) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
-        let mut batch: Vec<_> =
-            statements.iter().map(|statement| json!([*statement.sql, statement.rows_json()])).collect();
+        let mut batch = Vec::with_capacity(statements.len().saturating_add(1));
+        let mut written_down = String::new();
+        for statement in &statements {
+            let rows = statement.rows_json();
+            batch.push(json!([*statement.sql, rows]));
+            if statement.answers {
+                written_down = rows;
+            }
+        }
         if end == End::Undo {
-            batch.push(json!([UNDO]));
+            batch.push(json!([UNDO, written_down]));
         }
         match self.batch(batch).await {
             Ok(answered) => Ok(answered.into_iter().map(done).collect()),
             Err(words) => match rehearsed(&words) {
-                Some(answer) if end == End::Undo => Ok(vec![Done { changed: 1, answers: vec![answer] }]),
+                Some(verdict) if end == End::Undo => {
+                    let answer = receipt(&written_down).map(|receipt| (receipt, verdict.to_owned()));
+                    Ok(vec![Done { changed: 1, answers: answer.into_iter().collect() }])
+                }
                 Some(_) | None => Err(refusal(words)),
             },
         }
@@ -112,11 +122,16 @@ fn done(answered: Answered) -> Done {
     Done { changed: answered.changes, answers: answers.collect() }
 }
 
-/// What a rehearsal came to, out of the words with which the database ended it.
-fn rehearsed(words: &str) -> Option<(String, String)> {
-    let (_, outcome) = words.split_once(REHEARSED)?;
-    let (outcome, _) = outcome.split_once(']')?;
-    serde_json::from_str(&format!("{outcome}]")).ok()
+/// The verdict of a rehearsal, out of the words with which the database ended it.
+fn rehearsed(words: &str) -> Option<&str> {
+    let (_, verdict) = words.split_once(REHEARSED)?;
+    Some(verdict.split_once('.')?.0)
+}
+
+/// The receipt of the one row that was written down; the name of a receipt is the first column of what answers.
+fn receipt(rows: &str) -> Option<String> {
+    let rows: Vec<Vec<Value>> = serde_json::from_str(rows).ok()?;
+    Some(rows.first()?.first()?.as_str()?.to_owned())
 }
 
 /// Mistakes of ours are what the database says of statements and their values; everything else may pass: a lost connection, a

@@ -22,6 +22,7 @@ impl fmt::Display for StoreError {
 
 impl std::error::Error for StoreError {}
 
+#[cfg(not(target_family = "wasm"))]
 impl From<sqlx::Error> for StoreError {
     fn from(error: sqlx::Error) -> Self {
         let our_mistake = match error.as_database_error() {
@@ -39,6 +40,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
+#[cfg(not(target_family = "wasm"))]
 impl From<sqlx::migrate::MigrateError> for StoreError {
     fn from(error: sqlx::migrate::MigrateError) -> Self {
         use sqlx::migrate::MigrateError::{Execute, ExecuteMigration};
@@ -51,6 +53,7 @@ impl From<sqlx::migrate::MigrateError> for StoreError {
 }
 
 /// Whether a refusal by the database is one that time can mend: locks, shutdown, resources; not constraints or syntax.
+#[cfg(not(target_family = "wasm"))]
 fn may_pass(refusal: &dyn sqlx::error::DatabaseError) -> bool {
     let code = refusal.code().unwrap_or_default();
     if refusal.try_downcast_ref::<sqlx::postgres::PgDatabaseError>().is_some() {

@@ -90,9 +90,7 @@ async fn record(core: &Core, group: Vec<Waiting>) {
             tracing::warn!(reason, postbacks = records.len(), "a group was refused; each of it is recorded alone");
             for (answer, record) in answers.into_iter().zip(records) {
                 let alone = core.record(vec![record]).await;
-                let _ = answer.send(alone.and_then(|recorded| {
-                    recorded.first().copied().ok_or_else(|| StoreError::Bug("a record without an answer".to_owned()))
-                }));
+                let _ = answer.send(alone.and_then(super::only));
             }
         }
         Err(error) => {

@@ -1,17 +1,30 @@
 //! Where each partner's database is: one URL for all, or one of a partner's own (R45).
 
+use super::d1::D1;
+#[cfg(not(target_family = "wasm"))]
 use sqlx::postgres::PgConnectOptions;
 use std::fmt;
+#[cfg(not(target_family = "wasm"))]
 use std::path::{Path, PathBuf};
+#[cfg(not(target_family = "wasm"))]
 use std::str::FromStr;
 
 /// The place of one partner's database.
 #[derive(Clone)]
 pub enum Location {
     /// A database of a PostgreSQL server.
+    #[cfg(not(target_family = "wasm"))]
     Postgres(Box<PgConnectOptions>),
     /// A file.
+    #[cfg(not(target_family = "wasm"))]
     Sqlite(PathBuf),
+    /// A D1 database.
+    D1 {
+        /// Its name, as the partner's file has it.
+        name: String,
+        /// The way to it.
+        way: D1,
+    },
 }
 
 impl Location {
@@ -20,6 +33,7 @@ impl Location {
     ///
     /// # Errors
     /// What is wrong with the URL, without showing it: it may hold a password.
+    #[cfg(not(target_family = "wasm"))]
     pub fn within(base_url: &str, name: &str) -> Result<Location, &'static str> {
         if base_url.starts_with("postgres://") || base_url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(base_url).map_err(|_| "is not a valid postgres:// URL")?;
@@ -40,16 +54,22 @@ impl Location {
     /// The kind of database, for people.
     pub fn kind(&self) -> &'static str {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Location::Postgres(_) => "postgres",
+            #[cfg(not(target_family = "wasm"))]
             Location::Sqlite(_) => "sqlite",
+            Location::D1 { .. } => "d1",
         }
     }
 
     /// The database's name, as the partner's file has it.
     pub fn name(&self) -> &str {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Location::Postgres(options) => options.get_database().unwrap_or_default(),
+            #[cfg(not(target_family = "wasm"))]
             Location::Sqlite(path) => path.file_stem().and_then(|name| name.to_str()).unwrap_or_default(),
+            Location::D1 { name, .. } => name,
         }
     }
 }
@@ -58,6 +78,7 @@ impl Location {
 impl fmt::Debug for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Location::Postgres(options) => {
                 write!(
                     f,
@@ -67,12 +88,14 @@ impl fmt::Debug for Location {
                     options.get_database().unwrap_or("")
                 )
             }
+            #[cfg(not(target_family = "wasm"))]
             Location::Sqlite(path) => write!(f, "sqlite at {}", path.display()),
+            Location::D1 { name, .. } => write!(f, "d1, {name}"),
         }
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(target_family = "wasm")))]
 mod tests {
     use super::*;
 

@@ -19,16 +19,22 @@ mod record;
 mod error;
 mod statement;
 mod ledger;
-mod groups;
-mod months;
-pub mod postgres;
-pub mod sqlite;
 pub mod d1;
+#[cfg(not(target_family = "wasm"))]
+mod groups;
+#[cfg(not(target_family = "wasm"))]
+mod months;
+#[cfg(not(target_family = "wasm"))]
+pub mod postgres;
+#[cfg(not(target_family = "wasm"))]
+pub mod sqlite;
 
 pub use error::StoreError;
 pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks};
 
+use crate::deadline::within;
 use crate::store::location::Location;
+#[cfg(not(target_family = "wasm"))]
 use groups::Groups;
 use ledger::Ledger;
 use postback::duplicate::DuplicatePolicy;
@@ -44,14 +50,20 @@ const RECORD_TIMEOUT: Duration = Duration::from_millis(1_800);
 const PING_TIMEOUT: Duration = Duration::from_millis(1_000);
 
 async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    let late = |_| StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
-    tokio::time::timeout(limit, work).await.map_err(late)?
+    let late = || StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
+    within(limit, work).await.ok_or_else(late)?
+}
+
+/// The answer to the one record that was asked about.
+fn only(recorded: Vec<Recorded>) -> Result<Recorded, StoreError> {
+    recorded.first().copied().ok_or_else(|| StoreError::Bug("a record without an answer".to_owned()))
 }
 
 /// One partner's database.
 #[derive(Clone, Debug)]
 pub struct Store {
     core: Arc<Core>,
+    #[cfg(not(target_family = "wasm"))]
     groups: Groups,
 }
 
@@ -66,8 +78,10 @@ struct Core {
 #[derive(Clone, Debug)]
 pub enum Database {
     /// For production.
+    #[cfg(not(target_family = "wasm"))]
     Postgres(postgres::Postgres),
     /// Embedded: nothing to install.
+    #[cfg(not(target_family = "wasm"))]
     Sqlite(sqlite::Sqlite),
     /// For the origin as a Worker.
     D1(d1::D1),
@@ -87,7 +101,9 @@ impl Database {
     /// did is answered all the same.
     async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(database) => database.run(statements, end).await,
+            #[cfg(not(target_family = "wasm"))]
             Database::Sqlite(database) => database.run(statements, end).await,
             Database::D1(database) => database.run(statements, end).await,
         }
@@ -95,23 +111,31 @@ impl Database {
 
     fn dialect(&self) -> Dialect {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(_) => Dialect::Postgres,
-            Database::Sqlite(_) | Database::D1(_) => Dialect::Sqlite,
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(_) => Dialect::Sqlite,
+            Database::D1(_) => Dialect::Sqlite,
         }
     }
 
     /// How many transactions at once are worth while.
+    #[cfg(not(target_family = "wasm"))]
     fn lanes(&self) -> usize {
         match self {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(_) => 2,
             // One writer is all that they have.
-            Database::Sqlite(_) | Database::D1(_) => 1,
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(_) => 1,
+            Database::D1(_) => 1,
         }
     }
 }
 
 impl Core {
     /// Records postbacks in one transaction; the answers are in their order.
+    #[cfg(not(target_family = "wasm"))]
     async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
         in_time(RECORD_TIMEOUT, self.run(records, End::Commit)).await
     }
@@ -133,8 +157,11 @@ impl Store {
     /// When it cannot be reached, or a migration fails.
     pub async fn open(location: &Location, policy: DuplicatePolicy) -> Result<Store, StoreError> {
         let database = match location {
+            #[cfg(not(target_family = "wasm"))]
             Location::Postgres(options) => Database::Postgres(postgres::Postgres::open(options).await?),
+            #[cfg(not(target_family = "wasm"))]
             Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path).await?),
+            Location::D1 { way, .. } => Database::D1(way.clone()),
         };
         Ok(Store::over(database, policy))
     }
@@ -142,9 +169,14 @@ impl Store {
     /// A store over a database whose tables are up to date.
     pub fn over(database: Database, policy: DuplicatePolicy) -> Store {
         let ledger = Ledger::new(database.dialect(), policy);
+        #[cfg(not(target_family = "wasm"))]
         let lanes = database.lanes();
         let core = Arc::new(Core { database, ledger });
-        Store { groups: Groups::start(Arc::clone(&core), lanes), core }
+        Store {
+            #[cfg(not(target_family = "wasm"))]
+            groups: Groups::start(Arc::clone(&core), lanes),
+            core,
+        }
     }
 
     /// Records one postback, as the contract above says.
@@ -152,7 +184,11 @@ impl Store {
     /// # Errors
     /// Nothing was recorded, or, when time ran out, that is not known: the same request sent again finds out.
     pub async fn record(&self, record: Record) -> Result<Recorded, StoreError> {
-        in_time(RECORD_TIMEOUT, self.groups.record(record)).await
+        #[cfg(not(target_family = "wasm"))]
+        return in_time(RECORD_TIMEOUT, self.groups.record(record)).await;
+        // Each request of a Worker has a lifetime of its own, and none may wait for another's.
+        #[cfg(target_family = "wasm")]
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Commit)).await?)
     }
 
     /// Does everything that recording does, and undoes it: what it came to is what recording would have come to. Nothing
@@ -161,8 +197,7 @@ impl Store {
     /// # Errors
     /// Recording would have failed.
     pub async fn rehearse(&self, record: Record) -> Result<Recorded, StoreError> {
-        let rehearsed = in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Undo)).await?;
-        rehearsed.first().copied().ok_or_else(|| StoreError::Bug("a record without an answer".to_owned()))
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Undo)).await?)
     }
 
     /// Records a batch of clicks, each once, as the contract above says.
@@ -182,7 +217,9 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         in_time(PING_TIMEOUT, async {
             match self.database() {
+                #[cfg(not(target_family = "wasm"))]
                 Database::Postgres(database) => database.ping().await,
+                #[cfg(not(target_family = "wasm"))]
                 Database::Sqlite(database) => database.ping().await,
                 Database::D1(database) => database.ping().await,
             }
@@ -196,7 +233,9 @@ impl Store {
     /// Nothing was forgotten.
     pub async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
         match self.database() {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(database) => database.forget_nonces(before).await,
+            #[cfg(not(target_family = "wasm"))]
             Database::Sqlite(database) => database.forget_nonces(before).await,
             Database::D1(database) => database.forget_nonces(before).await,
         }
@@ -209,7 +248,9 @@ impl Store {
     /// Not all was dropped.
     pub async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
         match self.database() {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(database) => database.drop_postbacks(before).await,
+            #[cfg(not(target_family = "wasm"))]
             Database::Sqlite(database) => database.drop_postbacks(before).await,
             Database::D1(database) => database.drop_postbacks(before).await,
         }
@@ -219,17 +260,23 @@ impl Store {
     ///
     /// # Errors
     /// It is not ready; requests are taken all the same.
+    #[cfg_attr(target_family = "wasm", expect(unused_variables, reason = "for PostgreSQL"))]
     pub async fn make_ready(&self, now: Timestamp) -> Result<(), StoreError> {
         match self.database() {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(database) => database.make_months(now).await,
-            Database::Sqlite(_) | Database::D1(_) => Ok(()),
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(_) => Ok(()),
+            Database::D1(_) => Ok(()),
         }
     }
 
     /// Lets running work end and closes every connection.
     pub async fn close(&self) {
         match self.database() {
+            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(database) => database.close().await,
+            #[cfg(not(target_family = "wasm"))]
             Database::Sqlite(database) => database.close().await,
             // There is nothing that would have to be let go of.
             Database::D1(_) => {}

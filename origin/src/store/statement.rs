@@ -106,7 +106,7 @@ impl<T> Step<T> {
         Step { sql: format!("with {} {statement}", dialect.input(columns)).into(), columns, answers: false }
     }
 
-    /// The same, answering rows of two texts: `receipt_id` and `verdict`.
+    /// The same, answering rows of two texts: `receipt_id`, which is also the first column of what it works on, and `verdict`.
     #[must_use]
     pub fn answering(self) -> Step<T> {
         Step { answers: true, ..self }

@@ -70,6 +70,7 @@ async fn what_was_there_stays_and_is_known(kind: &str) {
             sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
             connection.close().await.unwrap();
         }
+        Location::D1 { .. } => unreachable!("a native database"),
         Location::Sqlite(path) => {
             let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).create_if_missing(true);
             let mut connection = options.foreign_keys(true).connect().await.unwrap();

@@ -14,9 +14,10 @@ export const DEAD_LETTERS = "bytec-dev-dead-letters";
 
 /**
  * Starts the edge in front of an origin; `fetch` calls it as a partner would. `bindings` are variables and secrets, `limits`
- * the counts of rate-limit bindings, `build` the folder of another build, `change` whatever else a test needs to be different.
+ * the counts of rate-limit bindings, `build` the folder of another build, `change` whatever else a test needs to be different, and
+ * `beside` Workers that run beside it.
  */
-export async function startEdge({ originUrl, bindings = {}, limits = {}, build = BUILD, change = (options) => options }) {
+export async function startEdge({ originUrl, bindings = {}, limits = {}, build = BUILD, change = (options) => options, beside = [] }) {
   const lines = [];
   const { workerOptions } = workerOptionsOf(join(ROOT, "wrangler.toml"));
   const { bindings: variables, d1Databases, queueProducers, queueConsumers, ratelimits } = workerOptions;
@@ -50,7 +51,7 @@ export async function startEdge({ originUrl, bindings = {}, limits = {}, build =
         });
       }
     },
-    workers: [change(options)],
+    workers: [change(options), ...beside],
   });
   const url = (await miniflare.ready).origin;
   const edge = {

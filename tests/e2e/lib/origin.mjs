@@ -1,20 +1,28 @@
-// The origin as it is deployed: its own process, on SQLite or PostgreSQL.
+// The origin as it is deployed: its own process on SQLite or PostgreSQL, or a Worker on D1.
 import { randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort, Running, until } from "../../../scripts/lib/processes.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
+import { d1Databases } from "./origin_worker.mjs";
 
 const BINARY = join(ROOT, "target", "debug", "bytec-origin");
 
-/** The kinds of database that every test of the whole path runs on. */
+/** The kinds of database that have the origin as a process. */
 export const KINDS = ["sqlite", "postgres"];
+
+/** Those and D1: what every test of the whole path runs on. */
+export const ALL_KINDS = [...KINDS, "d1"];
 
 /** A place for partners' databases of one kind, empty, and how to look into it. */
 export function freshDatabases(kind) {
   const folder = mkdtempSync(join(tmpdir(), "bytec-e2e-"));
   const remove = () => rmSync(folder, { recursive: true, force: true });
+  if (kind === "d1") {
+    const d1 = d1Databases(folder);
+    return { env: {}, ...d1, remove };
+  }
   if (kind === "sqlite") {
     const python = required("TEST_PYTHON");
     const program = "import json,sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.row_factory=sqlite3.Row; print(json.dumps([dict(r) for r in c.execute(sys.argv[2])]))";
@@ -41,9 +49,10 @@ function required(name) {
   return value;
 }
 
-/** Starts an origin; `env` says where its databases are. */
-export async function startOrigin({ env, port }) {
+/** Starts an origin; `env` says where its databases are, or `start` starts it in front of them. */
+export async function startOrigin({ env, port, start }) {
   port ??= await freePort();
+  if (start) return start(port);
   const url = `http://127.0.0.1:${port}`;
   const program = new Running("origin", BINARY, ["serve"], {
     env: { ENVIRONMENT: "development", ORIGIN_BIND: `127.0.0.1:${port}`, ...env },

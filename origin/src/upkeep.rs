@@ -1,0 +1,49 @@
+//! What the databases need from time to time, whatever host sees to the time.
+
+use crate::app::App;
+use crate::store::Store;
+use postback::time::Timestamp;
+use tracing::{info, warn};
+
+/// How long a nonce is remembered: longer than its signature could be used, on clocks apart.
+const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// Forgets nonces whose signatures have run out. Once a minute is often enough.
+pub async fn forget_nonces(app: &App) {
+    let Some(before) = ago((app.platform.now)(), NONCE_LIFE_MS) else { return };
+    for (code, store) in app.databases.opened() {
+        if let Err(error) = store.forget_nonces(before).await {
+            warn!(partner = code, reason = %error, "spent nonces could not be forgotten; trying again later");
+        }
+    }
+}
+
+/// Makes each database ready for the time to come, and drops what its partner's file no longer wants kept (R59). Once an hour
+/// is often enough.
+pub async fn tidy(app: &App) {
+    let now = (app.platform.now)();
+    for (code, store) in app.databases.opened() {
+        if let Err(error) = store.make_ready(now).await {
+            warn!(partner = code, reason = %error, "no room was made for the time to come; trying again later");
+        }
+        let days = app.config.registry.by_code(code).map(|partner| i64::from(partner.data_retention_days));
+        if let Some(before) = days.and_then(|days| ago(now, days.saturating_mul(DAY_MS))) {
+            drop_postbacks(code, store, before).await;
+        }
+    }
+}
+
+async fn drop_postbacks(code: &str, store: &Store, before: Timestamp) {
+    match store.drop_postbacks(before).await {
+        Ok(0) => {}
+        Ok(postbacks) => info!(partner = code, postbacks, "requests as they were received were dropped: too old"),
+        Err(error) => {
+            warn!(partner = code, reason = %error, "not all that is too old was dropped; trying again later");
+        }
+    }
+}
+
+fn ago(now: Timestamp, ms: i64) -> Option<Timestamp> {
+    Timestamp::from_unix_ms(now.unix_ms().saturating_sub(ms))
+}
