@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::databases::Databases;
+use crate::quota::Quotas;
 use crate::store::StoreError;
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -59,6 +60,8 @@ pub struct App {
     pub config: Config,
     /// The partners' databases.
     pub databases: Databases,
+    /// How much each partner has sent today.
+    pub quotas: Quotas,
     /// Clock and randomness.
     pub platform: Platform,
     /// Which of possibly several origins this one is: 8 hexadecimal digits, random at the start.
@@ -92,6 +95,14 @@ impl App {
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
         let instance = format!("{random:08x}");
-        Arc::new(App { config, databases, platform, instance, started_at, slots: Semaphore::new(IN_FLIGHT_MAX) })
+        Arc::new(App {
+            config,
+            databases,
+            quotas: Quotas::default(),
+            platform,
+            instance,
+            started_at,
+            slots: Semaphore::new(IN_FLIGHT_MAX),
+        })
     }
 }

@@ -54,8 +54,9 @@ struct ForwardedBody {
 /// Reads and stores what a believed caller sent:
 ///
 /// (1) the request becomes a postback ... 400
-/// (2) the partner's store records it ... 503, 500
-/// (3) a spent nonce is a replay ........ 409
+/// (2) it is within the partner's day ... 429
+/// (3) the partner's store records it ... 503, 500
+/// (4) a spent nonce is a replay ........ 409
 pub async fn ingest(
     app: &App,
     partner: &Partner,
@@ -72,9 +73,11 @@ pub async fn ingest(
     let event_id = reading.postback.event_id().clone();
     // (2)
     let store = app.databases.of(&partner.code).await?;
+    app.quotas.count(partner, store, now).await?;
+    // (3)
     match store.record(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
         Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
-        // (3)
+        // (4)
         Recorded::Replayed => Err(Error::Replay),
     }
 }

@@ -348,3 +348,22 @@ async fn what_the_edge_takes_at_its_limits_is_not_too_large_for_the_origin() {
     assert!(body.len() <= 65536 && body.len() > 60_000);
     assert_eq!(world.send(&world.forwarded("POST", "/involve/event?geo=MY", &body)).await.status, 200);
 }
+
+#[tokio::test]
+async fn what_is_beyond_a_partners_day_is_not_settled_so_that_the_edge_queues_it() {
+    let world = World::new().await.with_daily_requests(2);
+    for id in ["c1", "c2"] {
+        let request = world.forwarded("GET", &format!("/involve/event?conversion_id={id}"), "");
+        assert_eq!(world.send(&request).await.proven(&world, &request), Some(Verdict::Created));
+    }
+    let beyond = world.forwarded("GET", "/involve/event?conversion_id=c3", "");
+    let answer = world.send(&beyond).await;
+    assert_eq!((answer.status, answer.code().as_str(), answer.ack), (429, "daily_limit", None));
+    assert_eq!(world.conversions().await.len(), 2);
+    // Another origin in front of the same database knows what this one took.
+    let restarted = world.with_daily_requests(3);
+    let third = restarted.forwarded("GET", "/involve/event?conversion_id=c3", "");
+    assert_eq!(restarted.send(&third).await.proven(&restarted, &third), Some(Verdict::Created));
+    let fourth = restarted.forwarded("GET", "/involve/event?conversion_id=c4", "");
+    assert_eq!(restarted.send(&fourth).await.status, 429);
+}

@@ -13,6 +13,7 @@ use postback::acknowledgement;
 use postback::id::{EventId, Nonce};
 use postback::message_signature::{Covered, header, sign};
 use postback::params::Params;
+use postback::partner::Registry;
 use postback::reading::Dialect;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -90,6 +91,22 @@ impl World {
             _ => None,
         });
         World { edge: edge.unwrap(), app: App::new(origin, Platform { now, random }), _folder: folder }
+    }
+
+    /// The same world, with an origin whose partners have another number of requests in a day.
+    pub fn with_daily_requests(self, requests_max: u32) -> World {
+        let settings = Settings {
+            environment: Some("development".to_owned()),
+            data_dir: Some(self._folder.path().display().to_string()),
+            ..Settings::default()
+        };
+        let mut origin = OriginConfig::read(&settings, |_| None).unwrap();
+        let mut partners = serde_json::to_value(&origin.registry).unwrap();
+        for partner in partners.get_mut("partners").unwrap().as_array_mut().unwrap() {
+            partner.as_object_mut().unwrap().insert("max_daily_requests".to_owned(), requests_max.into());
+        }
+        origin.registry = Registry::from_json(&partners.to_string()).unwrap();
+        World { app: App::new(origin, Platform { now, random }), ..self }
     }
 
     /// What the edge makes of a partner's request.

@@ -1,10 +1,12 @@
 //! Everything that can go wrong at the origin, and the one place where it gets a status code and public words.
 
+use crate::quota::OverDailyLimit;
 use crate::store::StoreError;
 use crate::verify::Disbelief;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
 use postback::verdict::Verdict;
+use std::borrow::Cow;
 
 /// Why the origin answers with an error.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub enum Error {
     MalformedClicks,
     /// The event's id is known with other content. Written down for reconciliation.
     Conflict,
+    /// More requests than the partner may send in a day.
+    DailyLimit(OverDailyLimit),
     /// Too many requests in flight.
     Overloaded,
     /// The database refused or cannot be reached.
@@ -64,6 +68,7 @@ impl Error {
             Error::BodyTooLarge => 413,
             Error::UrlTooLong => 414,
             Error::UnsupportedEncoding => 415,
+            Error::DailyLimit(_) => 429,
             Error::Store(StoreError::Bug(_)) | Error::Internal(_) => 500,
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => 503,
         }
@@ -113,6 +118,9 @@ impl Error {
                     "this event_id was sent before with other content; give a new event a new id",
                 )
             },
+            Error::DailyLimit(_) => {
+                whole("daily_limit", "not stored: more requests than the partner's day has; send it again tomorrow")
+            }
             Error::Overloaded => whole("overloaded", "not stored; send the same request again"),
             Error::Store(StoreError::Unavailable(_)) => {
                 whole("unavailable", "not confirmed as stored; send the same request again")
@@ -124,11 +132,14 @@ impl Error {
     }
 
     /// A header that belongs to the status code.
-    pub fn header(&self) -> Option<(&'static str, &'static str)> {
+    pub fn header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         match self {
-            Error::MethodNotAllowed { allow } => Some(("allow", allow)),
-            Error::Disbelieved(Disbelief::TokenMissing) => Some(("www-authenticate", "Bearer")),
-            Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", "1")),
+            Error::MethodNotAllowed { allow } => Some(("allow", Cow::Borrowed(allow))),
+            Error::Disbelieved(Disbelief::TokenMissing) => Some(("www-authenticate", Cow::Borrowed("Bearer"))),
+            Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", Cow::Borrowed("1"))),
+            Error::DailyLimit(OverDailyLimit { retry_after_s }) => {
+                Some(("retry-after", Cow::Owned(retry_after_s.to_string())))
+            }
             Error::PartnerNotFound
             | Error::UrlTooLong
             | Error::BodyTooLarge
@@ -165,6 +176,7 @@ impl Error {
             | Error::Malformed
             | Error::MalformedClicks
             | Error::Conflict
+            | Error::DailyLimit(_)
             | Error::Overloaded => None,
         }
     }
@@ -173,6 +185,12 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Error::Store(error)
+    }
+}
+
+impl From<OverDailyLimit> for Error {
+    fn from(over: OverDailyLimit) -> Self {
+        Error::DailyLimit(over)
     }
 }
 

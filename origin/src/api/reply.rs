@@ -26,7 +26,7 @@ pub fn failure(error: &Error, format: Format, request_id: &str, event_id: Option
     let mut response = build(error.status(), reply::failure(format, failure, request_id), request_id);
     name_event(&mut response, event_id, failure.verdict);
     if let Some((name, value)) = error.header() {
-        response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        set(&mut response, name, &value);
     }
     response
 }

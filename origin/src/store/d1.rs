@@ -76,6 +76,14 @@ impl D1 {
         self.one("select 1 from postbacks limit 1", &[]).await.map(|_| ())
     }
 
+    pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
+        let statement =
+            json!(["select count(*) as requests from postbacks where received_at >= ?1", since.to_sortable()]);
+        let answered = self.batch(vec![statement]).await.map_err(refusal)?;
+        let count = answered.first().and_then(|answered| answered.rows.first()?.get("requests")?.as_u64());
+        count.ok_or_else(|| StoreError::Bug("a count that is none".to_owned()))
+    }
+
     pub(super) async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
         self.one("delete from nonces where seen_at < ?1", &[before.to_sortable()]).await
     }

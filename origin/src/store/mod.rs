@@ -227,6 +227,23 @@ impl Store {
         .await
     }
 
+    /// How many requests were written down that came at an instant or later.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
+        in_time(PING_TIMEOUT, async {
+            match self.database() {
+                #[cfg(not(target_family = "wasm"))]
+                Database::Postgres(database) => database.count_postbacks(since).await,
+                #[cfg(not(target_family = "wasm"))]
+                Database::Sqlite(database) => database.count_postbacks(since).await,
+                Database::D1(database) => database.count_postbacks(since).await,
+            }
+        })
+        .await
+    }
+
     /// Forgets nonces seen before an instant: their signatures have run out.
     ///
     /// # Errors

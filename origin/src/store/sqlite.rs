@@ -73,6 +73,14 @@ impl Sqlite {
         Ok(())
     }
 
+    pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar("select count(*) from postbacks where received_at >= $1")
+            .bind(since.to_sortable())
+            .fetch_one(&self.pool)
+            .await?;
+        Ok(u64::try_from(count).unwrap_or(0))
+    }
+
     pub(super) async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
         let done =
             sqlx::query("delete from nonces where seen_at < $1").bind(before.to_sortable()).execute(&self.pool).await?;

@@ -114,6 +114,15 @@ contract! {
         assert_eq!(db.one("select offer_name from conversions").await, "สวัส😀 \"\\$%1");
     }
 
+    what_was_written_down_since_an_instant_is_counted(db) {
+        for _ in 0..2 {
+            db.record(FIRST).await;
+        }
+        for (since, count) in [("2025-11-21T08:00:00.123Z", 2), ("2025-11-21T08:00:00.124Z", 0), ("2025-11-21T00:00:00Z", 2)] {
+            assert_eq!(db.store.count_postbacks(at(since)).await.unwrap(), count, "{since}");
+        }
+    }
+
     a_database_answers_a_ping(db) {
         db.store.ping().await.unwrap();
     }

@@ -1,0 +1,146 @@
+//! How many requests of a partner's were written down today (R46): by UTC days, repeats included.
+//!
+//! Each origin counts its own and asks the database now and then for what the others took, so that the number is right to a
+//! minute. It is a guard against a sender that has gone wild, not an account.
+
+use crate::store::{Store, StoreError};
+use postback::partner::Partner;
+use postback::time::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+const DAY_S: i64 = 24 * 60 * 60;
+/// How long a count is believed without asking the database.
+const BELIEVED_S: i64 = 60;
+
+/// The partners' counts, by code.
+#[derive(Debug, Default)]
+pub struct Quotas {
+    partners: Mutex<BTreeMap<String, Count>>,
+}
+
+/// One partner's count.
+#[derive(Clone, Copy, Debug)]
+struct Count {
+    /// Days since 1970.
+    day: i64,
+    requests: u64,
+    /// When the database was last asked, in Unix seconds.
+    asked_s: i64,
+}
+
+/// More than the partner may send in a day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverDailyLimit {
+    /// Seconds until the next day.
+    pub retry_after_s: i64,
+}
+
+impl Quotas {
+    /// Counts one request.
+    ///
+    /// # Errors
+    /// It is one too many today. Where the database cannot say how many there were, it is let pass: whatever it is then, it is
+    /// not stored unless the database is back.
+    pub async fn count(&self, partner: &Partner, store: &Store, now: Timestamp) -> Result<(), OverDailyLimit> {
+        let asked = async |day_began: Timestamp| store.count_postbacks(day_began).await;
+        self.count_with(&partner.code, u64::from(partner.max_daily_requests), now, asked).await
+    }
+
+    async fn count_with(
+        &self,
+        code: &str,
+        requests_max: u64,
+        now: Timestamp,
+        asked: impl AsyncFnOnce(Timestamp) -> Result<u64, StoreError>,
+    ) -> Result<(), OverDailyLimit> {
+        let now_s = now.unix_s();
+        let day = now_s.div_euclid(DAY_S);
+        if let Some(began) = self.due(code, day, now_s)
+            && let Ok(known) = asked(began).await
+        {
+            self.learn(code, day, known);
+        }
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = partners.entry(code.to_owned()).or_insert(Count { day, requests: 0, asked_s: now_s });
+        if count.requests >= requests_max {
+            return Err(OverDailyLimit { retry_after_s: DAY_S.saturating_sub(now_s.rem_euclid(DAY_S)) });
+        }
+        count.requests = count.requests.saturating_add(1);
+        Ok(())
+    }
+
+    /// When the day began, if the database is to be asked: once a minute, and by one request alone.
+    fn due(&self, code: &str, day: i64, now_s: i64) -> Option<Timestamp> {
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = partners.get_mut(code).filter(|count| count.day == day);
+        let is_due = count.as_ref().is_none_or(|count| now_s.saturating_sub(count.asked_s) >= BELIEVED_S);
+        if !is_due {
+            return None;
+        }
+        match count {
+            Some(count) => count.asked_s = now_s,
+            None => drop(partners.insert(code.to_owned(), Count { day, requests: 0, asked_s: now_s })),
+        }
+        Timestamp::from_unix_ms(day.saturating_mul(DAY_S).saturating_mul(1_000))
+    }
+
+    fn learn(&self, code: &str, day: i64, known: u64) {
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = partners.get_mut(code).filter(|count| count.day == day) {
+            // What is under way here is not in the database yet.
+            count.requests = count.requests.max(known);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOON_S: i64 = 1_763_726_400;
+
+    fn at(s: i64) -> Timestamp {
+        Timestamp::from_unix_ms(s.saturating_mul(1_000)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_day_has_so_many_requests_and_the_next_day_begins_anew() {
+        let quotas = Quotas::default();
+        let count = async |now_s: i64| quotas.count_with("a", 3, at(now_s), async |_| Ok(0)).await;
+        for _ in 0..3 {
+            assert_eq!(count(NOON_S).await, Ok(()));
+        }
+        assert_eq!(count(NOON_S + 10).await, Err(OverDailyLimit { retry_after_s: 12 * 60 * 60 - 10 }));
+        assert_eq!(count(NOON_S + 12 * 60 * 60 - 1).await, Err(OverDailyLimit { retry_after_s: 1 }));
+        assert_eq!(count(NOON_S + 12 * 60 * 60).await, Ok(()));
+        assert_eq!(quotas.count_with("b", 3, at(NOON_S), async |_| Ok(0)).await, Ok(()), "each partner has its own");
+    }
+
+    #[tokio::test]
+    async fn what_the_database_knows_counts_and_is_asked_for_once_a_minute() {
+        let quotas = Quotas::default();
+        let asked = std::cell::Cell::new(0);
+        let count = async |now_s: i64, known: u64| {
+            let ask = async |began: Timestamp| {
+                asked.set(asked.get() + 1);
+                assert_eq!(began, at(NOON_S - 12 * 60 * 60));
+                Ok(known)
+            };
+            quotas.count_with("a", 10, at(now_s), ask).await.is_ok()
+        };
+        assert!(count(NOON_S, 7).await, "the eighth");
+        assert!(count(NOON_S + 59, 1_000).await && asked.get() == 1, "the ninth");
+        assert!(count(NOON_S + 60, 9).await && asked.get() == 2, "the tenth");
+        assert!(!count(NOON_S + 61, 0).await && asked.get() == 2);
+        assert!(!count(NOON_S + 120, 0).await && asked.get() == 3, "what was counted here is not forgotten");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_cannot_say_lets_pass() {
+        let quotas = Quotas::default();
+        let away = async |_| Err(StoreError::Unavailable("away".to_owned()));
+        assert_eq!(quotas.count_with("a", 1, at(NOON_S), away).await, Ok(()));
+        assert!(quotas.count_with("a", 1, at(NOON_S), away).await.is_err(), "what it counts itself it knows");
+    }
+}
