@@ -33,3 +33,34 @@ async fn postgres_that_cannot_be_written_is_not_available() {
         Err(problem) => assert!(problem.starts_with("the database is not available"), "{problem}"),
     }
 }
+
+/// PostgreSQL keeps the plans that it made when the tables were small. One that reads a table from end to end would cost nothing
+/// in a test, and everything a day later.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_postback_costs_does_not_grow_with_what_is_stored() {
+    let db = fresh("postgres").await;
+    for part in 0..20 {
+        let records = (0..50).map(|number| {
+            // An update of one that was stored before among those that are new.
+            let updated = format!("conversion_id=p{}n{number}&rewars=2", part / 2);
+            let new = format!("conversion_id=p{part}n{number}&rewars=1");
+            db.store.record(record(if number % 5 == 0 && part % 2 == 1 { &updated } else { &new }))
+        });
+        for recorded in futures_util::future::join_all(records).await {
+            recorded.unwrap();
+        }
+    }
+    db.store.close().await;
+    // What a connection has counted is known when it has ended.
+    let again = db.place.open(DuplicatePolicy::default()).await.unwrap();
+    let Database::Postgres(store) = again.database() else { unreachable!("asked for PostgreSQL") };
+    let (by_index, whole): (i64, i64) = sqlx::query_as(
+        "select (select sum(idx_tup_read)::bigint from pg_stat_user_indexes), sum(seq_tup_read)::bigint
+         from pg_stat_user_tables where relname <> '_sqlx_migrations' and relname not like 'postbacks%'",
+    )
+    .fetch_one(store.pool())
+    .await
+    .unwrap();
+    assert!(by_index > 1_000, "counted: {by_index}");
+    assert!(by_index < 1_000 * 40 && whole < 1_000, "1000 postbacks read {by_index} rows by index and {whole} without");
+}
