@@ -65,7 +65,7 @@ test("docs/api.md lists every code of the edge among the edge's", () => {
 test("docs/api.md lists every warning code in its section", () => {
   const codes = [
     ...find("postback/src/reading/warning.rs", /WarningCode::\w+ => "([a-z_]+)",/g),
-    ...find("origin/src/store/ledger.rs", /^const \w+: &str = "([a-z_]+)(?::[a-z_]+)?";/gm),
+    ...find("origin/src/store/ledger/requests.rs", /^const \w+: &str = "([a-z_]+)(?::[a-z_]+)?";/gm),
   ];
   assert.ok(codes.length >= 11 && codes.includes("superseded_event"), `found ${codes}`);
   const rows = rowNames(section("docs/api.md", "Warnings"));

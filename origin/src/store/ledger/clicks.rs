@@ -1,0 +1,64 @@
+//! Clicks (R30).
+
+use super::super::statement::{Column, Dialect, Step};
+use super::{nonce_is_own, of};
+use postback::click::Click;
+use postback::id::Nonce;
+use postback::time::Timestamp;
+
+/// A click on its way into the database.
+pub(super) struct BatchedClick {
+    pub(super) click: Click,
+    pub(super) nonce: Nonce,
+    pub(super) receipt_id: Nonce,
+    pub(super) now: Timestamp,
+}
+
+pub(super) fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
+    const COLUMNS: &[Column<BatchedClick>] = &[
+        Column::text("click_id", |batched| Some(batched.click.click_id.to_string())),
+        Column::text("offer", |batched| Some(batched.click.offer.clone())),
+        Column::time("clicked_at", |batched| Some(batched.click.clicked_at)),
+        Column::text("sub_id", |batched| batched.click.sub_id.clone()),
+        Column::text("media_id", |batched| batched.click.media_id.clone()),
+        Column::text("geo", |batched| batched.click.geo.clone()),
+        Column::text("device", |batched| batched.click.device.clone()),
+        Column::text("referrer", |batched| batched.click.referrer.clone()),
+        Column::text("consent_version", |batched| batched.click.consent_version.clone()),
+        Column::json("utm", utm),
+        Column::time("received_at", |batched| Some(batched.now)),
+        Column::text("nonce", |batched| Some(batched.nonce.to_string())),
+        Column::text("receipt_id", |batched| Some(batched.receipt_id.to_string())),
+    ];
+    const NAMES: [&str; 11] = [
+        "click_id",
+        "offer",
+        "clicked_at",
+        "sub_id",
+        "media_id",
+        "geo",
+        "device",
+        "referrer",
+        "consent_version",
+        "utm",
+        "received_at",
+    ];
+    // In one order: two batches that hold the same clicks would otherwise wait for each other.
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "insert into clicks ({}) select {} from input where {} order by input.click_id
+             on conflict (click_id) do nothing",
+            NAMES.join(", "),
+            of("input", &NAMES),
+            nonce_is_own(dialect),
+        ),
+    )
+}
+
+/// The parameters `utm_*`.
+fn utm(batched: &BatchedClick) -> String {
+    let utm = batched.click.utm.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    utm.collect::<serde_json::Value>().to_string()
+}

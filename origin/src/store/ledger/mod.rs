@@ -1,0 +1,150 @@
+//! How postbacks and clicks enter a partner's database: the statements of the one transaction that [`super::Store`]
+//! promises, the same for every kind of database.
+//!
+//! They are one atomic batch: no statement needs an answer of the one before, because a database that is far away (D1) has
+//! no transaction that waits for us. What an earlier statement did a later one finds in the tables, by the name of the
+//! receipt that did it. Each works on several postbacks at once, as long as these share no nonce, event or conversion
+//! ([`waves`]).
+
+mod entry;
+mod waves;
+mod requests;
+mod conversions;
+mod clicks;
+
+pub use entry::Entry;
+pub use waves::waves;
+
+use super::StoreError;
+use super::record::{ClickBatch, Record, Recorded, RecordedClicks};
+use super::statement::{Dialect, Done, Statement, Step};
+use clicks::{BatchedClick, enter_clicks};
+use conversions::{create_conversion, note_revision, revise_conversion};
+use postback::duplicate::DuplicatePolicy;
+use postback::id::Nonce;
+use postback::verdict::Verdict;
+use requests::{Spending, enter_event, spend_nonces, take_turns, write_down};
+use std::collections::HashMap;
+
+/// The statements of one partner's database.
+pub struct Ledger {
+    policy: DuplicatePolicy,
+    take_turns: Option<Step<Entry>>,
+    spend_nonces: Step<Spending>,
+    record: [Step<Entry>; 5],
+    enter_clicks: Step<BatchedClick>,
+}
+
+impl Ledger {
+    /// The statements for a kind of database and a partner's policy.
+    pub fn new(dialect: Dialect, policy: DuplicatePolicy) -> Ledger {
+        Ledger {
+            policy,
+            take_turns: take_turns(dialect),
+            spend_nonces: spend_nonces(dialect),
+            record: [
+                enter_event(dialect),
+                create_conversion(dialect, policy),
+                revise_conversion(dialect, policy),
+                note_revision(dialect, policy),
+                write_down(dialect, policy),
+            ],
+            enter_clicks: enter_clicks(dialect),
+        }
+    }
+
+    /// A record, made ready.
+    pub fn entry(&self, record: Record) -> Entry {
+        Entry::of(record, &self.policy)
+    }
+
+    /// The statements that record the postbacks of one wave:
+    ///
+    /// (0) writers of one conversion take turns, where the database has several writers
+    /// (1) the nonces are spent, except those that were; what came with one of these is a replay and goes no further
+    /// (2) the events enter under their ids, except those that are known: duplicates, or conflicts
+    /// (3) conversions begin, where they are new
+    /// (4) the others are brought up to date, unless the notice was overtaken by a later decision
+    /// (5) which event made which revision is noted
+    /// (6) each request is written down with its verdict; this is answered
+    pub fn statements(&self, wave: &[Entry]) -> Vec<Statement> {
+        let spending = wave.iter().map(Spending::of);
+        let spend_nonces = self.spend_nonces.over(&spending.collect::<Vec<_>>());
+        let turns = self.take_turns.iter().map(|step| step.over(wave));
+        turns.chain([spend_nonces]).chain(self.record.iter().map(|step| step.over(wave))).collect()
+    }
+
+    /// The statements that record a batch of clicks: the nonce is spent, and every click that is not known enters.
+    pub fn click_statements(&self, batch: &ClickBatch) -> [Statement; 2] {
+        let ClickBatch { clicks, nonce, receipt_id, now } = batch;
+        let spending = Spending { nonce: Some(nonce.clone()), receipt_id: receipt_id.clone(), now: *now };
+        let clicks = clicks.iter().map(|click| BatchedClick {
+            click: click.clone(),
+            nonce: nonce.clone(),
+            receipt_id: receipt_id.clone(),
+            now: *now,
+        });
+        [self.spend_nonces.over(&[spending]), self.enter_clicks.over(&clicks.collect::<Vec<_>>())]
+    }
+}
+
+impl std::fmt::Debug for Ledger {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ledger").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}
+
+/// The receipts of entries, in their order.
+pub fn receipts(entries: &[Entry]) -> Vec<Nonce> {
+    entries.iter().map(|entry| entry.record.receipt_id.clone()).collect()
+}
+
+/// What became of the entries of these receipts, by what the statements of their waves answered.
+///
+/// # Errors
+/// The database answered with a word that is no verdict.
+pub fn recorded(receipts: &[Nonce], done: Vec<Done>) -> Result<Vec<Recorded>, StoreError> {
+    let mut verdicts = HashMap::new();
+    for (receipt_id, verdict) in done.into_iter().flat_map(|done| done.answers) {
+        let verdict = Verdict::parse(&verdict);
+        verdicts.insert(receipt_id, verdict.ok_or_else(|| StoreError::Bug("a verdict without a name".to_owned()))?);
+    }
+    // What was not written down is a replay.
+    let of =
+        |receipt: &Nonce| verdicts.get(receipt.as_str()).map_or(Recorded::Replayed, |verdict| Recorded::As(*verdict));
+    Ok(receipts.iter().map(of).collect())
+}
+
+/// What became of a batch of clicks, by what its statements did.
+pub fn recorded_clicks(batch: &ClickBatch, done: &[Done]) -> RecordedClicks {
+    let changed = |index: usize| done.get(index).map_or(0, |done| done.changed);
+    if changed(0) == 0 {
+        return RecordedClicks::Replayed;
+    }
+    let stored = changed(1);
+    let sent = u64::try_from(batch.clicks.len()).unwrap_or(u64::MAX);
+    RecordedClicks::As { stored, known: sent.saturating_sub(stored) }
+}
+
+/// That a row's nonce is spent by the row's own receipt, or that it has none.
+fn nonce_is_own(dialect: Dialect) -> String {
+    format!(
+        "(input.nonce is null or exists (select 1 from nonces
+            where nonces.nonce = input.nonce and nonces.receipt_id = input.receipt_id{}))",
+        dialect.by_key()
+    )
+}
+
+/// That a row's event entered by the row's own receipt.
+fn event_is_new(dialect: Dialect) -> String {
+    format!(
+        "exists (select 1 from events
+            where events.event_id = input.event_id and events.receipt_id = input.receipt_id{})",
+        dialect.by_key()
+    )
+}
+
+/// The columns of a table, as in `input.a, input.b`.
+fn of(table: &str, names: &[&str]) -> String {
+    names.iter().map(|name| format!("{table}.{name}")).collect::<Vec<_>>().join(", ")
+}
