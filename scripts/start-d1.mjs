@@ -2,8 +2,9 @@
 // machine. No tunnel and no origin process: the edge reaches the origin by a service binding.
 //
 // EDGE_PORT (8787) changes the port, DATA_DIR (.wrangler/state) where the databases are.
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { originD1Databases } from "./lib/d1.mjs";
+import { originD1Databases, originD1Name } from "./lib/d1.mjs";
 import { EDGE_TIMEOUT_MS, edgePortOrComplain, invite, onceStopped, orStopped } from "./lib/development.mjs";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
 import { buildOriginWorker } from "./lib/origin-worker-build.mjs";
@@ -24,7 +25,7 @@ await main(async () => {
   });
 
   const stopped = onceStopped();
-  const configs = ["--config", "wrangler.toml", "--config", join("origin", "wrangler.toml")];
+  const configs = ["--config", bound(), "--config", join("origin", "wrangler.toml")];
   const variables = ["--var", "ORIGIN_URL:service://ORIGIN"];
   const args = ["dev", ...configs, "--ip", "127.0.0.1", "--port", `${edgePort}`, "--inspector-port", "0", "--persist-to", state, ...variables];
   const workers = new Running("edge and origin", process.execPath, [WRANGLER, ...args], {
@@ -54,3 +55,15 @@ await main(async () => {
     say("stopped");
   }
 });
+
+/**
+ * The development set-up with the origin bound to it. In wrangler.toml itself that would have wrangler warn of every environment
+ * that has none, and there is no argument for it.
+ */
+function bound() {
+  const [development] = readFileSync(join(ROOT, "wrangler.toml"), "utf8").split(/^(?:#.*\n)*\[env\./m);
+  const services = `[[services]]\nbinding = "ORIGIN"\nservice = "${originD1Name()}"\n`;
+  // Beside wrangler.toml, because paths in it are meant from there.
+  writeFileSync(join(ROOT, ".wrangler-d1.toml"), `# Made by npm run start:d1 of wrangler.toml.\n${development}\n${services}`);
+  return ".wrangler-d1.toml";
+}

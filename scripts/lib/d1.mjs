@@ -21,8 +21,16 @@ export async function startD1() {
  * a program that has others to stop.
  */
 export function originD1Databases() {
-  const [development] = readFileSync(join(ROOT, "origin", "wrangler.toml"), "utf8").split(/^\[env\./m);
-  return [...development.matchAll(/^database_name = "(\w+)"$/gm)].map(([, name]) => name);
+  return [...developmentOrigin().matchAll(/^database_name = "(\w+)"$/gm)].map(([, name]) => name);
+}
+
+/** The name of the origin's Worker in the development set-up. */
+export function originD1Name() {
+  return /^name = "([\w-]+)"$/m.exec(developmentOrigin())[1];
+}
+
+function developmentOrigin() {
+  return readFileSync(join(ROOT, "origin", "wrangler.toml"), "utf8").split(/^\[env\./m)[0];
 }
 
 /** The statements of every migration of the origin's D1 databases, in order, as wrangler parts them. */

@@ -37,15 +37,21 @@ export async function startPostgres() {
     await run(...asUser("initdb", ["-D", data, "-U", "bytec", "-A", "trust", "-E", "UTF8", "--locale=C"]), { quiet: true, cwd: "/" });
     const port = await freePort();
     const settings = ["-p", `${port}`, "-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=${folder}`, "-c", "max_connections=200"];
-    const server = new Running("postgres", ...asUser("postgres", ["-D", data, ...settings]), { cwd: "/" });
     const isReady = async () => ask(join(programs, "pg_isready"), ["-h", "127.0.0.1", "-p", `${port}`]) !== undefined;
-    await until("PostgreSQL", isReady, { running: [server] });
+    let server;
+    const start = async () => {
+      server = new Running("postgres", ...asUser("postgres", ["-D", data, ...settings]), { cwd: "/" });
+      await until("PostgreSQL", isReady, { running: [server] });
+    };
+    await start();
+    /** Stops it at once, as a loss of power would: what was not on the disk is gone (pg_ctl stop -m immediate). */
+    const crash = () => server.stop("SIGQUIT");
     const stop = async () => {
       // SIGINT is PostgreSQL's fast shutdown: clients are disconnected, nothing is lost.
       await server.stop("SIGINT");
       remove();
     };
-    return { url: `postgres://bytec@127.0.0.1:${port}/postgres`, port, pid: server.pid, psql: join(programs, "psql"), stop };
+    return { url: `postgres://bytec@127.0.0.1:${port}/postgres`, port, pid: server.pid, psql: join(programs, "psql"), start, crash, stop };
   } catch (error) {
     remove();
     throw error;

@@ -87,6 +87,20 @@ test("no two environments share a counter, a queue, a table, an address or a nam
   }
 });
 
+test("the origin on D1 has a database of its own for each partner, in every environment", () => {
+  const origin = join(ROOT, "origin", "wrangler.toml");
+  const files = readdirSync(join(ROOT, "partners")).filter((name) => name.endsWith(".toml"));
+  const partners = files.map((name) => /^database = "(\w+)"/m.exec(readFileSync(join(ROOT, "partners", name), "utf8"))[1]);
+  const environments = [undefined, ...Object.keys(readRawConfig({ config: origin }).rawConfig.env)];
+  for (const env of environments) {
+    const { d1_databases, triggers, workers_dev, routes } = readConfig({ config: origin, env });
+    assert.deepEqual(d1_databases.map(({ binding }) => binding).sort(), partners.map((name) => name.toUpperCase()).sort(), env);
+    for (const { binding, database_name } of d1_databases) assert.equal(database_name.toUpperCase(), binding);
+    assert.deepEqual(triggers.crons, ["17 * * * *"]);
+    assert.ok(!workers_dev && !routes, "it is reached by the edge's binding alone");
+  }
+});
+
 test("production is reached by its domain alone", () => {
   const { routes, workers_dev, preview_urls } = deployed.get("production");
   assert.deepEqual(routes, [{ pattern: "network.bytec.com", custom_domain: true }]);
@@ -101,6 +115,14 @@ describe("wrangler", () => {
     folder = mkdtempSync(join(tmpdir(), "bytec-deploy-"));
   });
   after(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("would deploy the origin on D1, and not its development set-up", async () => {
+    const origin = ["deploy", "--config", join("origin", "wrangler.toml"), "--outdir", join(folder, "origin")];
+    const { code, output } = await wrangler([...origin, "--env", "production"]);
+    assert.equal(code, 0, output);
+    for (const binding of ["INVOLVE_ASIA_DB", "RECTOR_DB", "S2S_DB"]) assert.ok(output.includes(`env.${binding}`), output);
+    assert.notEqual((await wrangler(origin)).code, 0);
+  });
 
   for (const [name, environment] of deployed) {
     test(`would deploy ${name} with its bindings, smaller than ${COMPRESSED_KB_MAX} KB`, async (t) => {
