@@ -51,7 +51,10 @@ describe("a panic", () => {
     assert.deepEqual(again.map(({ status, body }) => [status, body.verdict]), ids.map((_, n) => [200, n === 0 ? "duplicate" : "created"]));
     const rows = databases.rows("rector_db", "select conversion_id from conversions order by conversion_id");
     assert.deepEqual(rows.map((row) => row.conversion_id), ids.toSorted());
-    const told = edge.logged().filter((line) => line.message === "the edge failed");
+    const told = await edge.said("all six", (all) => {
+      const failed = all.filter((line) => line.message === "the edge failed");
+      return failed.length >= 6 && failed;
+    });
     assert.deepEqual(told.map(({ level, outcome, status }) => [level, outcome, status]), Array(6).fill(["error", "lost", 503]));
     assert.equal(new Set([panicked.headers.get("bytec-request-id"), ...told.map((line) => line.request_id)]).size, 6);
   });

@@ -116,7 +116,10 @@ describe("the schedule", () => {
     const { retryMessages } = await bring(edge, texts, { attempts: [1, 2, 7] });
     const byId = (a, b) => a.msgId.localeCompare(b.msgId);
     assert.deepEqual(retryMessages.toSorted(byId), [1, 2, 7].map((attempt, n) => ({ msgId: `m${n}`, delaySeconds: delayOf(texts[n], attempt) })));
-    const lines = edge.logged().filter((line) => ["evt-b1", "evt-b2"].includes(line.event_id));
+    const lines = await edge.said("both", (all) => {
+      const own = all.filter((line) => ["evt-b1", "evt-b2"].includes(line.event_id));
+      return own.length >= 2 && own;
+    });
     assert.ok(lines.length === 2 && lines.every((line) => line.reason.startsWith("not tried")));
   });
 });
@@ -144,11 +147,12 @@ describe("answers of an origin", () => {
   ]) {
     test(`an unacknowledged ${status}${retryAfter ? ` with Retry-After ${retryAfter}` : ""} is a retry, level ${level}`, async () => {
       answer = { status, headers: retryAfter ? { "retry-after": retryAfter } : {} };
-      const text = messageOf({ id: uniqueId() });
+      const id = uniqueId();
+      const text = messageOf({ id });
       const { explicitAcks, retryMessages } = await bring(edge, [text], { attempts: 2 });
       const asked = Number(retryAfter) || 0;
       assert.deepEqual([explicitAcks, retryMessages], [[], [{ msgId: "m0", delaySeconds: Math.max(delayOf(text, 2), Math.min(asked, 3600)) }]]);
-      const line = edge.logged().at(-1);
+      const line = await edge.said("the retry", (all) => all.find((line) => line.event_id === `evt-${id}`));
       assert.deepEqual([line.level, line.outcome, line.attempt], [level, "retry", 2]);
     });
   }
@@ -337,7 +341,7 @@ describe("with the origin behind it", () => {
     const other = await startEdge({ originUrl: origin.url, bindings: wrong });
     try {
       assert.equal((await other.fetch(`/rector/event?${rector(uniqueId())}`)).status, 200);
-      const line = other.logged().find((line) => line.message === "secrets left out");
+      const line = await other.said("the secrets", (all) => all.find((line) => line.message === "secrets left out"));
       assert.equal(line.level, "error");
       assert.match(line.reason, /PARTNER_KEYS names "newcomer".*OPERATOR_TOKENS|OPERATOR_TOKENS.*PARTNER_KEYS names "newcomer"/);
       assert.ok(!other.lines.join("").includes("secret-canary"));
@@ -387,7 +391,7 @@ describe("with the origin behind it", () => {
       const reply = await edge.ops(target, { method });
       assert.deepEqual([reply.status, reply.body.error, reply.body.field], [status, code, field], target);
     }
-    const line = edge.logged().findLast((line) => line.message === "operation" && line.status === 200);
+    const line = await edge.said("operations", (all) => all.findLast((line) => line.message === "operation" && line.status === 200));
     assert.equal(line.operator, "development", "the log names who did it");
   });
 });
@@ -397,7 +401,8 @@ test("without a database a message at its end stays, for the dead letters", asyn
   try {
     const { explicitAcks, retryMessages } = await bring(edge, [messageOf({ id: "kept" })], { attempts: 80 });
     assert.deepEqual([explicitAcks, retryMessages], [[], [{ msgId: "m0", delaySeconds: 3600 }]]);
-    assert.match(edge.logged().at(-1).reason, /not parked: no database is bound to PARKED/);
+    const line = await edge.said("the message", (all) => all.find((line) => line.event_id === "evt-kept"));
+    assert.match(line.reason, /not parked: no database is bound to PARKED/);
   } finally {
     await edge.stop();
   }

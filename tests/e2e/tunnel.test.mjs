@@ -80,7 +80,7 @@ describe("between edge and origin", () => {
       if (!isAcknowledged) {
         assert.deepEqual([reply.status, reply.headers.get("retry-after"), reply.headers.get("bytec-verdict")], [503, "30", null]);
         assert.equal((await reply.json()).error, "unavailable");
-        const line = plain.logged().at(-1);
+        const line = await plain.said("the request", (all) => all.find((line) => line.request_id === reply.headers.get("bytec-request-id")));
         assert.deepEqual([line.level, line.outcome], ["error", "unavailable"]);
         assert.match(line.reason, /; queue: /);
       }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { Miniflare, Log, LogLevel } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
 import { BUILD } from "../../../scripts/lib/edge-build.mjs";
+import { until } from "../../../scripts/lib/processes.mjs";
 import { ROOT } from "../../../scripts/lib/run.mjs";
 
 /** The operator's token of the development set-up. */
@@ -61,6 +62,12 @@ export async function startEdge({ originUrl, bindings = {}, limits = {}, build =
     lines,
     /** The log's lines as objects. */
     logged: () => lines.filter((line) => line.startsWith("{")).map((line) => JSON.parse(line)),
+    /** What is found in the log, whose lines arrive a moment after the reply. */
+    said: async (what, find) => {
+      let found;
+      await until(`the log's word of ${what}`, async () => Boolean((found = find(edge.logged()))), { everyMs: 5 });
+      return found;
+    },
     fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
     /** An operator's call. */
     ops: async (target, { method = "GET", token = OPERATOR_TOKEN } = {}) => {
