@@ -80,8 +80,9 @@ fn a_window_reaches_from_one_postback_to_the_next_both_ways() {
 
 proptest! {
     /// Ids of different keys never meet: a conversion id that looks like a click does not take its conversion.
+    /// Of these letters no placeholder is made (`nan`, `null`), which would be refused.
     #[test]
-    fn keys_do_not_imitate_each_other(a in "[a-z]{1,3}", b in "[a-z]{1,3}", c in "[a-z]{1,3}", d in "[a-z]{1,3}") {
+    fn keys_do_not_imitate_each_other(a in "[a-e]{1,3}", b in "[a-e]{1,3}", c in "[a-e]{1,3}", d in "[a-e]{1,3}") {
         let key = |conversion: &str, event: &str| {
             by(DuplicateKey::ConversionIdAndEvent).conversion_key(&postback(&format!("conversion_id={conversion}&event={event}")))
         };
