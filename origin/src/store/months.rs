@@ -60,8 +60,9 @@ async fn make(pool: &PgPool, month: Month) -> Result<(), StoreError> {
     let (name, from, to) = (month.partition(), month.0, next.0);
     let bounds = format!("received_at >= '{from} 00:00+00' and received_at < '{to} 00:00+00'");
     let mut transaction = pool.begin().await?;
-    // Two origins that come to this at once: one of them makes it.
-    sqlx::query("select pg_advisory_xact_lock(hashtext('postbacks'))").execute(&mut *transaction).await?;
+    // Nobody inserts meanwhile: a row that came into the default partition behind the move would keep the month from being attached,
+    // and one on its way there would be refused. Two origins that come to this at once take turns by it, too.
+    sqlx::query("lock table postbacks in share row exclusive mode").execute(&mut *transaction).await?;
     for sql in [
         format!("create table if not exists {name} (like postbacks including defaults including constraints)"),
         format!(

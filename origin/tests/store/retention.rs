@@ -71,6 +71,27 @@ async fn postgres_takes_what_comes_before_its_month_has_a_partition() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn postgres_makes_partitions_while_postbacks_come() {
+    let db = fresh("postgres").await;
+    let months: Vec<_> = (1..=12).map(|month| at(&format!("2025-{month:02}-15T00:00:00Z"))).collect();
+    let coming = (0..40).map(async |round| {
+        for number in 0..25 {
+            let query = format!("conversion_id=r{round}n{number}");
+            let day = format!("2025-{:02}-21T08:00:00Z", 1 + (round + number) % 12);
+            assert_eq!(db.record_on(&day, &query).await, Recorded::As(Created));
+        }
+    });
+    let making = async {
+        for now in months {
+            db.store.make_ready(now).await.unwrap();
+        }
+    };
+    tokio::join!(futures_util::future::join_all(coming), making);
+    assert_eq!(db.one("select cast(count(*) as text) from postbacks").await, "1000");
+    assert_eq!(db.one("select cast(count(*) as text) from postbacks_default").await, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn postgres_makes_partitions_once_where_several_origins_do() {
     let db = fresh("postgres").await;
     db.record_on("2025-11-30T00:00:00Z", FIRST).await;
