@@ -4,14 +4,11 @@
 use crate::config::Config;
 use crate::databases::Databases;
 use crate::quota::Quotas;
+use crate::room::Room;
 use crate::store::StoreError;
 use postback::id::Nonce;
 use postback::time::Timestamp;
 use std::sync::Arc;
-use tokio::sync::Semaphore;
-
-/// Requests about partners' data in flight at most; more are asked to come back, so that those inside are served in time.
-const IN_FLIGHT_MAX: usize = 256;
 
 /// Clock and randomness, passed in so that tests decide them.
 #[derive(Clone, Copy, Debug)]
@@ -68,8 +65,8 @@ pub struct App {
     pub instance: String,
     /// When it was started.
     pub started_at: Timestamp,
-    /// One permit for each request about a partner's data in flight.
-    pub slots: Semaphore,
+    /// For requests about a partner's data.
+    pub room: Room,
 }
 
 impl App {
@@ -90,19 +87,12 @@ impl App {
 
     /// An origin with this configuration; no database is opened yet.
     pub fn new(config: Config, platform: Platform) -> Arc<App> {
+        let room = Room::of(&config.registry);
         let databases = Databases::at(&config.locations, &config.registry);
         let started_at = (platform.now)();
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
         let instance = format!("{random:08x}");
-        Arc::new(App {
-            config,
-            databases,
-            quotas: Quotas::default(),
-            platform,
-            instance,
-            started_at,
-            slots: Semaphore::new(IN_FLIGHT_MAX),
-        })
+        Arc::new(App { config, databases, quotas: Quotas::default(), platform, instance, started_at, room })
     }
 }

@@ -16,6 +16,7 @@ pub mod verify;
 pub mod ingest;
 pub mod clicks;
 pub mod quota;
+pub mod room;
 pub mod databases;
 pub mod store;
 pub mod upkeep;

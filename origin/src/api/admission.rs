@@ -3,14 +3,15 @@
 use super::error::Error;
 use crate::app::App;
 use crate::deadline::within;
+use crate::room::Place;
 use crate::verify::{self, FromEdge, Head, Received};
 use axum::body::{Body, Bytes};
 use axum::http::request::Parts;
 use postback::limits::{BODY_BYTES_MAX, FORWARDED_BODY_BYTES_MAX, TARGET_BYTES_MAX};
+use postback::partner::Partner;
 use postback::time::Timestamp;
 use std::net::IpAddr;
 use std::time::Duration;
-use tokio::sync::SemaphorePermit;
 
 /// A forwarded target is percent-encoded, which can triple it, and has our names, which may be longer.
 const FORWARDED_TARGET_BYTES_MAX: usize = 4 * TARGET_BYTES_MAX;
@@ -20,7 +21,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request's body, and the place that the request has among those in flight.
 pub struct Admitted<'a> {
     pub body: Bytes,
-    _slot: SemaphorePermit<'a>,
+    _place: Place<'a>,
 }
 
 /// The head of a request.
@@ -52,11 +53,17 @@ fn peer_of(parts: &Parts) -> Option<IpAddr> {
 ///
 /// (1) there is room for it ........... 503
 /// (2) it is within limits, and whole . 413, 414, 415, 400
-pub async fn admit<'a>(app: &'a App, parts: &Parts, body: Body, from_edge: bool) -> Result<Admitted<'a>, Error> {
+pub async fn admit<'a>(
+    app: &'a App,
+    partner: &Partner,
+    parts: &Parts,
+    body: Body,
+    from_edge: bool,
+) -> Result<Admitted<'a>, Error> {
     // (1)
-    let slot = app.slots.try_acquire().map_err(|_| Error::Overloaded)?;
+    let place = app.room.enter(&partner.code).ok_or(Error::Overloaded)?;
     // (2)
-    Ok(Admitted { body: within_limits(parts, body, from_edge).await?, _slot: slot })
+    Ok(Admitted { body: within_limits(parts, body, from_edge).await?, _place: place })
 }
 
 /// A request that nobody but the edge makes, signature and body verified.
@@ -80,6 +87,7 @@ impl EdgeRequest<'_> {
 /// (3) the edge signed its body .. 403
 pub async fn admit_edge<'a>(
     app: &'a App,
+    partner: &Partner,
     parts: &'a Parts,
     body: Body,
     now: Timestamp,
@@ -88,7 +96,7 @@ pub async fn admit_edge<'a>(
     // (1)
     let signed = verify::edge(&app.config, &head, now.unix_s())?;
     // (2)
-    let admitted = admit(app, parts, body, true).await?;
+    let admitted = admit(app, partner, parts, body, true).await?;
     // (3)
     let edge = signed.with_body(&admitted.body)?;
     Ok(EdgeRequest { head, edge, admitted })

@@ -42,7 +42,7 @@ pub async fn clicks(State(app): State<Arc<App>>, request: Request) -> Response {
 async fn serve(exchange: &Exchange<'_>, partner: &Partner, parts: &Parts, body: Body) -> Served<Collected> {
     let Exchange { app, now, .. } = exchange;
     // (3)
-    let request = match admit_edge(app, parts, body, *now).await {
+    let request = match admit_edge(app, partner, parts, body, *now).await {
         Ok(request) => request,
         Err(error) => return error.into(),
     };

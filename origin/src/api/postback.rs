@@ -74,7 +74,7 @@ async fn let_in<'a>(
     // (3)
     let believed = verify::head(&exchange.app.config, partner, head, exchange.now.unix_s())?;
     // (4), (5)
-    let admitted = admit(exchange.app, parts, body, matches!(believed, Believed::Edge(_))).await?;
+    let admitted = admit(exchange.app, partner, parts, body, matches!(believed, Believed::Edge(_))).await?;
     Ok((admitted, believed))
 }
 

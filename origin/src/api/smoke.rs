@@ -48,7 +48,7 @@ fn rehearsed_partner<'r>(registry: &'r Registry, path: &str) -> Option<&'r Partn
 async fn serve<'a>(exchange: &Exchange<'a>, partner: &'a Partner, parts: &Parts, body: Body) -> Served<Rehearsal<'a>> {
     let Exchange { app, now, .. } = exchange;
     // (3)
-    let request = match admit_edge(app, parts, body, *now).await {
+    let request = match admit_edge(app, partner, parts, body, *now).await {
         Ok(request) => request,
         Err(error) => return error.into(),
     };

@@ -1,0 +1,60 @@
+//! Room for requests in flight: so many in all, and of these so many of one partner's, so that one whose database hangs leaves room
+//! for the others (R45).
+
+use postback::partner::Registry;
+use std::collections::BTreeMap;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// Requests about partners' data in flight at most; more are asked to come back, so that those inside are served in time.
+const IN_FLIGHT_MAX: usize = 256;
+/// Of these, one partner's.
+const OF_A_PARTNER_MAX: usize = 192;
+
+/// The places there are.
+#[derive(Debug)]
+pub struct Room {
+    all: Semaphore,
+    partners: BTreeMap<String, Semaphore>,
+}
+
+/// A place, for as long as it is held.
+#[derive(Debug)]
+pub struct Place<'r> {
+    _of_all: SemaphorePermit<'r>,
+    _of_the_partner: SemaphorePermit<'r>,
+}
+
+impl Room {
+    /// Room for requests of these partners.
+    pub fn of(registry: &Registry) -> Room {
+        let codes = registry.all().iter().map(|partner| partner.code.clone());
+        Room {
+            all: Semaphore::new(IN_FLIGHT_MAX),
+            partners: codes.map(|code| (code, Semaphore::new(OF_A_PARTNER_MAX))).collect(),
+        }
+    }
+
+    /// A place for a request of a partner's; None when there is none.
+    pub fn enter(&self, code: &str) -> Option<Place<'_>> {
+        let of_the_partner = self.partners.get(code)?.try_acquire().ok()?;
+        Some(Place { _of_all: self.all.try_acquire().ok()?, _of_the_partner: of_the_partner })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_partner_leaves_room_for_the_others() {
+        let room = Room::of(&crate::config::registry().unwrap());
+        let rectors: Vec<_> = std::iter::from_fn(|| room.enter("rector")).collect();
+        assert_eq!(rectors.len(), OF_A_PARTNER_MAX);
+        let others: Vec<_> = std::iter::from_fn(|| room.enter("involve_asia")).collect();
+        assert_eq!(rectors.len() + others.len(), IN_FLIGHT_MAX);
+        assert!(room.enter("s2s").is_none());
+        drop(rectors);
+        assert!(room.enter("s2s").is_some() && room.enter("rector").is_some(), "a place that is left is free");
+        assert!(room.enter("nobody").is_none());
+    }
+}
