@@ -17,7 +17,7 @@ const APART_MS = 1_500;
 const SENDS_MAX = 80;
 
 /** Postbacks at a rate, each sent until it has a 200, as partners are told to. Answers what became of each when it is stopped. */
-function startSending(url, path, run) {
+function startSending(url, path, run, perSecond = PER_SECOND) {
   const sent = [];
   const inFlight = new Set();
   let isOver = false;
@@ -42,7 +42,7 @@ function startSending(url, path, run) {
   const running = (async () => {
     const began = Date.now();
     for (let n = 0; !isOver; n++) {
-      const dueMs = (n * 1_000) / PER_SECOND - (Date.now() - began);
+      const dueMs = (n * 1_000) / perSecond - (Date.now() - began);
       if (dueMs > 0) await wait(dueMs);
       const entry = { id: `${run}-${n}`, payout: `${n % 7}.${String((n * 37) % 100).padStart(2, "0")}`, statuses: [], status: undefined };
       sent.push(entry);
@@ -156,9 +156,12 @@ describe("PostgreSQL of its own", () => {
       const post = (id) => fetch(`${origin.url}/postback/rector/event?conversion_id=${id}&ts_token=${TOKEN}`);
       assert.equal((await post(`${other}-before`)).status, 200);
       await rectors.crash();
-      const load = startSending(origin.url, "/postback/involve/event", run);
+      // The partner itself goes on sending, and its requests wait for their database as long as they may.
+      const stuck = startSending(origin.url, "/postback/rector/event", other, 100);
+      await wait(500);
+      const load = startSending(origin.url, "/postback/involve/event", run, 100);
       for (let number = 0; number < 5; number++) {
-        const refused = await post(`${other}-${number}`);
+        const refused = await post(`${other}-refused`);
         assert.deepEqual([refused.status, refused.headers.get("retry-after")], [503, "1"]);
         await wait(200);
       }
@@ -169,6 +172,8 @@ describe("PostgreSQL of its own", () => {
       assert.deepEqual([...new Set(sent.flatMap((entry) => entry.statuses))], [200], "the other partner's, each at the first try");
       assert.ok(percentile(sent.map((entry) => entry.tookMs), 0.5) < 200);
       await rectors.start();
+      const late = await stuck.stop();
+      assert.ok(late.every((entry) => entry.status === 200 && entry.statuses.every((status) => [200, 503].includes(status))));
       await until("its postbacks again", async () => (await post(`${other}-after`)).status === 200, { timeoutMs: 20_000 });
     } finally {
       await origin.stop();
