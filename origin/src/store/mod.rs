@@ -87,6 +87,19 @@ pub enum Database {
     D1(d1::D1),
 }
 
+/// The same work on a database of any kind.
+macro_rules! on_each {
+    ($database:expr, $of_a_kind:ident => $work:expr) => {
+        match $database {
+            #[cfg(not(target_family = "wasm"))]
+            Database::Postgres($of_a_kind) => $work,
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite($of_a_kind) => $work,
+            Database::D1($of_a_kind) => $work,
+        }
+    };
+}
+
 /// How a transaction ends that has not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -100,13 +113,7 @@ impl Database {
     /// Runs statements as one transaction: all of them take effect, or none. With [`End::Undo`] none does, and what they
     /// did is answered all the same.
     async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
-        match self {
-            #[cfg(not(target_family = "wasm"))]
-            Database::Postgres(database) => database.run(statements, end).await,
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(database) => database.run(statements, end).await,
-            Database::D1(database) => database.run(statements, end).await,
-        }
+        on_each!(self, database => database.run(statements, end).await)
     }
 
     fn dialect(&self) -> Dialect {
@@ -123,12 +130,9 @@ impl Database {
     #[cfg(not(target_family = "wasm"))]
     fn lanes(&self) -> usize {
         match self {
-            #[cfg(not(target_family = "wasm"))]
             Database::Postgres(_) => 2,
             // One writer is all that they have.
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(_) => 1,
-            Database::D1(_) => 1,
+            Database::Sqlite(_) | Database::D1(_) => 1,
         }
     }
 }
@@ -143,8 +147,7 @@ impl Core {
     async fn run(&self, records: Vec<Record>, end: End) -> Result<Vec<Recorded>, StoreError> {
         let entries: Vec<_> = records.into_iter().map(|record| self.ledger.entry(record)).collect();
         let receipts = ledger::receipts(&entries);
-        let statements = ledger::waves(entries).iter().flat_map(|wave| self.ledger.statements(wave)).collect();
-        let done = self.database.run(statements, end).await?;
+        let done = self.database.run(self.ledger.statements(entries), end).await?;
         ledger::recorded(&receipts, done)
     }
 }
@@ -215,16 +218,7 @@ impl Store {
     /// # Errors
     /// It does not.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        in_time(PING_TIMEOUT, async {
-            match self.database() {
-                #[cfg(not(target_family = "wasm"))]
-                Database::Postgres(database) => database.ping().await,
-                #[cfg(not(target_family = "wasm"))]
-                Database::Sqlite(database) => database.ping().await,
-                Database::D1(database) => database.ping().await,
-            }
-        })
-        .await
+        in_time(PING_TIMEOUT, async { on_each!(self.database(), database => database.ping().await) }).await
     }
 
     /// How many requests were written down that came at an instant or later.
@@ -232,16 +226,8 @@ impl Store {
     /// # Errors
     /// The database cannot say.
     pub async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
-        in_time(PING_TIMEOUT, async {
-            match self.database() {
-                #[cfg(not(target_family = "wasm"))]
-                Database::Postgres(database) => database.count_postbacks(since).await,
-                #[cfg(not(target_family = "wasm"))]
-                Database::Sqlite(database) => database.count_postbacks(since).await,
-                Database::D1(database) => database.count_postbacks(since).await,
-            }
-        })
-        .await
+        in_time(PING_TIMEOUT, async { on_each!(self.database(), database => database.count_postbacks(since).await) })
+            .await
     }
 
     /// Forgets nonces seen before an instant: their signatures have run out.
@@ -249,13 +235,7 @@ impl Store {
     /// # Errors
     /// Nothing was forgotten.
     pub async fn forget_nonces(&self, before: Timestamp) -> Result<u64, StoreError> {
-        match self.database() {
-            #[cfg(not(target_family = "wasm"))]
-            Database::Postgres(database) => database.forget_nonces(before).await,
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(database) => database.forget_nonces(before).await,
-            Database::D1(database) => database.forget_nonces(before).await,
-        }
+        on_each!(self.database(), database => database.forget_nonces(before).await)
     }
 
     /// Drops requests as they were received that came before an instant (R59); events, conversions and their history stay.
@@ -264,13 +244,7 @@ impl Store {
     /// # Errors
     /// Not all was dropped.
     pub async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
-        match self.database() {
-            #[cfg(not(target_family = "wasm"))]
-            Database::Postgres(database) => database.drop_postbacks(before).await,
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(database) => database.drop_postbacks(before).await,
-            Database::D1(database) => database.drop_postbacks(before).await,
-        }
+        on_each!(self.database(), database => database.drop_postbacks(before).await)
     }
 
     /// Makes ready for requests that come around an instant, where the database wants that said beforehand.

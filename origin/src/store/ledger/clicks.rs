@@ -1,7 +1,7 @@
 //! Clicks (R30).
 
 use super::super::statement::{Column, Dialect, Step};
-use super::{nonce_is_own, of};
+use super::enter_once;
 use postback::click::Click;
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -43,18 +43,7 @@ pub(super) fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
         "utm",
         "received_at",
     ];
-    // In one order: two batches that hold the same clicks would otherwise wait for each other.
-    Step::new(
-        dialect,
-        COLUMNS,
-        &format!(
-            "insert into clicks ({}) select {} from input where {} order by input.click_id
-             on conflict (click_id) do nothing",
-            NAMES.join(", "),
-            of("input", &NAMES),
-            nonce_is_own(dialect),
-        ),
-    )
+    enter_once(dialect, COLUMNS, "clicks", "click_id", &NAMES)
 }
 
 /// The parameters `utm_*`.

@@ -13,11 +13,10 @@ mod conversions;
 mod clicks;
 
 pub use entry::Entry;
-pub use waves::waves;
 
 use super::StoreError;
 use super::record::{ClickBatch, Record, Recorded, RecordedClicks};
-use super::statement::{Dialect, Done, Statement, Step};
+use super::statement::{Column, Dialect, Done, Statement, Step};
 use clicks::{BatchedClick, enter_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
 use postback::duplicate::DuplicatePolicy;
@@ -25,6 +24,7 @@ use postback::id::Nonce;
 use postback::verdict::Verdict;
 use requests::{Spending, enter_event, spend_nonces, take_turns, write_down};
 use std::collections::HashMap;
+use waves::waves;
 
 /// The statements of one partner's database.
 pub struct Ledger {
@@ -58,20 +58,24 @@ impl Ledger {
         Entry::of(record, &self.policy)
     }
 
-    /// The statements that record the postbacks of one wave:
+    /// The statements that record postbacks in one transaction. Where the database has several writers, those of one
+    /// conversion take turns first, for all of the transaction: a lock that was taken later would be out of order. Then for
+    /// each wave:
     ///
-    /// (0) writers of one conversion take turns, where the database has several writers
     /// (1) the nonces are spent, except those that were; what came with one of these is a replay and goes no further
     /// (2) the events enter under their ids, except those that are known: duplicates, or conflicts
     /// (3) conversions begin, where they are new
     /// (4) the others are brought up to date, unless the notice was overtaken by a later decision
     /// (5) which event made which revision is noted
     /// (6) each request is written down with its verdict; this is answered
-    pub fn statements(&self, wave: &[Entry]) -> Vec<Statement> {
-        let spending = wave.iter().map(Spending::of);
-        let spend_nonces = self.spend_nonces.over(&spending.collect::<Vec<_>>());
-        let turns = self.take_turns.iter().map(|step| step.over(wave));
-        turns.chain([spend_nonces]).chain(self.record.iter().map(|step| step.over(wave))).collect()
+    pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
+        let mut statements: Vec<_> = self.take_turns.iter().map(|step| step.over(&entries)).collect();
+        for wave in waves(entries) {
+            let spending: Vec<_> = wave.iter().map(Spending::of).collect();
+            statements.push(self.spend_nonces.over(&spending));
+            statements.extend(self.record.iter().map(|step| step.over(&wave)));
+        }
+        statements
     }
 
     /// The statements that record a batch of clicks: the nonce is spent, and every click that is not known enters.
@@ -142,6 +146,18 @@ fn event_is_new(dialect: Dialect) -> String {
             where events.event_id = input.event_id and events.receipt_id = input.receipt_id{})",
         dialect.by_key()
     )
+}
+
+/// Inserts rows, except those of whose key one is there, and those that came with a nonce which was spent before. In one order: two
+/// transactions that hold the same would otherwise wait for each other.
+fn enter_once<T>(dialect: Dialect, columns: &'static [Column<T>], table: &str, key: &str, names: &[&str]) -> Step<T> {
+    let statement = format!(
+        "insert into {table} ({}) select {} from input where {} order by input.{key} on conflict ({key}) do nothing",
+        names.join(", "),
+        of("input", names),
+        nonce_is_own(dialect),
+    );
+    Step::new(dialect, columns, &statement)
 }
 
 /// The columns of a table, as in `input.a, input.b`.

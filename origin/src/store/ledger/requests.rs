@@ -4,7 +4,7 @@ use super::super::statement::{Column, Dialect, Step};
 use super::entry::{
     CONTENT, CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, FINGERPRINT, NONCE, RECEIPT_ID, RECEIVED_AT,
 };
-use super::{nonce_is_own, of};
+use super::{enter_once, nonce_is_own, of};
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -77,18 +77,7 @@ pub(super) fn enter_event(dialect: Dialect) -> Step<Entry> {
     ];
     const NAMES: [&str; 8] =
         ["event_id", "event", "conversion_id", "fingerprint", "content", "words", "received_at", "receipt_id"];
-    // In one order: groups that share events must not wait for each other.
-    Step::new(
-        dialect,
-        COLUMNS,
-        &format!(
-            "insert into events ({}) select {} from input where {} order by input.event_id
-             on conflict (event_id) do nothing",
-            NAMES.join(", "),
-            of("input", &NAMES),
-            nonce_is_own(dialect),
-        ),
-    )
+    enter_once(dialect, COLUMNS, "events", "event_id", &NAMES)
 }
 
 /// Writes each request down, with a verdict that follows from what the statements before have done.
