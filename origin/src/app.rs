@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::databases::Databases;
 use crate::quota::Quotas;
 use crate::room::Room;
+use crate::shared::{Change, Shared};
 use crate::store::StoreError;
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -57,7 +58,9 @@ pub struct App {
     pub config: Config,
     /// The partners' databases.
     pub databases: Databases,
-    /// How much each partner has sent today.
+    /// What all partners share.
+    pub shared: Shared,
+    /// How much each partner has sent.
     pub quotas: Quotas,
     /// Clock and randomness.
     pub platform: Platform,
@@ -75,7 +78,7 @@ impl App {
         self.platform.nonce().map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
     }
 
-    /// A fresh name for the receipt of a request, of which there must be no second.
+    /// A fresh name for the receipt of a request, or for a change, of which there must be no second.
     ///
     /// # Errors
     /// The system has no randomness to give.
@@ -85,14 +88,24 @@ impl App {
             .ok_or_else(|| StoreError::Unavailable("the system has no random bytes to give".to_owned()))
     }
 
+    /// A change that this origin makes to what partners share.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn change(&self) -> Result<Change, StoreError> {
+        let actor = format!("origin:{}", self.instance);
+        Ok(Change { id: self.receipt_id()?, at: (self.platform.now)(), actor })
+    }
+
     /// An origin with this configuration; no database is opened yet.
     pub fn new(config: Config, platform: Platform) -> Arc<App> {
         let room = Room::of(&config.registry);
-        let databases = Databases::at(&config.locations, &config.registry);
+        let databases = Databases::at(&config.locations.partners, &config.registry);
+        let shared = Shared::at(config.locations.shared.clone());
         let started_at = (platform.now)();
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
         let instance = format!("{random:08x}");
-        Arc::new(App { config, databases, quotas: Quotas::default(), platform, instance, started_at, room })
+        Arc::new(App { config, databases, shared, quotas: Quotas::default(), platform, instance, started_at, room })
     }
 }

@@ -1,6 +1,7 @@
 //! The origin's configuration, from arguments and environment. Everything wrong with it is reported at once, before
 //! anything is started (R60).
 
+use crate::shared;
 use crate::store::location::Location;
 use postback::credential::{self, DEVELOPMENT_TOKEN, TOKEN_BYTES_MIN, Tokens};
 use postback::key::{DEVELOPMENT_KEYS, KeySet};
@@ -45,8 +46,17 @@ pub struct Config {
     pub tokens: Tokens,
     /// The partners' own keys (`bytec-v1`), by partner code.
     pub partner_keys: BTreeMap<String, KeySet>,
-    /// Where each partner's database is, by partner code.
-    pub locations: BTreeMap<String, Location>,
+    /// Where the databases are.
+    pub locations: Locations,
+}
+
+/// Where the databases are.
+#[derive(Clone, Debug)]
+pub struct Locations {
+    /// Each partner's, by partner code.
+    pub partners: BTreeMap<String, Location>,
+    /// The one that all partners share.
+    pub shared: Location,
 }
 
 /// What the configuration is made of; text as a person wrote it.
@@ -89,7 +99,7 @@ impl Config {
     fn put_together<V: Fn(&str) -> Option<String>>(
         settings: &Settings,
         variable: V,
-        locations: impl FnOnce(&mut Reader<V>, &Registry) -> BTreeMap<String, Location>,
+        locations: impl FnOnce(&mut Reader<V>, &Registry) -> Option<Locations>,
     ) -> Result<Config, Vec<String>> {
         let mut reader = Reader { variable, problems: Vec::new() };
         let environment = reader.environment(settings);
@@ -101,8 +111,8 @@ impl Config {
         // Tokens and keys may be of partners that another origin serves: all origins can have the same.
         let registry = reader.served(settings, registry);
         let locations = locations(&mut reader, &registry);
-        match edge_keys {
-            Some(edge_keys) if reader.problems.is_empty() => {
+        match (edge_keys, locations) {
+            (Some(edge_keys), Some(locations)) if reader.problems.is_empty() => {
                 Ok(Config { environment, bind, registry, edge_keys, tokens, partner_keys, locations })
             }
             _ => Err(reader.problems),
@@ -118,7 +128,7 @@ pub fn registry() -> Result<Registry, String> {
     Registry::from_json(PARTNERS_JSON).map_err(|error| format!("the embedded partners cannot be read: {error}"))
 }
 
-/// Where the partners' databases are, for commands that need nothing else.
+/// Where the databases are, for commands that need nothing else.
 ///
 /// # Errors
 /// Every problem, as [`Config::read`] reports them.
@@ -126,11 +136,13 @@ pub fn registry() -> Result<Registry, String> {
 pub fn read_locations(
     settings: &Settings,
     variable: impl Fn(&str) -> Option<String>,
-) -> Result<BTreeMap<String, Location>, Vec<String>> {
+) -> Result<Locations, Vec<String>> {
     let mut reader = Reader { variable, problems: Vec::new() };
     let registry = reader.served(settings, registry().map_err(|problem| vec![problem])?);
-    let locations = reader.locations(settings, &registry);
-    if reader.problems.is_empty() { Ok(locations) } else { Err(reader.problems) }
+    match reader.locations(settings, &registry) {
+        Some(locations) if reader.problems.is_empty() => Ok(locations),
+        _ => Err(reader.problems),
+    }
 }
 
 struct Reader<V> {
@@ -254,13 +266,13 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         keys
     }
 
-    /// Each partner's D1 database, bound by its name in capitals.
+    /// The D1 databases, each bound by its name in capitals.
     #[cfg(target_family = "wasm")]
     fn bindings(
         &mut self,
         registry: &Registry,
         database: impl Fn(&str) -> Option<crate::store::d1::D1>,
-    ) -> BTreeMap<String, Location> {
+    ) -> Option<Locations> {
         let mut locations = BTreeMap::new();
         for Partner { code, database: name, .. } in registry.all() {
             let binding = name.to_uppercase();
@@ -271,14 +283,23 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                     .push(format!("{binding} is not bound: the D1 database of {code}, or leave it out of PARTNERS")),
             }
         }
-        locations
+        let binding = shared::NAME.to_uppercase();
+        let Some(way) = database(&binding) else {
+            self.problems.push(format!("{binding} is not bound: the D1 database that all partners share"));
+            return None;
+        };
+        Some(Locations { partners: locations, shared: Location::D1 { name: shared::NAME.to_owned(), way } })
     }
 
-    /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one.
+    /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one, `SHARED_DATABASE_URL` for the one that all partners share.
     #[cfg(not(target_family = "wasm"))]
-    fn locations(&mut self, settings: &Settings, registry: &Registry) -> BTreeMap<String, Location> {
+    fn locations(&mut self, settings: &Settings, registry: &Registry) -> Option<Locations> {
         let data_dir = settings.data_dir.as_deref().unwrap_or("data");
         let common = self.secret("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{data_dir}"));
+        let own = self.secret("SHARED_DATABASE_URL");
+        let name = if own.is_some() { "SHARED_DATABASE_URL" } else { "DATABASE_URL" };
+        let shared = Location::within(own.as_deref().unwrap_or(&common), shared::NAME)
+            .map_err(|problem| self.problems.push(format!("{name} {problem}")));
         let mut locations = BTreeMap::new();
         for Partner { code, database, .. } in registry.all() {
             let own_name = format!("DATABASE_URL_{}", code.to_uppercase());
@@ -296,7 +317,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 }
             }
         }
-        locations
+        Some(Locations { partners: locations, shared: shared.ok()? })
     }
 }
 
@@ -331,9 +352,9 @@ mod tests {
     fn development_needs_nothing() {
         let config = read("development", "", &[]).unwrap();
         assert_eq!(config.bind.to_string(), "127.0.0.1:8000");
-        assert!(config.tokens.belong_to("bytec", "default-ts-token"));
-        assert!(!config.tokens.belong_to("other", "default-ts-token") && !config.tokens.belong_to("bytec", ""));
-        assert_eq!(format!("{:?}", config.locations["rector"]), "sqlite at data/rector_db.sqlite");
+        assert!(config.tokens.belong_to("bytec", "default-ts-token", 0));
+        assert!(!config.tokens.belong_to("other", "default-ts-token", 0) && !config.tokens.belong_to("bytec", "", 0));
+        assert_eq!(format!("{:?}", config.locations.partners["rector"]), "sqlite at data/rector_db.sqlite");
     }
 
     #[test]
@@ -341,7 +362,7 @@ mod tests {
         let edge = format!("k1:{HEX}");
         let config = read("", "", &[("EDGE_KEYS", &edge)]).unwrap();
         assert_eq!(config.environment, Environment::Production);
-        assert!(!config.tokens.belong_to("bytec", "default-ts-token"));
+        assert!(!config.tokens.belong_to("bytec", "default-ts-token", 0));
         for variables in [
             vec![],
             vec![("EDGE_KEYS", DEVELOPMENT_KEYS)],
@@ -387,7 +408,7 @@ mod tests {
     #[test]
     fn one_partner_may_live_elsewhere() {
         let config = read("development", "", &[("DATABASE_URL_RECTOR", "postgres://u@db.example/x")]).unwrap();
-        assert_eq!(format!("{:?}", config.locations["rector"]), "postgres at db.example:5432, rector_db");
+        assert_eq!(format!("{:?}", config.locations.partners["rector"]), "postgres at db.example:5432, rector_db");
         assert_eq!(format!("{:?}", config.locations["involve_asia"]), "sqlite at data/involve_asia_db.sqlite");
     }
 

@@ -68,7 +68,9 @@ pub async fn ingest(
     // (1)
     let Understood { reading, receipt } = match caller {
         Caller::Edge(edge) => forwarded(partner, received, edge, request_id)?,
-        Caller::Direct { signed } => sent_directly(partner, received, signed.as_ref(), request_id, now)?,
+        Caller::Direct { token_id, signed } => {
+            sent_directly(partner, received, token_id.as_deref(), signed.as_ref(), request_id, now)?
+        }
     };
     let event_id = reading.postback.event_id().clone();
     // (2)
@@ -155,6 +157,7 @@ fn forwarded(
 fn sent_directly(
     partner: &Partner,
     received: &Received<'_>,
+    token_id: Option<&str>,
     signed: Option<&SignedByPartner>,
     request_id: &str,
     now: Timestamp,
@@ -176,8 +179,7 @@ fn sent_directly(
         "" => received.head.path.to_owned(),
         query => redact_target(&format!("{}?{query}", received.head.path)),
     };
-    let key_id = signed.map(|signed| signed.key_id.clone());
-    let auth_mode = match key_id {
+    let auth_mode = match signed {
         Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
         None => AuthMode::Token.name().to_owned(),
     };
@@ -185,7 +187,8 @@ fn sent_directly(
         request_id: request_id.to_owned(),
         received_at: now,
         auth_mode,
-        key_id,
+        // The key says more than the token that comes with it.
+        key_id: signed.map(|signed| signed.key_id.as_str()).or(token_id).map(str::to_owned),
         client_ip: received.head.peer.map(|peer| peer.to_string()),
         method: received.head.method.to_owned(),
         target,

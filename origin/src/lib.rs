@@ -18,6 +18,7 @@ pub mod clicks;
 pub mod quota;
 pub mod room;
 pub mod databases;
+pub mod shared;
 pub mod store;
 pub mod upkeep;
 mod deadline;

@@ -1,4 +1,5 @@
-//! How many requests of a partner's were written down today (R46): by UTC days, repeats included.
+//! How many requests of a partner's were written down today (R46): by UTC days, repeats included; and how many came directly in
+//! this minute (R14), where no edge has counted them.
 //!
 //! Each origin counts its own and asks the database now and then for what the others took, so that the number is right to a
 //! minute. It is a guard against a sender that has gone wild, not an account.
@@ -9,6 +10,7 @@ use postback::time::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+const MINUTE_S: i64 = 60;
 const DAY_S: i64 = 24 * 60 * 60;
 /// How long a count is believed without asking the database.
 const BELIEVED_S: i64 = 60;
@@ -17,6 +19,8 @@ const BELIEVED_S: i64 = 60;
 #[derive(Debug, Default)]
 pub struct Quotas {
     partners: Mutex<BTreeMap<String, Count>>,
+    /// The minute, counted from 1970, and the requests in it, by partner code.
+    minutes: Mutex<BTreeMap<String, (i64, u64)>>,
 }
 
 /// One partner's count.
@@ -36,7 +40,36 @@ pub struct OverDailyLimit {
     pub retry_after_s: i64,
 }
 
+/// More than the partner may send in a minute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OverRate {
+    /// Seconds until the next minute.
+    pub retry_after_s: i64,
+}
+
 impl Quotas {
+    /// Counts one request that came directly. Each origin counts its own.
+    ///
+    /// # Errors
+    /// It is one too many in this minute.
+    pub fn count_minute(&self, partner: &Partner, now: Timestamp) -> Result<(), OverRate> {
+        self.count_minute_of(&partner.code, u64::from(partner.max_requests_per_minute), now.unix_s())
+    }
+
+    fn count_minute_of(&self, code: &str, requests_max: u64, now_s: i64) -> Result<(), OverRate> {
+        let minute = now_s.div_euclid(MINUTE_S);
+        let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (counted, requests) = minutes.entry(code.to_owned()).or_insert((minute, 0));
+        if *counted != minute {
+            (*counted, *requests) = (minute, 0);
+        }
+        if *requests >= requests_max {
+            return Err(OverRate { retry_after_s: MINUTE_S.saturating_sub(now_s.rem_euclid(MINUTE_S)) });
+        }
+        *requests = requests.saturating_add(1);
+        Ok(())
+    }
+
     /// Counts one request.
     ///
     /// # Errors
@@ -115,6 +148,15 @@ mod tests {
         assert_eq!(count(NOON_S + 12 * 60 * 60 - 1).await, Err(OverDailyLimit { retry_after_s: 1 }));
         assert_eq!(count(NOON_S + 12 * 60 * 60).await, Ok(()));
         assert_eq!(quotas.count_with("b", 3, at(NOON_S), async |_| Ok(0)).await, Ok(()), "each partner has its own");
+    }
+
+    #[test]
+    fn a_minute_has_so_many_requests_and_the_next_minute_begins_anew() {
+        let quotas = Quotas::default();
+        let count = |code: &str, now_s: i64| quotas.count_minute_of(code, 2, now_s);
+        assert_eq!([count("a", NOON_S), count("a", NOON_S + 10)], [Ok(()), Ok(())]);
+        assert_eq!(count("a", NOON_S + 59), Err(OverRate { retry_after_s: 1 }));
+        assert_eq!([count("b", NOON_S + 59), count("a", NOON_S + 60)], [Ok(()), Ok(())]);
     }
 
     #[tokio::test]

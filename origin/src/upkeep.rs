@@ -1,7 +1,8 @@
 //! What the databases need from time to time, whatever host sees to the time.
 
 use crate::app::App;
-use crate::store::Store;
+use crate::config;
+use crate::store::{Store, StoreError};
 use postback::time::Timestamp;
 use tracing::{info, warn};
 
@@ -16,6 +17,14 @@ pub async fn forget_nonces(app: &App) {
         if let Err(error) = store.forget_nonces(before).await {
             warn!(partner = code, reason = %error, "spent nonces could not be forgotten; trying again later");
         }
+    }
+}
+
+/// Takes over what the partner files say, into what partners share.
+pub async fn sync_partners(app: &App) {
+    let synced = async { app.shared.sync(config::registry().map_err(StoreError::Bug)?.all(), &app.change()?).await };
+    if let Err(error) = synced.await {
+        warn!(reason = %error, "what the partner files say was not taken over; trying again at the next start");
     }
 }
 

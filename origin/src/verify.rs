@@ -2,6 +2,7 @@
 //! over what was received; nothing is read or written here.
 
 use crate::config::Config;
+use crate::shared::{Credential, Scope};
 use axum::http::HeaderMap;
 use postback::message_signature::{self, Covered, Refusal, Signed, Verified, header};
 use postback::params::token_param;
@@ -55,7 +56,10 @@ pub enum Believed<'r> {
     /// The edge signed this head.
     Edge(SignedHead<'r>),
     /// The token is one of the tenant's.
-    Direct,
+    Direct {
+        /// Its name, where it has one.
+        token_id: Option<String>,
+    },
 }
 
 /// A head that the edge signed. The body is not known yet.
@@ -72,6 +76,8 @@ pub enum Caller<'r> {
     Edge(FromEdge<'r>),
     /// A partner itself, through the tunnel's own URL.
     Direct {
+        /// The name of the token, where it has one.
+        token_id: Option<String>,
         /// The partner's own signature, where it signed.
         signed: Option<SignedByPartner>,
     },
@@ -142,20 +148,38 @@ pub fn is_signed_by_edge(headers: &HeaderMap) -> bool {
     headers.contains_key(header::SIGNATURE_INPUT) || headers.contains_key(header::SIGNATURE)
 }
 
-/// Decides by its head alone whether a request is worth reading, at `now_s` (Unix seconds).
+/// Whether a direct request's token has to be looked up: it has one, and it is none of the configuration's.
+pub fn token_to_find(config: &Config, partner: &Partner, head: &Head<'_>, now_s: i64) -> Option<String> {
+    let token = token_of(head).filter(|_| !is_signed_by_edge(head.headers))?;
+    (!config.tokens.belong_to(&partner.tenant, &token, now_s)).then_some(token)
+}
+
+/// Decides by its head alone whether a request is worth reading, at `now_s` (Unix seconds). `found` is what the token was found to
+/// be that [`token_to_find`] names.
 ///
 /// # Errors
 /// What is missing or wrong.
-pub fn head<'r>(config: &Config, partner: &Partner, head: &Head<'r>, now_s: i64) -> Result<Believed<'r>, Disbelief> {
+pub fn head<'r>(
+    config: &Config,
+    partner: &Partner,
+    head: &Head<'r>,
+    found: Option<&Credential>,
+    now_s: i64,
+) -> Result<Believed<'r>, Disbelief> {
     if is_signed_by_edge(head.headers) {
         return Ok(Believed::Edge(edge(config, head, now_s)?));
     }
     let token = token_of(head).ok_or(Disbelief::TokenMissing)?;
-    if !config.tokens.belong_to(&partner.tenant, &token) {
+    let is_ours = config.tokens.belong_to(&partner.tenant, &token, now_s);
+    let found = found.filter(|found| found.allows(Scope::Ingest, &partner.tenant, &partner.code));
+    if !is_ours && found.is_none() {
         return Err(Disbelief::TokenInvalid);
     }
     // All of a partner's modes must hold, so one that nobody checks here is one that does not.
-    if partner.auth.iter().all(|mode| is_offered(*mode)) { Ok(Believed::Direct) } else { Err(Disbelief::NotAccepted) }
+    if !partner.auth.iter().all(|mode| is_offered(*mode)) {
+        return Err(Disbelief::NotAccepted);
+    }
+    Ok(Believed::Direct { token_id: found.map(|found| found.id.clone()) })
 }
 
 /// Whether direct requests can prove themselves in this way. The token, which they always need, is more than `open` asks.
@@ -180,7 +204,9 @@ impl<'r> Believed<'r> {
     ) -> Result<Caller<'r>, Disbelief> {
         match self {
             Believed::Edge(head) => Ok(Caller::Edge(head.with_body(received.body)?)),
-            Believed::Direct => Ok(Caller::Direct { signed: partner_signature(config, partner, received, now_s)? }),
+            Believed::Direct { token_id } => {
+                Ok(Caller::Direct { token_id, signed: partner_signature(config, partner, received, now_s)? })
+            }
         }
     }
 }

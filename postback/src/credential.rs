@@ -1,7 +1,8 @@
 //! Secrets that belong to somebody: a tenant's tokens, a partner's keys, as they stand in one variable for all of them.
 //! Edge and origin read them alike. Problems name the variable and the owner, never the secret.
 
-use crate::key::{KeyProblem, KeySet};
+use crate::key::{KeyProblem, KeySet, Validity};
+use crate::time::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -68,15 +69,38 @@ pub fn partner_keys(
     owned_sets(variable, text, is_partner, KeySet::parse)
 }
 
+/// How an entry begins that holds a token's digest in place of the token.
+const DIGEST_MARK: &str = "sha256:";
+
+/// SHA-256 of a token. A token is random and long, so nothing slower is needed to keep it from being guessed.
+pub fn digest(token: &str) -> [u8; 32] {
+    Sha256::digest(token).into()
+}
+
+/// The entry of a variable such as `TENANT_TOKENS` that lets a token in without showing it, until an instant (Unix seconds)
+/// where there is one: `owner=sha256:hex@/until`.
+pub fn digest_entry(owner: &str, digest: &[u8; 32], until: Option<Timestamp>) -> String {
+    let until = until.map_or_else(String::new, |until| format!("@/{until}"));
+    format!("{owner}={DIGEST_MARK}{}{until}", hex::encode(digest))
+}
+
 /// Tokens and whose they are, kept as digests.
 #[derive(Clone, Default)]
 pub struct Tokens {
-    digests: Vec<(String, [u8; 32])>,
+    known: Vec<Known>,
+}
+
+#[derive(Clone)]
+struct Known {
+    owner: String,
+    digest: [u8; 32],
+    validity: Validity,
 }
 
 impl Tokens {
-    /// Reads `owner=token` entries; tokens have at least `bytes_min` bytes. Beside them, what is wrong and was left out: entries
-    /// without `=`, owners that are none by `is_owner` (`kind` says what an owner is), tokens that are too short.
+    /// Reads `owner=token` entries; tokens have at least `bytes_min` bytes. In place of a token its digest may stand, and when it is
+    /// in force: `owner=sha256:hex@from/until` ([`digest_entry`]). Beside them, what is wrong and was left out: entries without `=`,
+    /// owners that are none by `is_owner` (`kind` says what an owner is), tokens that are too short.
     pub fn parse(
         variable: &str,
         text: &str,
@@ -87,46 +111,68 @@ impl Tokens {
         let (entries, mut problems) = owned(variable, text, kind, is_owner);
         let mut tokens = Tokens::default();
         for (owner, token) in entries {
-            if token.len() < bytes_min {
-                problems.push(format!("{variable}: the token of {owner} is too short (openssl rand -hex 32)"));
-            } else {
-                tokens.add(owner, token);
+            match token.strip_prefix(DIGEST_MARK) {
+                Some(entry) => match digest_and_validity(entry) {
+                    Some((digest, validity)) => {
+                        tokens.known.push(Known { owner: owner.to_owned(), digest, validity });
+                    }
+                    None => problems.push(format!(
+                        "{variable}: the entry of {owner} is not sha256: and 64 hexadecimal digits, with @from/until behind them \
+                         or nothing"
+                    )),
+                },
+                None if token.len() < bytes_min => {
+                    problems.push(format!("{variable}: the token of {owner} is too short (openssl rand -hex 32)"));
+                }
+                None => tokens.add(owner, token),
             }
         }
         (tokens, problems)
     }
 
-    /// Adds an owner's token.
+    /// Adds an owner's token, which is always in force.
     pub fn add(&mut self, owner: &str, token: &str) {
-        self.digests.push((owner.to_owned(), Sha256::digest(token).into()));
+        self.known.push(Known { owner: owner.to_owned(), digest: digest(token), validity: Validity::default() });
     }
 
     /// Whether an owner has any token at all.
     pub fn has(&self, owner: &str) -> bool {
-        self.digests.iter().any(|(known, _)| known == owner)
+        self.known.iter().any(|known| known.owner == owner)
     }
 
-    /// Whether a token is one of the owner's, in a time that does not tell how much of it was right.
-    pub fn belong_to(&self, owner: &str, token: &str) -> bool {
-        let digest: [u8; 32] = Sha256::digest(token).into();
-        let is_one = self.digests.iter().filter(|(known, _)| known == owner);
-        is_one.fold(Choice::from(0), |found, (_, known)| found | known.ct_eq(&digest)).into()
+    /// Whether a token is one of the owner's that is in force at `now_s` (Unix seconds), in a time that does not tell how much of it
+    /// was right.
+    pub fn belong_to(&self, owner: &str, token: &str, now_s: i64) -> bool {
+        let digest = digest(token);
+        let of_owner = self.known.iter().filter(|known| known.owner == owner && known.validity.contains(now_s));
+        of_owner.fold(Choice::from(0), |found, known| found | known.digest.ct_eq(&digest)).into()
     }
 
-    /// Whose a token is, in a time that does not tell how much of it was right.
-    pub fn owner_of(&self, token: &str) -> Option<&str> {
-        let digest: [u8; 32] = Sha256::digest(token).into();
+    /// Whose a token is that is in force at `now_s` (Unix seconds), in a time that does not tell how much of it was right.
+    pub fn owner_of(&self, token: &str, now_s: i64) -> Option<&str> {
+        let digest = digest(token);
         let mut found = u64::MAX;
-        for (place, (_, known)) in (0_u64..).zip(&self.digests) {
-            found = u64::conditional_select(&found, &place, known.ct_eq(&digest));
+        for (place, known) in (0_u64..).zip(&self.known) {
+            let is_it = known.digest.ct_eq(&digest) & Choice::from(u8::from(known.validity.contains(now_s)));
+            found = u64::conditional_select(&found, &place, is_it);
         }
-        self.digests.get(usize::try_from(found).ok()?).map(|(owner, _)| owner.as_str())
+        self.known.get(usize::try_from(found).ok()?).map(|known| known.owner.as_str())
     }
+}
+
+fn digest_and_validity(entry: &str) -> Option<([u8; 32], Validity)> {
+    let (digits, validity) = match entry.split_once('@') {
+        Some((digits, interval)) => (digits, Validity::parse(interval)?),
+        None => (entry, Validity::default()),
+    };
+    let mut digest = [0; 32];
+    hex::decode_to_slice(digits, &mut digest).ok()?;
+    Some((digest, validity))
 }
 
 impl fmt::Debug for Tokens {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Tokens({}, redacted)", self.digests.len())
+        write!(f, "Tokens({}, redacted)", self.known.len())
     }
 }
 
@@ -141,11 +187,13 @@ mod tests {
     #[test]
     fn a_token_is_its_owners_alone() {
         let tokens = Tokens::parse("T", "bytec=abc,\nother=def bytec=ghi", "tenant", is_owner, 3).0;
-        assert!(tokens.belong_to("bytec", "abc") && tokens.belong_to("bytec", "ghi"));
+        assert!(tokens.belong_to("bytec", "abc", 0) && tokens.belong_to("bytec", "ghi", 0));
         assert!(
-            !tokens.belong_to("bytec", "def") && !tokens.belong_to("nobody", "abc") && !tokens.belong_to("bytec", "")
+            !tokens.belong_to("bytec", "def", 0)
+                && !tokens.belong_to("nobody", "abc", 0)
+                && !tokens.belong_to("bytec", "", 0)
         );
-        assert_eq!([tokens.owner_of("def"), tokens.owner_of("abd")], [Some("other"), None]);
+        assert_eq!([tokens.owner_of("def", 0), tokens.owner_of("abd", 0)], [Some("other"), None]);
         assert!(tokens.has("other") && !tokens.has("nobody"));
     }
 
@@ -163,6 +211,26 @@ mod tests {
         );
         let tokens = Tokens::parse("T", "bytec=geheim123 bytec=kurz", "tenant", is_owner, 8).0;
         assert_eq!(format!("{tokens:?}"), "Tokens(1, redacted)");
+    }
+
+    #[test]
+    fn a_digest_stands_for_its_token_while_it_is_in_force() {
+        let until = Timestamp::from_unix_ms(1_780_272_000_000).unwrap();
+        let entry = digest_entry("bytec", &digest("geheim123"), Some(until));
+        assert!(entry.ends_with("@/2026-06-01T00:00:00Z") && !entry.contains("geheim"), "{entry}");
+        let (tokens, problems) = Tokens::parse("T", &entry, "tenant", is_owner, 24);
+        assert!(problems.is_empty(), "{problems:?}");
+        for (now_s, is_in_force) in [(1_780_271_999, true), (1_780_272_000, false)] {
+            assert_eq!(tokens.belong_to("bytec", "geheim123", now_s), is_in_force);
+            assert_eq!(tokens.owner_of("geheim123", now_s).is_some(), is_in_force);
+        }
+        // The digest itself is no token.
+        assert!(!tokens.belong_to("bytec", entry.split_once('=').unwrap().1, 0));
+        let open = Tokens::parse("T", &digest_entry("bytec", &digest("a"), None), "tenant", is_owner, 24).0;
+        assert!(open.belong_to("bytec", "a", i64::MAX));
+        for wrong in ["bytec=sha256:abcd", "bytec=sha256:", &format!("{entry}/2026")] {
+            assert_eq!(Tokens::parse("T", wrong, "tenant", is_owner, 0).1.len(), 1, "{wrong}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub struct Validity {
 
 impl Validity {
     /// Reads an interval as ISO 8601 writes it, `from/until`: dates (midnight in UTC) or times; either may be left out.
-    fn parse(text: &str) -> Option<Validity> {
+    pub(crate) fn parse(text: &str) -> Option<Validity> {
         let (from, until) = text.split_once('/')?;
         let instant = |text: &str| match text {
             "" => Some(None),

@@ -4,6 +4,9 @@ import { join } from "node:path";
 import { Running, until } from "./processes.mjs";
 import { ROOT } from "./run.mjs";
 
+/** Migrations of a partner's database, and of the one that all partners share. */
+export const D1_MIGRATIONS = { partner: join("migrations", "sqlite"), shared: join("migrations", "shared", "sqlite") };
+
 /** Starts throw-away databases (scripts/lib/d1-bridge.mjs); answers their address and how to stop them. */
 export async function startD1() {
   let url;
@@ -33,10 +36,10 @@ function developmentOrigin() {
   return readFileSync(join(ROOT, "origin", "wrangler.toml"), "utf8").split(/^\[env\./m)[0];
 }
 
-/** The statements of every migration of the origin's D1 databases, in order, as wrangler parts them. */
-export async function d1Migrations() {
+/** The statements of every migration in a folder of the origin's, in order, as wrangler parts them. */
+export async function d1Migrations(folderName) {
   const { unstable_splitSqlQuery: split } = await import("wrangler");
-  const folder = join(ROOT, "origin", "migrations", "sqlite");
+  const folder = join(ROOT, "origin", folderName);
   const files = readdirSync(folder).filter((name) => name.endsWith(".sql")).sort();
   return files.flatMap((name) => split(readFileSync(join(folder, name), "utf8")));
 }

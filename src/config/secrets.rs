@@ -98,20 +98,20 @@ mod tests {
             read(&[base.as_slice(), more].concat())
         };
         let config = production(&[]).unwrap();
-        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token"), None);
-        assert!(!config.secrets.tenant_tokens.belong_to("bytec", "default-ts-token"));
+        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token", 0), None);
+        assert!(!config.secrets.tenant_tokens.belong_to("bytec", "default-ts-token", 0));
         let config =
             production(&[("OPERATOR_TOKENS", "ann=default-operator-token"), ("PATH_KEYS", "rector=short")]).unwrap();
         assert_eq!(config.left_out.len(), 2, "both are too short");
-        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token"), None);
-        assert!(!config.secrets.path_keys.belong_to("rector", "short"));
+        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token", 0), None);
+        assert!(!config.secrets.path_keys.belong_to("rector", "short", 0));
     }
 
     #[test]
     fn development_has_public_tokens() {
         let config = read(&DEVELOPMENT).unwrap();
-        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token"), Some("development"));
-        assert!(config.secrets.tenant_tokens.belong_to("bytec", "default-ts-token"));
+        assert_eq!(config.secrets.operator_tokens.owner_of("default-operator-token", 0), Some("development"));
+        assert!(config.secrets.tenant_tokens.belong_to("bytec", "default-ts-token", 0));
     }
 
     #[test]

@@ -58,8 +58,8 @@ pub fn by_head(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i
             AuthMode::Open | AuthMode::Signature => Ok(()),
             AuthMode::Ip => ip(partner, shown),
             AuthMode::Mtls => mtls(partner, shown),
-            AuthMode::PathKey => path_key(secrets, partner, shown),
-            AuthMode::Token => token(secrets, partner, shown),
+            AuthMode::PathKey => path_key(secrets, partner, shown, now_s),
+            AuthMode::Token => token(secrets, partner, shown, now_s),
             AuthMode::Jwt => jwt(secrets, partner, shown, now_s),
         };
         held.map_err(|cause| Denial::Unproven { mode: mode.name(), cause })?;
@@ -139,9 +139,9 @@ fn mtls(partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
     if partner.mtls_sha256.contains(&digest) { Ok(()) } else { Err("not_pinned") }
 }
 
-fn path_key(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
+fn path_key(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {
     let key = shown.path_key.ok_or("missing")?;
-    if secrets.path_keys.belong_to(&partner.code, key) { Ok(()) } else { Err("wrong_key") }
+    if secrets.path_keys.belong_to(&partner.code, key, now_s) { Ok(()) } else { Err("wrong_key") }
 }
 
 fn bearer<'a>(shown: &Shown<'a>) -> Option<&'a str> {
@@ -150,10 +150,10 @@ fn bearer<'a>(shown: &Shown<'a>) -> Option<&'a str> {
 }
 
 /// The tenant's token, as bearer or as a parameter. Where a partner needs a JSON Web Token, too, that one is the bearer.
-fn token(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
+fn token(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {
     let as_bearer = bearer(shown).filter(|_| !partner.auth.contains(&AuthMode::Jwt)).map(str::to_owned);
     let token = as_bearer.or_else(|| token_param(shown.query)).ok_or("missing")?;
-    if secrets.tenant_tokens.belong_to(&partner.tenant, &token) { Ok(()) } else { Err("wrong_token") }
+    if secrets.tenant_tokens.belong_to(&partner.tenant, &token, now_s) { Ok(()) } else { Err("wrong_token") }
 }
 
 fn jwt(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {

@@ -69,7 +69,7 @@ pub async fn operate(
     // (2)
     let bearer = incoming.part(Part::Authorization).and_then(|value| value.split_once(' '));
     let token = bearer.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map(|(_, token)| token.trim());
-    let Some(operator) = token.and_then(|token| config.secrets.operator_tokens.owner_of(token)) else {
+    let Some(operator) = token.and_then(|token| config.secrets.operator_tokens.owner_of(token, began.unix_s())) else {
         limits::count_failure(bindings, ENDPOINT, address, now().unix_ms()).await;
         return answer(Error::Unproven.into(), None);
     };

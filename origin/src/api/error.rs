@@ -1,6 +1,6 @@
 //! Everything that can go wrong at the origin, and the one place where it gets a status code and public words.
 
-use crate::quota::OverDailyLimit;
+use crate::quota::{OverDailyLimit, OverRate};
 use crate::store::StoreError;
 use crate::verify::Disbelief;
 use postback::rejection::{Code, Rejection};
@@ -38,6 +38,8 @@ pub enum Error {
     MalformedClicks,
     /// The event's id is known with other content. Written down for reconciliation.
     Conflict,
+    /// More requests than the partner may send in a minute.
+    RateLimited(OverRate),
     /// More requests than the partner may send in a day.
     DailyLimit(OverDailyLimit),
     /// Too many requests in flight.
@@ -68,7 +70,7 @@ impl Error {
             Error::BodyTooLarge => 413,
             Error::UrlTooLong => 414,
             Error::UnsupportedEncoding => 415,
-            Error::DailyLimit(_) => 429,
+            Error::RateLimited(_) | Error::DailyLimit(_) => 429,
             Error::Store(StoreError::Bug(_)) | Error::Internal(_) => 500,
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => 503,
         }
@@ -118,6 +120,7 @@ impl Error {
                     "this event_id was sent before with other content; give a new event a new id",
                 )
             },
+            Error::RateLimited(_) => whole("rate_limited", "send the same request again after Retry-After seconds"),
             Error::DailyLimit(_) => {
                 whole("daily_limit", "not stored: more requests than the partner's day has; send it again tomorrow")
             }
@@ -137,7 +140,7 @@ impl Error {
             Error::MethodNotAllowed { allow } => Some(("allow", Cow::Borrowed(allow))),
             Error::Disbelieved(Disbelief::TokenMissing) => Some(("www-authenticate", Cow::Borrowed("Bearer"))),
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", Cow::Borrowed("1"))),
-            Error::DailyLimit(OverDailyLimit { retry_after_s }) => {
+            Error::RateLimited(OverRate { retry_after_s }) | Error::DailyLimit(OverDailyLimit { retry_after_s }) => {
                 Some(("retry-after", Cow::Owned(retry_after_s.to_string())))
             }
             Error::PartnerNotFound
@@ -176,6 +179,7 @@ impl Error {
             | Error::Malformed
             | Error::MalformedClicks
             | Error::Conflict
+            | Error::RateLimited(_)
             | Error::DailyLimit(_)
             | Error::Overloaded => None,
         }
@@ -185,6 +189,12 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Error::Store(error)
+    }
+}
+
+impl From<OverRate> for Error {
+    fn from(over: OverRate) -> Self {
+        Error::RateLimited(over)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `/health`, `/ready`, `/info` (R43).
 
 use crate::app::App;
+use crate::store::StoreError;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -16,6 +17,8 @@ pub struct Health {
     version: &'static str,
     /// `ok` or `unavailable`, by partner code.
     databases: BTreeMap<String, &'static str>,
+    /// The same of the database that all partners share.
+    shared_database: &'static str,
 }
 
 /// The body of `/info`.
@@ -65,15 +68,17 @@ pub async fn info(State(app): State<Arc<App>>) -> Json<Info> {
 }
 
 async fn look(app: &App) -> Health {
-    let pings = app.databases.ping_all().await;
-    let states =
-        pings.iter().map(|(code, outcome)| ((*code).to_owned(), if outcome.is_ok() { "ok" } else { "unavailable" }));
-    let databases: BTreeMap<_, _> = states.collect();
-    let degraded = databases.values().any(|state| *state != "ok");
+    // At once, so that several that hang cost no more time than one.
+    let (pings, shared) = futures_util::future::join(app.databases.ping_all(), app.shared.ping()).await;
+    let state = |outcome: &Result<(), StoreError>| if outcome.is_ok() { "ok" } else { "unavailable" };
+    let databases: BTreeMap<_, _> = pings.iter().map(|(code, ping)| ((*code).to_owned(), state(ping))).collect();
+    let shared_database = state(&shared);
+    let degraded = shared.is_err() || pings.values().any(Result::is_err);
     Health {
         status: if degraded { "degraded" } else { "healthy" },
         service: "bytec-origin",
         version: env!("CARGO_PKG_VERSION"),
         databases,
+        shared_database,
     }
 }

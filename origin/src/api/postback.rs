@@ -20,7 +20,7 @@ use std::sync::Arc;
 ///
 /// (1) the path names a partner ............. 404
 /// (2) the method is GET or POST ............ 405; HEAD answers and records nothing
-/// (3) its head proves who sends it ......... 401, 403; nobody else can make us wait or hold a place
+/// (3) its head proves who sends it ......... 401, 403; nobody else can make us wait or hold a place; 429
 /// (4) there is room for it ................. 503
 /// (5) it is within limits, and whole ....... 413, 414, 415, 403
 /// (6) it is read and stored ................ 400, 409, 500, 503
@@ -71,8 +71,16 @@ async fn let_in<'a>(
     head: &Head<'a>,
     body: Body,
 ) -> Result<(Admitted<'a>, Believed<'a>), Error> {
+    let (app, now) = (exchange.app, exchange.now);
     // (3)
-    let believed = verify::head(&exchange.app.config, partner, head, exchange.now.unix_s())?;
+    let found = match verify::token_to_find(&app.config, partner, head, now.unix_s()) {
+        Some(token) => app.shared.find(&token, now).await?,
+        None => None,
+    };
+    let believed = verify::head(&app.config, partner, head, found.as_ref(), now.unix_s())?;
+    if let Believed::Direct { .. } = believed {
+        app.quotas.count_minute(partner, now)?;
+    }
     // (4), (5)
     let admitted = admit(exchange.app, partner, parts, body, matches!(believed, Believed::Edge(_))).await?;
     Ok((admitted, believed))

@@ -66,7 +66,8 @@ async fn rehearsal<'a>(
     now: Timestamp,
 ) -> Result<Rehearsal<'a>, Error> {
     let rehearsed = rehearse(app, partner, &request.received(), &request.edge, request_id, now).await?;
-    let location = app.config.locations.get(&partner.code).ok_or(Error::Internal("the partner has no database"))?;
+    let location =
+        app.config.locations.partners.get(&partner.code).ok_or(Error::Internal("the partner has no database"))?;
     Ok(Rehearsal {
         origin: Running {
             instance: &app.instance,

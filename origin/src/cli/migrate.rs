@@ -1,18 +1,27 @@
 //! `migrate`: databases and tables, without serving.
 
-use crate::config::registry;
+use crate::config::{Locations, registry};
 use crate::databases::Databases;
-use crate::store::location::Location;
-use postback::time::Timestamp;
-use std::collections::BTreeMap;
+use crate::shared::{self, Change, Shared};
 
-/// Opens, creates and migrates every partner's database, and makes room in it for what comes around `now`.
+/// Opens, creates and migrates every partner's database, makes room in it for what comes around the time of the change, and takes
+/// over what the partner files say into what partners share.
 ///
 /// # Errors
 /// How many could not be; each was named as it failed.
-pub async fn migrate(locations: &BTreeMap<String, Location>, now: Timestamp) -> Result<(), String> {
-    let databases = Databases::at(locations, &registry()?);
+pub async fn migrate(locations: &Locations, change: &Change) -> Result<(), String> {
+    let registry = registry()?;
+    let databases = Databases::at(&locations.partners, &registry);
     let mut failed: usize = 0;
+    let shared = Shared::at(locations.shared.clone());
+    match shared.sync(registry.all(), change).await {
+        Ok(()) => println!("{}: up to date", shared::NAME),
+        Err(error) => {
+            failed = failed.saturating_add(1);
+            println!("{}: failed: {error}", shared::NAME);
+        }
+    }
+    shared.close().await;
     for (code, outcome) in databases.open_all().await {
         match outcome {
             Ok(()) => println!("{code}: up to date"),
@@ -23,7 +32,7 @@ pub async fn migrate(locations: &BTreeMap<String, Location>, now: Timestamp) -> 
         }
     }
     for (code, store) in databases.opened() {
-        if let Err(error) = store.make_ready(now).await {
+        if let Err(error) = store.make_ready(change.at).await {
             println!("{code}: no room was made for the time to come; serve will: {error}");
         }
     }

@@ -1,5 +1,7 @@
 //! The command line: one binary, its subcommands (R54).
 
+mod audit;
+mod credentials;
 mod explain;
 mod migrate;
 mod partners;
@@ -9,6 +11,7 @@ mod sign;
 
 use crate::app::Platform;
 use crate::config::{Config, Settings, read_locations};
+use crate::shared::{Change, Shared};
 use clap::{Args, Parser, Subcommand};
 use request::RequestArgs;
 use sign::SignArgs;
@@ -32,6 +35,23 @@ enum Command {
     Migrate(SettingsArgs),
     /// List the partners that this program was built with.
     Partners {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Tenants' tokens, with which partners send postbacks.
+    #[command(subcommand)]
+    Tokens(credentials::Tokens),
+    /// API keys, with which people and programs read and operate.
+    #[command(subcommand)]
+    Keys(credentials::Keys),
+    /// Show who changed what, the last changes at the end.
+    Audit {
+        #[command(flatten)]
+        settings: SettingsArgs,
+        /// How many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+        limit: u32,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -63,7 +83,7 @@ enum Command {
 }
 
 /// Settings that are not secret. Secrets come from the environment or from files: EDGE_KEYS, TENANT_TOKENS,
-/// PARTNER_KEYS, DATABASE_URL, DATABASE_URL_<PARTNER>, or any of these with _FILE behind.
+/// PARTNER_KEYS, DATABASE_URL, DATABASE_URL_<PARTNER>, SHARED_DATABASE_URL, or any of these with _FILE behind.
 #[derive(Args, Clone, Debug)]
 struct SettingsArgs {
     /// development, staging or production; production where it is not said.
@@ -119,6 +139,14 @@ fn answered(answer: Result<bool, String>) -> ExitCode {
     }
 }
 
+/// A change that is made now, by whoever runs the command.
+fn change() -> Result<Change, String> {
+    let person = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let id = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
+    let actor = format!("cli:{}", person.as_deref().unwrap_or("unknown"));
+    Ok(Change { id, at: (Platform::SYSTEM.now)(), actor })
+}
+
 /// Runs the command that the arguments name. 0: done; 1: failed; 2: wrong configuration or usage.
 pub async fn run() -> ExitCode {
     let variable = |name: &str| std::env::var(name).ok();
@@ -128,7 +156,16 @@ pub async fn run() -> ExitCode {
             Err(code) => return code,
         },
         Command::Migrate(settings) => match or_told(read_locations(&settings.settings(), variable)) {
-            Ok(locations) => migrate::migrate(&locations, (Platform::SYSTEM.now)()).await,
+            Ok(locations) => match change() {
+                Ok(change) => migrate::migrate(&locations, &change).await,
+                Err(problem) => Err(problem),
+            },
+            Err(code) => return code,
+        },
+        Command::Tokens(tokens) => return credentials::tokens(tokens).await,
+        Command::Keys(keys) => return credentials::keys(keys).await,
+        Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
+            Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,
         },
         Command::Partners { json } => partners::partners(json),

@@ -33,6 +33,7 @@ pub async fn serve(config: Config) -> Result<(), String> {
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
     tokio::spawn(open_databases(Arc::clone(&app)));
+    tokio::spawn(open_shared(Arc::clone(&app)));
     tokio::spawn(forget_nonces(Arc::clone(&app)));
     tokio::spawn(tidy(Arc::clone(&app)));
     info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
@@ -40,6 +41,8 @@ pub async fn serve(config: Config) -> Result<(), String> {
     server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     let service = router(Arc::clone(&app)).into_make_service_with_connect_info::<SocketAddr>();
     let served = server.serve(service).await.map_err(|error| format!("serving ended: {error}"));
+    app.shared.note_use((app.platform.now)()).await;
+    app.shared.close().await;
     app.databases.close().await;
     info!("origin stopped");
     served
@@ -88,6 +91,16 @@ async fn open_databases(app: Arc<App>) {
             Err(error) => {
                 error!(partner = code, reason = %error, "database not available; its postbacks are not stored")
             }
+        }
+    }
+}
+
+/// Opens what partners share, and takes over what their files say.
+async fn open_shared(app: Arc<App>) {
+    match app.shared.open().await {
+        Ok(()) => upkeep::sync_partners(&app).await,
+        Err(error) => {
+            error!(reason = %error, "shared database not available; only tokens of TENANT_TOKENS are believed")
         }
     }
 }

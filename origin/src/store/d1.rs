@@ -126,7 +126,7 @@ impl fmt::Debug for D1 {
 fn done(answered: Answered) -> Done {
     let text =
         |row: &serde_json::Map<String, Value>, name: &str| row.get(name).and_then(Value::as_str).map(str::to_owned);
-    let answers = answered.rows.iter().filter_map(|row| Some((text(row, "receipt_id")?, text(row, "verdict")?)));
+    let answers = answered.rows.iter().filter_map(|row| Some((text(row, "id")?, text(row, "answer")?)));
     Done { changed: answered.changes, answers: answers.collect() }
 }
 

@@ -17,7 +17,7 @@
 pub mod location;
 mod record;
 mod error;
-mod statement;
+pub(crate) mod statement;
 mod ledger;
 pub mod d1;
 #[cfg(not(target_family = "wasm"))]
@@ -49,7 +49,10 @@ const RECORD_TIMEOUT: Duration = Duration::from_millis(1_800);
 /// How long a database may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_millis(1_000);
 
-async fn in_time<T>(limit: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    work: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
     let late = || StoreError::Unavailable(format!("no answer within {} ms", limit.as_millis()));
     within(limit, work).await.ok_or_else(late)?
 }
@@ -102,21 +105,57 @@ macro_rules! on_each {
 
 /// How a transaction ends that has not failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+pub(crate) enum End {
     /// All of it lasts.
     Commit,
     /// All of it is undone.
     Undo,
 }
 
+/// Which tables a database has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tables {
+    /// Those of one partner.
+    Partner,
+    /// Those that all partners share ([`crate::shared`]).
+    Shared,
+}
+
 impl Database {
+    /// Opens the database at a location, creates it where it is missing, and brings its tables up to date.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or a migration fails.
+    #[cfg_attr(target_family = "wasm", expect(unused_variables, clippy::unused_async, reason = "for the other kinds"))]
+    pub(crate) async fn open(location: &Location, tables: Tables) -> Result<Database, StoreError> {
+        Ok(match location {
+            #[cfg(not(target_family = "wasm"))]
+            Location::Postgres(options) => Database::Postgres(postgres::Postgres::open(options, tables).await?),
+            #[cfg(not(target_family = "wasm"))]
+            Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path, tables).await?),
+            Location::D1 { way, .. } => Database::D1(way.clone()),
+        })
+    }
+
+    /// Lets running work end and closes every connection.
+    pub(crate) async fn close(&self) {
+        match self {
+            #[cfg(not(target_family = "wasm"))]
+            Database::Postgres(database) => database.close().await,
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(database) => database.close().await,
+            // There is nothing that would have to be let go of.
+            Database::D1(_) => {}
+        }
+    }
+
     /// Runs statements as one transaction: all of them take effect, or none. With [`End::Undo`] none does, and what they
     /// did is answered all the same.
-    async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+    pub(crate) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
         on_each!(self, database => database.run(statements, end).await)
     }
 
-    fn dialect(&self) -> Dialect {
+    pub(crate) fn dialect(&self) -> Dialect {
         match self {
             #[cfg(not(target_family = "wasm"))]
             Database::Postgres(_) => Dialect::Postgres,
@@ -159,14 +198,7 @@ impl Store {
     /// # Errors
     /// When it cannot be reached, or a migration fails.
     pub async fn open(location: &Location, policy: DuplicatePolicy) -> Result<Store, StoreError> {
-        let database = match location {
-            #[cfg(not(target_family = "wasm"))]
-            Location::Postgres(options) => Database::Postgres(postgres::Postgres::open(options).await?),
-            #[cfg(not(target_family = "wasm"))]
-            Location::Sqlite(path) => Database::Sqlite(sqlite::Sqlite::open(path).await?),
-            Location::D1 { way, .. } => Database::D1(way.clone()),
-        };
-        Ok(Store::over(database, policy))
+        Ok(Store::over(Database::open(location, Tables::Partner).await?, policy))
     }
 
     /// A store over a database whose tables are up to date.
@@ -264,14 +296,7 @@ impl Store {
 
     /// Lets running work end and closes every connection.
     pub async fn close(&self) {
-        match self.database() {
-            #[cfg(not(target_family = "wasm"))]
-            Database::Postgres(database) => database.close().await,
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(database) => database.close().await,
-            // There is nothing that would have to be let go of.
-            Database::D1(_) => {}
-        }
+        self.database().close().await;
     }
 
     /// The database itself, for commands and tests that look into it.

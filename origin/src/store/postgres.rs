@@ -1,7 +1,7 @@
 //! PostgreSQL.
 
 use super::statement::{Done, Statement, Values};
-use super::{End, StoreError, months};
+use super::{End, StoreError, Tables, months};
 use postback::money::Amount;
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
@@ -22,7 +22,7 @@ const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock
 /// has grown, and compiling one takes longer than running it.
 const PLANS: [(&str, &str); 2] = [("enable_seqscan", "off"), ("jit", "off")];
 
-/// A partner's PostgreSQL database.
+/// A PostgreSQL database.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     pool: PgPool,
@@ -33,7 +33,7 @@ impl Postgres {
     ///
     /// # Errors
     /// When the server cannot be reached, or may not create the database, or a migration fails.
-    pub async fn open(options: &PgConnectOptions) -> Result<Postgres, StoreError> {
+    pub async fn open(options: &PgConnectOptions, tables: Tables) -> Result<Postgres, StoreError> {
         // Migrations may take longer than a request may, so they run on a connection without its limits.
         let mut connection = match connect(options).await? {
             Some(connection) => connection,
@@ -43,7 +43,7 @@ impl Postgres {
             }
         };
         refuse_unsafe_settings(&mut connection).await?;
-        migrations().run_direct(None, &mut connection, false).await?;
+        migrations(tables).run_direct(None, &mut connection, false).await?;
         connection.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
@@ -114,8 +114,11 @@ impl Postgres {
 
 /// The numbered migrations. A database that is ahead of this program is served all the same: migrations tolerate the
 /// code before them, so that replicas can be replaced one by one.
-fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!("migrations/postgres");
+fn migrations(tables: Tables) -> Migrator {
+    let mut migrations = match tables {
+        Tables::Partner => sqlx::migrate!("migrations/postgres"),
+        Tables::Shared => sqlx::migrate!("migrations/shared/postgres"),
+    };
     migrations.set_ignore_missing(true);
     migrations
 }

@@ -28,7 +28,7 @@ pub struct Receipt {
     pub received_at: Timestamp,
     /// Why the sender was believed.
     pub auth_mode: String,
-    /// The key or token that a signature was made with, where there was one.
+    /// The key that it was signed with, or the token that it came with, by name.
     pub key_id: Option<String>,
     /// The sender's address.
     pub client_ip: Option<String>,

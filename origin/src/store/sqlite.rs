@@ -2,7 +2,7 @@
 //! request waits for it as it would wait for the lock.
 
 use super::statement::{Done, Statement};
-use super::{End, StoreError};
+use super::{End, StoreError, Tables};
 use postback::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
@@ -16,7 +16,7 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// How long the connection waits for another process's lock on the file.
 const BUSY_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// A partner's SQLite file.
+/// A SQLite file.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
     pool: SqlitePool,
@@ -27,7 +27,7 @@ impl Sqlite {
     ///
     /// # Errors
     /// When the file cannot be opened, or a migration fails.
-    pub async fn open(path: &Path) -> Result<Sqlite, StoreError> {
+    pub async fn open(path: &Path, tables: Tables) -> Result<Sqlite, StoreError> {
         if let Some(folder) = path.parent() {
             let made = std::fs::create_dir_all(folder);
             made.map_err(|error| StoreError::Unavailable(format!("cannot create {}: {error}", folder.display())))?;
@@ -42,7 +42,7 @@ impl Sqlite {
             .synchronous(SqliteSynchronous::Full);
         let pool =
             SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
-        migrations().run(&pool).await?;
+        migrations(tables).run(&pool).await?;
         Ok(Sqlite { pool })
     }
 
@@ -115,8 +115,11 @@ impl Sqlite {
 
 /// The numbered migrations. A database that is ahead of this program is served all the same: migrations tolerate the
 /// code before them, so that replicas can be replaced one by one.
-fn migrations() -> Migrator {
-    let mut migrations = sqlx::migrate!("migrations/sqlite");
+fn migrations(tables: Tables) -> Migrator {
+    let mut migrations = match tables {
+        Tables::Partner => sqlx::migrate!("migrations/sqlite"),
+        Tables::Shared => sqlx::migrate!("migrations/shared/sqlite"),
+    };
     migrations.set_ignore_missing(true);
     migrations
 }

@@ -64,6 +64,11 @@ impl<T> Column<T> {
         Column { name, read: Read::Json(read) }
     }
 
+    /// Its name.
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn values(&self, entries: &[T]) -> Values {
         match self.read {
             Read::Text(read) => Values::Texts(entries.iter().map(read).collect()),
@@ -106,7 +111,8 @@ impl<T> Step<T> {
         Step { sql: format!("with {} {statement}", dialect.input(columns)).into(), columns, answers: false }
     }
 
-    /// The same, answering rows of two texts: `receipt_id`, which is also the first column of what it works on, and `verdict`.
+    /// The same, answering rows of two texts, `id` and `answer`. Of a postback's steps `id` is the name of its receipt, which is also
+    /// the first column of what it works on.
     #[must_use]
     pub fn answering(self) -> Step<T> {
         Step { answers: true, ..self }
@@ -137,6 +143,11 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// The statement with its rows in its text, for SQLite.
+    pub fn as_sqlite(&self) -> String {
+        self.sql.replace("?1", &format!("'{}'", self.rows_json().replace('\'', "''")))
+    }
+
     /// The rows as a JSON array of arrays.
     pub fn rows_json(&self) -> String {
         let row = |index: usize| self.columns.iter().map(|column| column.json(index)).collect::<serde_json::Value>();
@@ -222,6 +233,24 @@ impl Dialect {
             Dialect::Sqlite => cases(|list, note| format!("json_insert({list}, '$[#]', '{note}')")),
         };
         if noted.is_empty() { list.to_owned() } else { format!("case{noted} else {list} end") }
+    }
+
+    /// An object in JSON of these names and expressions, as text.
+    pub fn json_object(self, members: &[(&str, String)]) -> String {
+        let members = members.iter().map(|(name, expression)| format!("'{name}', {expression}"));
+        let members = members.collect::<Vec<_>>().join(", ");
+        match self {
+            Dialect::Postgres => format!("json_build_object({members})::text"),
+            Dialect::Sqlite => format!("json_object({members})"),
+        }
+    }
+
+    /// An instant as Unix seconds.
+    pub fn unix_s(self, instant: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("floor(extract(epoch from {instant}))::bigint"),
+            Dialect::Sqlite => format!("unixepoch({instant})"),
+        }
     }
 
     /// The table `input`: rows of these columns out of a statement's parameters.

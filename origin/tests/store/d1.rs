@@ -1,6 +1,7 @@
 //! D1 for the tests: real ones, in workerd, behind an address that runs batches in them (scripts/lib/d1.mjs).
 
 use bytec_origin::store::d1::{Batch, D1};
+use bytec_origin::store::location::Location;
 use bytec_origin::store::{Database, Store};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -28,9 +29,14 @@ impl Bridge {
         Bridge { authority, path: format!("/D{number}") }
     }
 
-    /// Makes the tables.
-    pub async fn migrate(&self) {
-        self.post("/fresh", String::new()).await.unwrap();
+    /// Makes the tables: `partner`, or `shared`.
+    pub async fn migrate(&self, tables: &str) {
+        self.post(&format!("/{tables}"), String::new()).await.unwrap();
+    }
+
+    /// Where the database is, for what opens it by its place.
+    pub fn location(&self) -> Location {
+        Location::D1 { name: self.path.clone(), way: D1::new(Arc::new(self.clone())) }
     }
 
     pub fn open(&self, policy: DuplicatePolicy) -> Store {
@@ -43,6 +49,11 @@ impl Bridge {
         let answered: Vec<serde_json::Value> = serde_json::from_str(&answered).unwrap();
         let rows = answered[0]["rows"].as_array().unwrap().clone();
         rows.iter().map(|row| row.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned()).collect()
+    }
+
+    /// What the database says to a statement that it refuses.
+    pub async fn refused(&self, sql: &str) -> String {
+        self.post("", serde_json::json!([[sql]]).to_string()).await.unwrap_err()
     }
 
     async fn post(&self, path: &str, body: String) -> Result<String, String> {

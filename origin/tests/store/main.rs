@@ -32,6 +32,7 @@ mod upgrade;
 mod rehearsals;
 mod clicks;
 mod postgres;
+mod shared;
 
 use crate::d1::Bridge;
 use bytec_origin::store::location::Location;
@@ -70,7 +71,7 @@ async fn fresh(kind: &str) -> Fresh {
 async fn fresh_with(kind: &str, policy: DuplicatePolicy) -> Fresh {
     let place = fresh_place(kind);
     if let Place::D1(bridge) = &place {
-        bridge.migrate().await;
+        bridge.migrate("partner").await;
     }
     Fresh { store: place.open(policy).await.unwrap(), place }
 }

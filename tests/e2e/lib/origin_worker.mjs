@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import { Log, LogLevel, Miniflare } from "miniflare";
 import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler";
-import { d1Migrations } from "../../../scripts/lib/d1.mjs";
+import { D1_MIGRATIONS, d1Migrations } from "../../../scripts/lib/d1.mjs";
 import { ORIGIN_BUILD } from "../../../scripts/lib/origin-worker-build.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
 
@@ -29,11 +29,12 @@ export function originWorker() {
 
 /** Makes the tables in the D1 databases of a Worker that runs. */
 export async function migrateD1(miniflare, worker) {
-  const statements = await d1Migrations();
+  const migrations = { partner: await d1Migrations(D1_MIGRATIONS.partner), shared: await d1Migrations(D1_MIGRATIONS.shared) };
   for (const binding of Object.keys(originWorker().d1Databases)) {
+    const [statements, table] = binding === "BYTEC_DB" ? [migrations.shared, "audit_log"] : [migrations.partner, "rehearsals"];
     const database = await miniflare.getD1Database(binding, worker);
     // They stay from one start to the next.
-    const { results } = await database.prepare("select name from sqlite_master where name = 'rehearsals'").all();
+    const { results } = await database.prepare("select name from sqlite_master where name = ?").bind(table).all();
     if (results.length === 0) await database.batch(statements.map((sql) => database.prepare(sql)));
   }
 }

@@ -146,7 +146,7 @@ pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entr
              insert into postbacks ({}, verdict, warnings)
              select {}, case when seen.is_new then case when seen.made_first then '{}' else '{repeat}' end
                              when seen.is_same then '{}' else '{}' end, {}
-             from seen where true returning receipt_id, verdict",
+             from seen where true returning receipt_id as id, verdict as answer",
             dialect.left_join_by_key("events", "events", "events.event_id = input.event_id"),
             nonce_is_own(dialect),
             NAMES.join(", "),

@@ -1,0 +1,291 @@
+//! What all partners share, in a database of its own (R46): who may send and read, what the partner files say, and who changed
+//! it.
+//!
+//! A postback does not wait for it. What is in force is kept in memory and asked for anew every few seconds; where the
+//! database is away, what was known goes on to hold. So a new token is believed at once, and a revoked one for
+//! [`BELIEVED_MS`] at most.
+
+mod credential;
+mod audit;
+mod statements;
+
+pub use audit::{Change, Entry};
+pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
+
+use crate::deadline::within;
+use crate::store::location::Location;
+use crate::store::statement::Statement;
+use crate::store::{Database, End, StoreError, Tables, in_time};
+use credential::Kept;
+use postback::credential::digest;
+use postback::partner::Partner;
+use postback::time::Timestamp;
+use statements::{Asked, Statements};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OnceCell;
+
+/// The database's name.
+pub const NAME: &str = "bytec_db";
+/// How long what is known is believed without asking again, in milliseconds.
+const BELIEVED_MS: i64 = 10_000;
+/// How often at most the database is asked because of a secret that is not known, or after it has failed to answer, in milliseconds:
+/// whoever guesses must not cost more than that.
+const ASKED_AGAIN_MS: i64 = 1_000;
+/// How long an answer may take.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_000);
+
+/// The shared database.
+#[derive(Debug)]
+pub struct Shared {
+    location: Location,
+    opened: OnceCell<Opened>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug)]
+struct Opened {
+    database: Database,
+    statements: Statements,
+}
+
+/// What was last read of it.
+#[derive(Debug, Default)]
+struct Known {
+    /// By the digest of the secret. Whoever could choose a secret for its digest could find the secret.
+    credentials: Arc<HashMap<[u8; 32], Credential>>,
+    /// Whether it was ever read.
+    is_read: bool,
+    /// When it was last asked, in Unix milliseconds, whether or not it answered.
+    asked_ms: Option<i64>,
+    /// Which credentials were used since, and when.
+    used: BTreeMap<String, Timestamp>,
+}
+
+impl Shared {
+    /// The shared database at a place, not opened yet.
+    pub fn at(location: Location) -> Shared {
+        Shared { location, opened: OnceCell::new(), known: Mutex::default() }
+    }
+
+    /// Opens it where it is not open yet, migrations however long they take.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or a migration fails.
+    pub async fn open(&self) -> Result<(), StoreError> {
+        self.opened().await.map(|_| ())
+    }
+
+    async fn opened(&self) -> Result<&Opened, StoreError> {
+        let open = async || {
+            let database = Database::open(&self.location, Tables::Shared).await?;
+            Ok(Opened { statements: Statements::new(database.dialect()), database })
+        };
+        self.opened.get_or_try_init(open).await
+    }
+
+    /// Whether it answers.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        let asked = async {
+            let Opened { database, statements } = self.opened().await?;
+            database.run(vec![statements.one_credential("")], End::Commit).await
+        };
+        in_time(ANSWER_TIMEOUT, asked).await.map(|_| ())
+    }
+
+    /// The credential of a secret, if it is in force.
+    ///
+    /// # Errors
+    /// That is not known: the database has not been read since the start, and does not answer.
+    pub async fn find(&self, secret: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
+        let digest = digest(secret);
+        for age_ms_max in [BELIEVED_MS, ASKED_AGAIN_MS] {
+            if self.is_due(age_ms_max, now)
+                && let Err(error) = self.read(now).await
+            {
+                tracing::warn!(reason = %error, "tokens and keys could not be read; those that are known hold");
+            }
+            if let Some(credential) = self.in_memory(&digest, now) {
+                return Ok(Some(credential));
+            }
+        }
+        if self.known().is_read {
+            Ok(None)
+        } else {
+            Err(StoreError::Unavailable("tokens have not been read since the start".to_owned()))
+        }
+    }
+
+    /// Whether it is time to ask again; of several who come at once, one does. Nobody waits for another's answer: in a Worker
+    /// that would be for ever.
+    fn is_due(&self, age_ms_max: i64, now: Timestamp) -> bool {
+        let mut known = self.known();
+        let age_ms = known.asked_ms.map(|asked_ms| now.unix_ms().saturating_sub(asked_ms));
+        // What was never read cannot be done without.
+        let age_ms_max = if known.is_read { age_ms_max } else { age_ms_max.min(ASKED_AGAIN_MS) };
+        let is_due = age_ms.is_none_or(|age_ms| !(0..age_ms_max).contains(&age_ms));
+        if is_due {
+            known.asked_ms = Some(now.unix_ms());
+        }
+        is_due
+    }
+
+    fn in_memory(&self, digest: &[u8; 32], now: Timestamp) -> Option<Credential> {
+        let mut known = self.known();
+        let credential =
+            known.credentials.get(digest).filter(|credential| credential.is_in_force(now.unix_s()))?.clone();
+        known.used.insert(credential.id.clone(), now);
+        Some(credential)
+    }
+
+    /// Reads what is in force, and notes what was used since.
+    async fn read(&self, now: Timestamp) -> Result<(), StoreError> {
+        let Some(outcome) = within(ANSWER_TIMEOUT, self.opened()).await else {
+            return Err(StoreError::Unavailable("it does not open in time".to_owned()));
+        };
+        let Opened { database, statements } = outcome?;
+        let used = std::mem::take(&mut self.known().used);
+        let batch = vec![statements.note_use(used), statements.in_force(now)];
+        let done = in_time(ANSWER_TIMEOUT, database.run(batch, End::Commit)).await?;
+        let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
+        let credentials = kept.into_iter().filter_map(|kept| Some((kept.digest()?, kept.credential))).collect();
+        let mut known = self.known();
+        known.credentials = Arc::new(credentials);
+        known.is_read = true;
+        Ok(())
+    }
+
+    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes now which credentials were used, instead of when they are next read.
+    pub async fn note_use(&self, now: Timestamp) {
+        if !self.known().used.is_empty()
+            && let Err(error) = self.read(now).await
+        {
+            tracing::warn!(reason = %error, "when tokens and keys were last used could not be noted");
+        }
+    }
+
+    /// Makes a credential, and notes it.
+    ///
+    /// # Errors
+    /// It was not made.
+    pub async fn create(&self, made: &Made, change: &Change) -> Result<(), StoreError> {
+        self.change(|statements| statements.create(made, change)).await.map(|_| ())
+    }
+
+    /// Makes a credential in the place of another of the kind, which goes on to hold until an instant at most. False where there is
+    /// no such credential in force, and nothing was changed.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn rotate(
+        &self,
+        kind: Kind,
+        old_id: &str,
+        until: Timestamp,
+        issue: &Issue,
+        change: &Change,
+    ) -> Result<bool, StoreError> {
+        self.change(|statements| statements.rotate(kind, old_id, until, issue, change)).await
+    }
+
+    /// Ends a credential of the kind now. False where there is none of that id that was not revoked, and nothing was changed.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn revoke(&self, kind: Kind, id: &str, change: &Change) -> Result<bool, StoreError> {
+        self.change(|statements| statements.revoke(kind, id, change)).await
+    }
+
+    /// Takes over what the partner files say. Each that differs from what was known is noted.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn sync(&self, partners: &[Partner], change: &Change) -> Result<(), StoreError> {
+        self.change(|statements| statements.sync(partners, change)).await.map(|_| ())
+    }
+
+    /// Whether the first of the statements wrote anything.
+    async fn change(&self, statements: impl FnOnce(&Statements) -> Vec<Statement>) -> Result<bool, StoreError> {
+        let Opened { database, statements: known } = self.opened().await?;
+        let done = database.run(statements(known), End::Commit).await?;
+        Ok(done.first().is_some_and(|done| done.changed > 0))
+    }
+
+    /// Every credential, those that are no longer in force too, the oldest first.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn list(&self) -> Result<Vec<(Credential, [u8; 32])>, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let done = database.run(vec![statements.all_credentials()], End::Commit).await?;
+        let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
+        Ok(kept.into_iter().filter_map(|kept| Some((kept.credential.clone(), kept.digest()?))).collect())
+    }
+
+    /// The last entries of the audit log, the oldest first.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn audit(&self, limit: u32) -> Result<Vec<Entry>, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let done = database.run(vec![statements.last_entries(limit)], End::Commit).await?;
+        let answers = done.into_iter().flat_map(|done| done.answers);
+        answers
+            .map(|(_, entry)| serde_json::from_str(&entry).map_err(|error| StoreError::Bug(error.to_string())))
+            .collect()
+    }
+
+    /// Where it is.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// Closes it, after what is running has ended.
+    pub async fn close(&self) {
+        if let Some(Opened { database, .. }) = self.opened.get() {
+            database.close().await;
+        }
+    }
+}
+
+/// The statements of a change as SQL for SQLite, for a database that no command reaches: D1, by `wrangler d1 execute`.
+pub struct AsSql(Statements);
+
+impl AsSql {
+    /// For D1.
+    pub fn for_d1() -> AsSql {
+        AsSql(Statements::new(crate::store::statement::Dialect::Sqlite))
+    }
+
+    /// As [`Shared::create`].
+    pub fn create(&self, made: &Made, change: &Change) -> String {
+        text(self.0.create(made, change))
+    }
+
+    /// As [`Shared::rotate`].
+    pub fn rotate(&self, kind: Kind, old_id: &str, until: Timestamp, issue: &Issue, change: &Change) -> String {
+        text(self.0.rotate(kind, old_id, until, issue, change))
+    }
+
+    /// As [`Shared::revoke`].
+    pub fn revoke(&self, kind: Kind, id: &str, change: &Change) -> String {
+        text(self.0.revoke(kind, id, change))
+    }
+}
+
+fn text(statements: Vec<Statement>) -> String {
+    statements.iter().map(|statement| format!("{};\n", statement.as_sqlite())).collect()
+}
+
+fn kept(answers: impl Iterator<Item = Asked>) -> Result<Vec<Kept>, StoreError> {
+    let read = |(id, json): Asked| Kept::read(id, &json).map_err(|error| StoreError::Bug(error.to_string()));
+    answers.map(read).collect()
+}

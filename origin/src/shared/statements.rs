@@ -1,0 +1,380 @@
+//! The shared database's statements, the same for every kind of database. Each change is one atomic batch, as in
+//! [`crate::store`]: what an earlier statement did a later one finds by the name of the change.
+
+use super::audit::Change;
+use super::credential::{Issue, Kind, Made};
+use crate::store::statement::{Column, Dialect, Statement, Step};
+use postback::partner::Partner;
+use postback::time::Timestamp;
+use serde_json::json;
+use std::collections::BTreeMap;
+
+/// A row that was asked for: its id, and the rest of it in JSON.
+pub type Asked = (String, String);
+
+/// A credential as a change makes it.
+struct Making {
+    made: Made,
+    change: Change,
+}
+
+/// What a change does to a credential that is there: it ends, or another one takes its place and it ends later.
+struct Ending {
+    kind: Kind,
+    id: String,
+    change: Change,
+    replaced: Option<(Issue, Timestamp)>,
+}
+
+/// An entry for the audit log.
+struct Noting {
+    change: Change,
+    action: String,
+    subject: String,
+    details: String,
+}
+
+/// A partner as its file has it.
+struct Syncing {
+    partner: Partner,
+    change: Change,
+}
+
+/// When a credential was used.
+struct Use {
+    id: String,
+    at: Timestamp,
+}
+
+/// A question about credentials or entries.
+struct Question {
+    text: String,
+    number: i64,
+    at: Timestamp,
+}
+
+/// The statements for one kind of database.
+pub struct Statements {
+    create: Step<Making>,
+    replace: Step<Ending>,
+    end_later: Step<Ending>,
+    end_now: Step<Ending>,
+    note_for_credential: Step<Noting>,
+    note_for_partner: Step<Noting>,
+    sync_tenants: Step<Syncing>,
+    sync_partners: Step<Syncing>,
+    note_use: Step<Use>,
+    in_force: Step<Question>,
+    all: Step<Question>,
+    one: Step<Question>,
+    last_entries: Step<Question>,
+}
+
+impl Statements {
+    pub fn new(dialect: Dialect) -> Statements {
+        Statements {
+            create: create(dialect),
+            replace: replace(dialect),
+            end_later: end_later(dialect),
+            end_now: end_now(dialect),
+            note_for_credential: note(dialect, "credentials", "credential_id"),
+            note_for_partner: note(dialect, "partners", "partner"),
+            sync_tenants: sync_tenants(dialect),
+            sync_partners: sync_partners(dialect),
+            note_use: note_use(dialect),
+            // A clock that is behind ours may still let in what has ended by ours, never the other way round.
+            in_force: credentials(dialect, "credentials.revoked_at is null and credentials.expires_at > input.at"),
+            all: credentials(dialect, "true"),
+            one: credentials(dialect, "credentials.credential_id = input.text"),
+            last_entries: last_entries(dialect),
+        }
+    }
+
+    /// Makes a credential.
+    pub fn create(&self, made: &Made, change: &Change) -> Vec<Statement> {
+        let Made { issue, tenant, partner, scope, label } = made;
+        let expires_at = issue.expires_at.to_string();
+        let details = json!({
+            "tenant": tenant, "partner": partner, "scope": scope.name(), "label": label, "expires_at": expires_at,
+        });
+        let note = noting(change, scope.kind(), "create", &issue.id, &details);
+        let making = Making { made: made.clone(), change: change.clone() };
+        vec![self.create.over(&[making]), self.note_for_credential.over(&[note])]
+    }
+
+    /// Makes a credential in the place of another, which then ends at an instant, or before where it did.
+    pub fn rotate(&self, kind: Kind, old_id: &str, until: Timestamp, issue: &Issue, change: &Change) -> Vec<Statement> {
+        let details = json!({
+            "replaced_by": issue.id, "until": until.to_string(), "expires_at": issue.expires_at.to_string(),
+        });
+        let note = noting(change, kind, "rotate", old_id, &details);
+        let replaced = Some((issue.clone(), until));
+        let ending = [Ending { kind, id: old_id.to_owned(), change: change.clone(), replaced }];
+        vec![self.replace.over(&ending), self.end_later.over(&ending), self.note_for_credential.over(&[note])]
+    }
+
+    /// Ends a credential now.
+    pub fn revoke(&self, kind: Kind, id: &str, change: &Change) -> Vec<Statement> {
+        let ending = Ending { kind, id: id.to_owned(), change: change.clone(), replaced: None };
+        let note = noting(change, kind, "revoke", id, &json!({}));
+        vec![self.end_now.over(&[ending]), self.note_for_credential.over(&[note])]
+    }
+
+    /// Takes over what partner files say.
+    pub fn sync(&self, partners: &[Partner], change: &Change) -> Vec<Statement> {
+        let rows: Vec<_> =
+            partners.iter().map(|partner| Syncing { partner: partner.clone(), change: change.clone() }).collect();
+        let notes: Vec<_> = partners
+            .iter()
+            .map(|partner| Noting {
+                change: change.clone(),
+                action: "partner.sync".to_owned(),
+                subject: partner.code.clone(),
+                details: json!({"version": env!("CARGO_PKG_VERSION"), "file": file(partner)}).to_string(),
+            })
+            .collect();
+        vec![self.sync_tenants.over(&rows), self.sync_partners.over(&rows), self.note_for_partner.over(&notes)]
+    }
+
+    /// Notes when credentials were used.
+    pub fn note_use(&self, used: BTreeMap<String, Timestamp>) -> Statement {
+        self.note_use.over(&used.into_iter().map(|(id, at)| Use { id, at }).collect::<Vec<_>>())
+    }
+
+    /// The credentials in force.
+    pub fn in_force(&self, now: Timestamp) -> Statement {
+        self.in_force.over(&[Question { text: String::new(), number: 0, at: now }])
+    }
+
+    /// Every credential.
+    pub fn all_credentials(&self) -> Statement {
+        self.all.over(&[Question { text: String::new(), number: 0, at: Timestamp::EPOCH }])
+    }
+
+    /// The credential of an id.
+    pub fn one_credential(&self, id: &str) -> Statement {
+        self.one.over(&[Question { text: id.to_owned(), number: 0, at: Timestamp::EPOCH }])
+    }
+
+    /// The last entries of the audit log.
+    pub fn last_entries(&self, limit: u32) -> Statement {
+        self.last_entries.over(&[Question { text: String::new(), number: limit.into(), at: Timestamp::EPOCH }])
+    }
+}
+
+impl std::fmt::Debug for Statements {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Statements").finish_non_exhaustive()
+    }
+}
+
+fn noting(change: &Change, kind: Kind, done: &str, subject: &str, details: &serde_json::Value) -> Noting {
+    Noting {
+        change: change.clone(),
+        action: format!("{}.{done}", kind.name()),
+        subject: subject.to_owned(),
+        details: details.to_string(),
+    }
+}
+
+fn file(partner: &Partner) -> serde_json::Value {
+    // A partner is made of texts, numbers and lists of them.
+    serde_json::to_value(partner).unwrap_or_default()
+}
+
+fn create(dialect: Dialect) -> Step<Making> {
+    const COLUMNS: &[Column<Making>] = &[
+        Column::text("credential_id", |making| Some(making.made.issue.id.clone())),
+        Column::text("tenant", |making| Some(making.made.tenant.clone())),
+        Column::text("partner", |making| making.made.partner.clone()),
+        Column::text("scope", |making| Some(making.made.scope.name().to_owned())),
+        Column::text("label", |making| Some(making.made.label.clone())),
+        Column::text("digest", |making| Some(making.made.issue.digest())),
+        Column::time("created_at", |making| Some(making.change.at)),
+        Column::time("expires_at", |making| Some(making.made.issue.expires_at)),
+        Column::text("change_id", |making| Some(making.change.id.to_string())),
+    ];
+    let names = COLUMNS.iter().map(Column::name).collect::<Vec<_>>().join(", ");
+    Step::new(dialect, COLUMNS, &format!("insert into credentials ({names}) select {names} from input where true"))
+}
+
+const ENDING: &[Column<Ending>] = &[
+    Column::text("credential_id", |ending| Some(ending.id.clone())),
+    Column::text("kind", |ending| Some(ending.kind.name().to_owned())),
+    Column::time("at", |ending| Some(ending.change.at)),
+    Column::text("change_id", |ending| Some(ending.change.id.to_string())),
+    Column::text("new_id", |ending| ending.replaced.as_ref().map(|(issue, _)| issue.id.clone())),
+    Column::text("digest", |ending| ending.replaced.as_ref().map(|(issue, _)| issue.digest())),
+    Column::time("expires_at", |ending| ending.replaced.as_ref().map(|(issue, _)| issue.expires_at)),
+    Column::time("until", |ending| ending.replaced.as_ref().map(|(_, until)| *until)),
+];
+
+/// That a credential is the one that is meant.
+const IS_MEANT: &str = "known.credential_id = input.credential_id
+    and (known.scope = 'ingest') = (input.kind = 'token') and known.revoked_at is null";
+
+/// Makes a credential as another one is, while that one is in force.
+fn replace(dialect: Dialect) -> Step<Ending> {
+    Step::new(
+        dialect,
+        ENDING,
+        &format!(
+            "insert into credentials
+                (credential_id, tenant, partner, scope, label, digest, created_at, expires_at, change_id)
+             select input.new_id, known.tenant, known.partner, known.scope, known.label, input.digest, input.at,
+                input.expires_at, input.change_id
+             from input, credentials as known where {IS_MEANT} and known.expires_at > input.at"
+        ),
+    )
+}
+
+/// Ends a credential at an instant, where the one in its place was made.
+fn end_later(dialect: Dialect) -> Step<Ending> {
+    Step::new(
+        dialect,
+        ENDING,
+        &format!(
+            "update credentials as known set
+                expires_at = case when input.until < known.expires_at then input.until else known.expires_at end,
+                replaced_by = input.new_id, change_id = input.change_id
+             from input where {IS_MEANT}
+             and exists (select 1 from credentials as made where made.credential_id = input.new_id)"
+        ),
+    )
+}
+
+fn end_now(dialect: Dialect) -> Step<Ending> {
+    Step::new(
+        dialect,
+        ENDING,
+        &format!(
+            "update credentials as known set revoked_at = input.at, change_id = input.change_id
+             from input where {IS_MEANT}"
+        ),
+    )
+}
+
+/// Notes a change where something bears its name.
+fn note(dialect: Dialect, table: &str, key: &str) -> Step<Noting> {
+    const COLUMNS: &[Column<Noting>] = &[
+        Column::text("change_id", |noting| Some(noting.change.id.to_string())),
+        Column::time("at", |noting| Some(noting.change.at)),
+        Column::text("actor", |noting| Some(noting.change.actor.clone())),
+        Column::text("action", |noting| Some(noting.action.clone())),
+        Column::text("subject", |noting| Some(noting.subject.clone())),
+        Column::json("details", |noting| noting.details.clone()),
+    ];
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "insert into audit_log (change_id, at, actor, action, subject, details)
+             select change_id, at, actor, action, subject, details from input
+             where exists (select 1 from {table} where {table}.{key} = input.subject
+                           and {table}.change_id = input.change_id)"
+        ),
+    )
+}
+
+const SYNCING: &[Column<Syncing>] = &[
+    Column::text("partner", |syncing| Some(syncing.partner.code.clone())),
+    Column::text("tenant", |syncing| Some(syncing.partner.tenant.clone())),
+    Column::text("name", |syncing| Some(syncing.partner.name.clone())),
+    Column::text("endpoint", |syncing| Some(syncing.partner.endpoint.clone())),
+    Column::text("database_name", |syncing| Some(syncing.partner.database.clone())),
+    Column::flag("is_active", |syncing| Some(syncing.partner.is_active)),
+    Column::flag("enable_logging", |syncing| Some(syncing.partner.enable_logging)),
+    Column::number("max_daily_requests", |syncing| syncing.partner.max_daily_requests.into()),
+    Column::number("data_retention_days", |syncing| syncing.partner.data_retention_days.into()),
+    Column::json("file", |syncing| file(&syncing.partner).to_string()),
+    Column::time("updated_at", |syncing| Some(syncing.change.at)),
+    Column::text("change_id", |syncing| Some(syncing.change.id.to_string())),
+];
+
+fn sync_tenants(dialect: Dialect) -> Step<Syncing> {
+    Step::new(
+        dialect,
+        SYNCING,
+        "insert into tenants (tenant, created_at) select tenant, min(updated_at) from input where true group by tenant
+         order by tenant on conflict (tenant) do nothing",
+    )
+}
+
+fn sync_partners(dialect: Dialect) -> Step<Syncing> {
+    let names: Vec<_> = SYNCING.iter().map(Column::name).collect();
+    let assignments: Vec<_> = names.iter().map(|name| format!("{name} = excluded.{name}")).collect();
+    Step::new(
+        dialect,
+        SYNCING,
+        &format!(
+            "insert into partners ({0}) select {0} from input where true order by partner
+             on conflict (partner) do update set {1} where partners.file <> excluded.file",
+            names.join(", "),
+            assignments.join(", ")
+        ),
+    )
+}
+
+fn note_use(dialect: Dialect) -> Step<Use> {
+    const COLUMNS: &[Column<Use>] =
+        &[Column::text("credential_id", |used| Some(used.id.clone())), Column::time("used_at", |used| Some(used.at))];
+    Step::new(
+        dialect,
+        COLUMNS,
+        "update credentials as known set last_used_at = input.used_at from input
+         where known.credential_id = input.credential_id
+         and (known.last_used_at is null or known.last_used_at < input.used_at)",
+    )
+}
+
+const QUESTION: &[Column<Question>] = &[
+    Column::text("text", |question| Some(question.text.clone())),
+    Column::number("number", |question| question.number),
+    Column::time("at", |question| Some(question.at)),
+];
+
+/// Credentials for which a condition holds, the oldest first.
+fn credentials(dialect: Dialect, condition: &str) -> Step<Question> {
+    let at = |column: &str| dialect.unix_s(&format!("credentials.{column}"));
+    let of = |column: &str| format!("credentials.{column}");
+    let members = [
+        ("tenant", of("tenant")),
+        ("partner", of("partner")),
+        ("scope", of("scope")),
+        ("label", of("label")),
+        ("digest", of("digest")),
+        ("created_s", at("created_at")),
+        ("expires_s", at("expires_at")),
+        ("revoked_s", at("revoked_at")),
+        ("last_used_s", at("last_used_at")),
+        ("replaced_by", of("replaced_by")),
+    ];
+    let statement = format!(
+        "select credentials.credential_id as id, {} as answer from input, credentials where {condition}
+         order by credentials.created_at, credentials.credential_id",
+        dialect.json_object(&members)
+    );
+    Step::new(dialect, QUESTION, &statement).answering()
+}
+
+fn last_entries(dialect: Dialect) -> Step<Question> {
+    let details = match dialect {
+        Dialect::Postgres => "last.details",
+        Dialect::Sqlite => "json(last.details)",
+    };
+    let members = [
+        ("audit_id", "last.audit_id".to_owned()),
+        ("at_s", dialect.unix_s("last.at")),
+        ("actor", "last.actor".to_owned()),
+        ("action", "last.action".to_owned()),
+        ("subject", "last.subject".to_owned()),
+        ("details", details.to_owned()),
+    ];
+    let statement = format!(
+        "select cast(last.audit_id as text) as id, {} as answer
+         from (select * from audit_log order by audit_id desc limit (select number from input)) as last
+         order by last.audit_id",
+        dialect.json_object(&members)
+    );
+    Step::new(dialect, QUESTION, &statement).answering()
+}
