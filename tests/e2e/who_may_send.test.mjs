@@ -1,7 +1,7 @@
 // Who may send: every way to prove oneself, in pairs of which both must hold, right and wrong in many ways. Whatever is
 // wrong, the sender gets one answer, the origin hears nothing, and only our log knows the cause; no secret is kept anywhere.
 import assert from "node:assert/strict";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { buildProvingEdge, PROVING, PROVING_EDGE } from "../../scripts/lib/proving-edge.mjs";
@@ -23,6 +23,7 @@ const secret = (text) => {
 const token = (prefix) => secret(`${prefix}-${randomBytes(18).toString("hex")}`);
 
 // Two of each are valid at once, as while a secret is being changed.
+const sha256 = (text) => createHash("sha256").update(text).digest("hex");
 const TOKENS = [token("tok-A"), token("tok-B")];
 const OTHER_TENANTS_TOKEN = token("tok-other");
 const PATH_KEYS = [token("path-A"), token("path-B")];
@@ -34,7 +35,8 @@ const ED = ed25519();
 for (const hex of [...Object.values(KEYS), OTHER_PARTNERS_KEY, ...Object.values(JWT_KEYS)]) secret(hex);
 
 const BINDINGS = {
-  TENANT_TOKENS: [...TOKENS.map((text) => `bytec=${text}`), `${PROVING.otherTenant}=${OTHER_TENANTS_TOKEN}`].join(","),
+  // The first as `bytec-origin tokens edge` has it.
+  TENANT_TOKENS: [...TOKENS.map((text, index) => (index === 0 ? `bytec=sha256:${sha256(text)}@/2099-01-01T00:00:00Z` : `bytec=${text}`)), `${PROVING.otherTenant}=${OTHER_TENANTS_TOKEN}`].join(","),
   PATH_KEYS: [...PATH_KEYS.map((text) => `rector=${text}`), `involve_asia=${OTHER_PARTNERS_PATH_KEY}`].join(","),
   PARTNER_KEYS: [
     `s2s=new:${KEYS.new}`, `s2s=old:${KEYS.old}@2020-01-01/2099-01-01`, `s2s=past:${KEYS.past}@/2020-01-01`,

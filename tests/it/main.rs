@@ -351,7 +351,7 @@ async fn what_the_edge_takes_at_its_limits_is_not_too_large_for_the_origin() {
 
 #[tokio::test]
 async fn what_is_beyond_a_partners_day_is_not_settled_so_that_the_edge_queues_it() {
-    let world = World::new().await.with_daily_requests(2);
+    let world = World::new().await.with_limit("max_daily_requests", 2);
     for id in ["c1", "c2"] {
         let request = world.forwarded("GET", &format!("/involve/event?conversion_id={id}"), "");
         assert_eq!(world.send(&request).await.proven(&world, &request), Some(Verdict::Created));
@@ -361,9 +361,43 @@ async fn what_is_beyond_a_partners_day_is_not_settled_so_that_the_edge_queues_it
     assert_eq!((answer.status, answer.code().as_str(), answer.ack), (429, "daily_limit", None));
     assert_eq!(world.conversions().await.len(), 2);
     // Another origin in front of the same database knows what this one took.
-    let restarted = world.with_daily_requests(3);
+    let restarted = world.with_limit("max_daily_requests", 3);
     let third = restarted.forwarded("GET", "/involve/event?conversion_id=c3", "");
     assert_eq!(restarted.send(&third).await.proven(&restarted, &third), Some(Verdict::Created));
     let fourth = restarted.forwarded("GET", "/involve/event?conversion_id=c4", "");
     assert_eq!(restarted.send(&fourth).await.status, 429);
+}
+
+#[tokio::test]
+async fn direct_requests_beyond_a_partners_minute_are_refused_and_those_of_the_edge_are_not() {
+    let world = World::new().await.with_limit("max_requests_per_minute", 2);
+    let direct = |id: &str| format!("/postback/involve/event?conversion_id={id}&ts_token=default-ts-token");
+    for id in ["c1", "c2"] {
+        assert_eq!(world.direct(Method::GET, &direct(id), None, "").await.status, 200);
+    }
+    let beyond = world.direct(Method::GET, &direct("c3"), None, "").await;
+    assert_eq!((beyond.status, beyond.code().as_str()), (429, "rate_limited"));
+    // The edge has counted its own, and what waited in its queue may come at once.
+    let request = world.forwarded("GET", "/involve/event?conversion_id=c4", "");
+    assert_eq!(world.send(&request).await.proven(&world, &request), Some(Verdict::Created));
+    // Whoever is not believed takes nothing from the partner.
+    let wrong = world.direct(Method::GET, "/postback/rector/event?conversion_id=c1&ts_token=wrong", None, "").await;
+    assert_eq!(wrong.status, 403);
+    assert_eq!(world.conversions().await.len(), 3);
+}
+
+#[tokio::test]
+async fn where_tokens_cannot_be_read_nobody_is_refused_for_good() {
+    let world = World::with_variable("SHARED_DATABASE_URL", "postgres://nobody@127.0.0.1:1/postgres").await;
+    let sent = async |token: &str| {
+        let path = format!("/postback/involve/event?conversion_id=c1&ts_token={token}");
+        world.direct(Method::GET, &path, None, "").await
+    };
+    for _ in 0..2 {
+        let answer = sent("perhaps").await;
+        assert_eq!((answer.status, answer.code().as_str()), (503, "unavailable"));
+    }
+    assert_eq!(sent("default-ts-token").await.status, 200, "what the configuration says needs no database");
+    let request = world.forwarded("GET", "/involve/event?conversion_id=c2", "");
+    assert_eq!(world.send(&request).await.proven(&world, &request), Some(Verdict::Created));
 }

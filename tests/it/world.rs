@@ -93,8 +93,8 @@ impl World {
         World { edge: edge.unwrap(), app: App::new(origin, Platform { now, random }), _folder: folder }
     }
 
-    /// The same world, with an origin whose partners have another number of requests in a day.
-    pub fn with_daily_requests(self, requests_max: u32) -> World {
+    /// The same world, with an origin whose partners have another limit: a number of their files, by its name.
+    pub fn with_limit(self, name: &str, limit: u32) -> World {
         let settings = Settings {
             environment: Some("development".to_owned()),
             data_dir: Some(self._folder.path().display().to_string()),
@@ -103,7 +103,7 @@ impl World {
         let mut origin = OriginConfig::read(&settings, |_| None).unwrap();
         let mut partners = serde_json::to_value(&origin.registry).unwrap();
         for partner in partners.get_mut("partners").unwrap().as_array_mut().unwrap() {
-            partner.as_object_mut().unwrap().insert("max_daily_requests".to_owned(), requests_max.into());
+            partner.as_object_mut().unwrap().insert(name.to_owned(), limit.into());
         }
         origin.registry = Registry::from_json(&partners.to_string()).unwrap();
         World { app: App::new(origin, Platform { now, random }), ..self }

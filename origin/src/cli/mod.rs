@@ -141,7 +141,8 @@ fn answered(answer: Result<bool, String>) -> ExitCode {
 
 /// A change that is made now, by whoever runs the command.
 fn change() -> Result<Change, String> {
-    let person = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    let named = |name: &str| std::env::var(name).ok().filter(|person| !person.is_empty());
+    let person = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(named);
     let id = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
     let actor = format!("cli:{}", person.as_deref().unwrap_or("unknown"));
     Ok(Change { id, at: (Platform::SYSTEM.now)(), actor })

@@ -7,7 +7,7 @@ import { freePort, Running, until } from "../../../scripts/lib/processes.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
 import { d1Databases } from "./origin_worker.mjs";
 
-const BINARY = join(ROOT, "target", "debug", "bytec-origin");
+export const BINARY = join(ROOT, "target", "debug", "bytec-origin");
 
 /** The kinds of database that have the origin as a process. */
 export const KINDS = ["sqlite", "postgres"];
@@ -38,7 +38,7 @@ export function freshDatabases(kind) {
     if (answer === undefined) throw new Error(`psql failed in ${database}: ${sql}`);
     return answer;
   };
-  for (const database of ["involve_asia_db", "rector_db", "s2s_db"]) psql("postgres", `drop database if exists ${database} with (force)`);
+  for (const database of ["bytec_db", "involve_asia_db", "rector_db", "s2s_db"]) psql("postgres", `drop database if exists ${database} with (force)`);
   const rows = (database, sql) => JSON.parse(psql(database, `select coalesce(json_agg(t), '[]') from (${sql}) t`));
   return { env: { DATABASE_URL: url }, rows, remove };
 }
