@@ -23,8 +23,8 @@ function findPrograms() {
   return [...newestFirst, fromConfig].find((folder) => folder && existsSync(join(folder, "initdb")));
 }
 
-/** Starts a cluster; answers its URL, its first process, and how to stop it. */
-export async function startPostgres() {
+/** Starts a cluster; answers its URL, its first process, and how to stop it. `more` are further settings, `onLine` gets its log. */
+export async function startPostgres({ more = [], onLine } = {}) {
   const programs = await postgresPrograms();
   const folder = mkdtempSync(join(tmpdir(), "bytec-postgres-"));
   const user = ordinaryUser();
@@ -36,11 +36,11 @@ export async function startPostgres() {
   try {
     await run(...asUser("initdb", ["-D", data, "-U", "bytec", "-A", "trust", "-E", "UTF8", "--locale=C"]), { quiet: true, cwd: "/" });
     const port = await freePort();
-    const settings = ["-p", `${port}`, "-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=${folder}`, "-c", "max_connections=200"];
+    const settings = ["-p", `${port}`, "-c", "listen_addresses=127.0.0.1", "-c", `unix_socket_directories=${folder}`, "-c", "max_connections=200", ...more.flatMap((setting) => ["-c", setting])];
     const isReady = async () => ask(join(programs, "pg_isready"), ["-h", "127.0.0.1", "-p", `${port}`]) !== undefined;
     let server;
     const start = async () => {
-      server = new Running("postgres", ...asUser("postgres", ["-D", data, ...settings]), { cwd: "/" });
+      server = new Running("postgres", ...asUser("postgres", ["-D", data, ...settings]), { cwd: "/", onLine });
       await until("PostgreSQL", isReady, { running: [server] });
     };
     await start();
