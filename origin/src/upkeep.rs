@@ -20,11 +20,15 @@ pub async fn forget_nonces(app: &App) {
     }
 }
 
-/// Takes over what the partner files say, into what partners share.
-pub async fn sync_partners(app: &App) {
+/// Takes over what the partner files say, into what partners share. Whether that worked.
+pub async fn sync_partners(app: &App) -> bool {
     let synced = async { app.shared.sync(config::registry().map_err(StoreError::Bug)?.all(), &app.change()?).await };
-    if let Err(error) = synced.await {
-        warn!(reason = %error, "what the partner files say was not taken over; trying again at the next start");
+    match synced.await {
+        Ok(()) => true,
+        Err(error) => {
+            warn!(reason = %error, "what the partner files say was not taken over; trying again");
+            false
+        }
     }
 }
 

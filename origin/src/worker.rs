@@ -52,7 +52,7 @@ pub async fn scheduled(env: Env) -> Result<(), JsValue> {
     app.databases.open_all().await;
     upkeep::forget_nonces(&app).await;
     upkeep::tidy(&app).await;
-    upkeep::sync_partners(&app).await;
+    let _ = upkeep::sync_partners(&app).await;
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::Config;
+use crate::shared::READ_EVERY;
 use crate::upkeep;
 use axum_server::Handle;
 use std::net::SocketAddr;
@@ -33,7 +34,7 @@ pub async fn serve(config: Config) -> Result<(), String> {
     let handle = Handle::new();
     tokio::spawn(stop_on_signal(handle.clone()));
     tokio::spawn(open_databases(Arc::clone(&app)));
-    tokio::spawn(open_shared(Arc::clone(&app)));
+    tokio::spawn(keep_shared(Arc::clone(&app)));
     tokio::spawn(forget_nonces(Arc::clone(&app)));
     tokio::spawn(tidy(Arc::clone(&app)));
     info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
@@ -95,12 +96,17 @@ async fn open_databases(app: Arc<App>) {
     }
 }
 
-/// Opens what partners share, and takes over what their files say.
-async fn open_shared(app: Arc<App>) {
-    match app.shared.open().await {
-        Ok(()) => upkeep::sync_partners(&app).await,
-        Err(error) => {
-            error!(reason = %error, "shared database not available; only tokens of TENANT_TOKENS are believed")
+/// Opens what partners share, takes over what their files say, and reads tokens and keys again and again.
+async fn keep_shared(app: Arc<App>) {
+    let mut ticks = tokio::time::interval(READ_EVERY);
+    // What was missed while the database hung is not made up for.
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut is_synced = false;
+    loop {
+        ticks.tick().await;
+        app.shared.try_to_read((app.platform.now)()).await;
+        if !is_synced {
+            is_synced = upkeep::sync_partners(&app).await;
         }
     }
 }

@@ -1,9 +1,8 @@
 //! What all partners share, in a database of its own (R46): who may send and read, what the partner files say, and who changed
 //! it.
 //!
-//! A postback does not wait for it. What is in force is kept in memory and asked for anew every few seconds; where the
-//! database is away, what was known goes on to hold. So a new token is believed at once, and a revoked one for
-//! [`BELIEVED_MS`] at most.
+//! A postback does not wait for it. What is in force is kept in memory and read anew every few seconds; where the database is
+//! away, what was known goes on to hold. So a new token is believed at once, and a revoked one for [`BELIEVED_MS`] at most.
 
 mod credential;
 mod audit;
@@ -28,11 +27,15 @@ use tokio::sync::OnceCell;
 
 /// The database's name.
 pub const NAME: &str = "bytec_db";
-/// How long what is known is believed without asking again, in milliseconds.
+/// How long what is known is believed without reading it again, in milliseconds.
 const BELIEVED_MS: i64 = 10_000;
-/// How often at most the database is asked because of a secret that is not known, or after it has failed to answer, in milliseconds:
-/// whoever guesses must not cost more than that.
-const ASKED_AGAIN_MS: i64 = 1_000;
+/// How new it must be to say of a secret that there is none, in milliseconds: whoever guesses has it read as often as that.
+const DENIED_MS: i64 = 1_000;
+/// How long no request asks after the database has failed to answer, in milliseconds: longer than [`READ_EVERY`], so that where
+/// that goes on no request waits for it.
+const SPARED_MS: i64 = 6_000;
+/// How often a host that can reads by itself, so that no request has to.
+pub const READ_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_000);
 
@@ -42,6 +45,9 @@ pub struct Shared {
     location: Location,
     opened: OnceCell<Opened>,
     known: Mutex<Known>,
+    /// Several who need the same have it read once. In a Worker nobody may wait for what another request does.
+    #[cfg(not(target_family = "wasm"))]
+    turn: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -55,10 +61,10 @@ struct Opened {
 struct Known {
     /// By the digest of the secret. Whoever could choose a secret for its digest could find the secret.
     credentials: Arc<HashMap<[u8; 32], Credential>>,
-    /// Whether it was ever read.
-    is_read: bool,
-    /// When it was last asked, in Unix milliseconds, whether or not it answered.
-    asked_ms: Option<i64>,
+    /// When it was last read, in Unix milliseconds.
+    read_ms: Option<i64>,
+    /// When it last failed to answer since, in Unix milliseconds.
+    failed_ms: Option<i64>,
     /// Which credentials were used since, and when.
     used: BTreeMap<String, Timestamp>,
 }
@@ -66,7 +72,13 @@ struct Known {
 impl Shared {
     /// The shared database at a place, not opened yet.
     pub fn at(location: Location) -> Shared {
-        Shared { location, opened: OnceCell::new(), known: Mutex::default() }
+        Shared {
+            location,
+            opened: OnceCell::new(),
+            known: Mutex::default(),
+            #[cfg(not(target_family = "wasm"))]
+            turn: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Opens it where it is not open yet, migrations however long they take.
@@ -100,38 +112,43 @@ impl Shared {
     /// The credential of a secret, if it is in force.
     ///
     /// # Errors
-    /// That is not known: the database has not been read since the start, and does not answer.
+    /// That is not known: it is none of those that were read, and the database does not answer now.
     pub async fn find(&self, secret: &str, now: Timestamp) -> Result<Option<Credential>, StoreError> {
         let digest = digest(secret);
-        for age_ms_max in [BELIEVED_MS, ASKED_AGAIN_MS] {
-            if self.is_due(age_ms_max, now)
-                && let Err(error) = self.read(now).await
-            {
-                tracing::warn!(reason = %error, "tokens and keys could not be read; those that are known hold");
-            }
+        for age_ms_max in [BELIEVED_MS, DENIED_MS] {
+            self.read_if_older(age_ms_max, now).await;
             if let Some(credential) = self.in_memory(&digest, now) {
                 return Ok(Some(credential));
             }
         }
-        if self.known().is_read {
+        if self.known().is_newer(DENIED_MS, now) {
             Ok(None)
         } else {
-            Err(StoreError::Unavailable("tokens have not been read since the start".to_owned()))
+            Err(StoreError::Unavailable("tokens and keys cannot be read".to_owned()))
         }
     }
 
-    /// Whether it is time to ask again; of several who come at once, one does. Nobody waits for another's answer: in a Worker
-    /// that would be for ever.
-    fn is_due(&self, age_ms_max: i64, now: Timestamp) -> bool {
-        let mut known = self.known();
-        let age_ms = known.asked_ms.map(|asked_ms| now.unix_ms().saturating_sub(asked_ms));
-        // What was never read cannot be done without.
-        let age_ms_max = if known.is_read { age_ms_max } else { age_ms_max.min(ASKED_AGAIN_MS) };
-        let is_due = age_ms.is_none_or(|age_ms| !(0..age_ms_max).contains(&age_ms));
-        if is_due {
-            known.asked_ms = Some(now.unix_ms());
+    async fn read_if_older(&self, age_ms_max: i64, now: Timestamp) {
+        let is_due = || {
+            let known = self.known();
+            !known.is_newer(age_ms_max, now) && !known.has_just_failed(now)
+        };
+        if is_due() {
+            #[cfg(not(target_family = "wasm"))]
+            let _turn = self.turn.lock().await;
+            // Whoever had the turn before has seen to it, or has found that it cannot be done.
+            if is_due() {
+                self.try_to_read(now).await;
+            }
         }
-        is_due
+    }
+
+    /// Reads what is in force, whether or not it is time to.
+    pub async fn try_to_read(&self, now: Timestamp) {
+        if let Err(error) = self.read(now).await {
+            tracing::warn!(reason = %error, "tokens and keys could not be read; those that are known hold");
+            self.known().failed_ms = Some(now.unix_ms());
+        }
     }
 
     fn in_memory(&self, digest: &[u8; 32], now: Timestamp) -> Option<Credential> {
@@ -155,7 +172,8 @@ impl Shared {
         let credentials = kept.into_iter().filter_map(|kept| Some((kept.digest()?, kept.credential))).collect();
         let mut known = self.known();
         known.credentials = Arc::new(credentials);
-        known.is_read = true;
+        known.read_ms = Some(now.unix_ms());
+        known.failed_ms = None;
         Ok(())
     }
 
@@ -254,6 +272,21 @@ impl Shared {
             database.close().await;
         }
     }
+}
+
+impl Known {
+    /// Whether it was read within so many milliseconds. Requests that came at once may have clocks a little apart.
+    fn is_newer(&self, age_ms_max: i64, now: Timestamp) -> bool {
+        self.read_ms.is_some_and(|read_ms| is_within(read_ms, age_ms_max, now))
+    }
+
+    fn has_just_failed(&self, now: Timestamp) -> bool {
+        self.failed_ms.is_some_and(|failed_ms| is_within(failed_ms, SPARED_MS, now))
+    }
+}
+
+fn is_within(at_ms: i64, ms: i64, now: Timestamp) -> bool {
+    now.unix_ms().abs_diff(at_ms) < ms.unsigned_abs()
 }
 
 /// The statements of a change as SQL for SQLite, for a database that no command reaches: D1, by `wrangler d1 execute`.
