@@ -266,6 +266,14 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         keys
     }
 
+    /// A partner's tables and those that all share would come into one database.
+    fn refuse_shared_name(&mut self, registry: &Registry) {
+        for partner in registry.all().iter().filter(|partner| partner.database == shared::NAME) {
+            let code = &partner.code;
+            self.problems.push(format!("partners/{code}.toml: database: {} is what all partners share", shared::NAME));
+        }
+    }
+
     /// The D1 databases, each bound by its name in capitals.
     #[cfg(target_family = "wasm")]
     fn bindings(
@@ -273,6 +281,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         registry: &Registry,
         database: impl Fn(&str) -> Option<crate::store::d1::D1>,
     ) -> Option<Locations> {
+        self.refuse_shared_name(registry);
         let mut locations = BTreeMap::new();
         for Partner { code, database: name, .. } in registry.all() {
             let binding = name.to_uppercase();
@@ -294,6 +303,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
     /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one, `SHARED_DATABASE_URL` for the one that all partners share.
     #[cfg(not(target_family = "wasm"))]
     fn locations(&mut self, settings: &Settings, registry: &Registry) -> Option<Locations> {
+        self.refuse_shared_name(registry);
         let data_dir = settings.data_dir.as_deref().unwrap_or("data");
         let common = self.secret("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{data_dir}"));
         let own = self.secret("SHARED_DATABASE_URL");
@@ -358,6 +368,22 @@ mod tests {
     }
 
     #[test]
+    fn what_partners_share_is_beside_their_databases_or_where_it_is_said() {
+        let shown = |variables: &[(&str, &str)]| {
+            format!("{:?}", read("development", "", variables).unwrap().locations.shared)
+        };
+        assert_eq!(shown(&[]), "sqlite at data/bytec_db.sqlite");
+        let url = "postgres://u:geheim@db.example/postgres";
+        assert_eq!(shown(&[("DATABASE_URL", url)]), "postgres at db.example:5432, bytec_db");
+        assert_eq!(shown(&[("DATABASE_URL_RECTOR", url)]), "sqlite at data/bytec_db.sqlite");
+        assert_eq!(shown(&[("SHARED_DATABASE_URL", url)]), "postgres at db.example:5432, bytec_db");
+        let problems = read("development", "", &[("SHARED_DATABASE_URL", "mysql://u:geheim@h/d")]).unwrap_err();
+        assert_eq!(problems, ["SHARED_DATABASE_URL must begin with postgres:// or sqlite:"]);
+        // What is wrong with the URL for all is said once.
+        assert_eq!(read("development", "", &[("DATABASE_URL", "mysql://u:geheim@h/d")]).unwrap_err().len(), 1);
+    }
+
+    #[test]
     fn production_knows_no_public_secret() {
         let edge = format!("k1:{HEX}");
         let config = read("", "", &[("EDGE_KEYS", &edge)]).unwrap();
@@ -409,7 +435,7 @@ mod tests {
     fn one_partner_may_live_elsewhere() {
         let config = read("development", "", &[("DATABASE_URL_RECTOR", "postgres://u@db.example/x")]).unwrap();
         assert_eq!(format!("{:?}", config.locations.partners["rector"]), "postgres at db.example:5432, rector_db");
-        assert_eq!(format!("{:?}", config.locations["involve_asia"]), "sqlite at data/involve_asia_db.sqlite");
+        assert_eq!(format!("{:?}", config.locations.partners["involve_asia"]), "sqlite at data/involve_asia_db.sqlite");
     }
 
     #[test]
@@ -418,7 +444,7 @@ mod tests {
         let config = read_for("rector, involve_asia,", "development", "", &[("PARTNER_KEYS", &keys)]).unwrap();
         let served: Vec<_> = config.registry.all().iter().map(|partner| partner.code.as_str()).collect();
         assert_eq!(served, ["involve_asia", "rector"]);
-        assert_eq!(config.locations.keys().collect::<Vec<_>>(), ["involve_asia", "rector"]);
+        assert_eq!(config.locations.partners.keys().collect::<Vec<_>>(), ["involve_asia", "rector"]);
         assert!(config.registry.by_path("/postback").is_none(), "the others' endpoints are not there");
         let problems = read_for("rector,rectro", "development", "", &[]).unwrap_err();
         assert_eq!(problems, ["PARTNERS: there is no partner \"rectro\"; there are involve_asia, rector, s2s"]);

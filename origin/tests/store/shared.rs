@@ -124,12 +124,12 @@ async fn a_credential_is_found_by_its_secret_alone_and_kept_as_a_digest(db: &Fre
     assert_eq!((found.label.as_str(), found.created_s), ("it's \"ours\"", now().unix_s()));
     let found = db.shared.find(key.issue.secret.reveal(), now()).await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.scope, found.partner.as_deref()), ("key-2", Scope::Read, Some("rector")));
-    for wrong in ["", "bct_", "token-1", &token.issue.secret.reveal()[1..]] {
+    for wrong in ["", "bct_", "token-1", token.issue.secret.reveal().trim_start_matches('b')] {
         assert!(db.shared.find(wrong, later(5_000)).await.unwrap().is_none(), "{wrong}");
     }
     let listed = db.shared.list().await.unwrap();
     let shown = format!("{listed:?} {:?}", db.shared.audit(10).await.unwrap());
-    assert!(!shown.contains(&token.issue.secret.reveal()[4..]), "{shown}");
+    assert!(!shown.contains(token.issue.secret.reveal().trim_start_matches("bct_")), "{shown}");
     assert_eq!(db.audited().await, ["token.create token-1", "key.create key-2"]);
     let entry = &db.shared.audit(1).await.unwrap()[0];
     assert_eq!((entry.actor.as_str(), entry.at_s), ("cli:ops'", now().unix_s()));
