@@ -25,6 +25,7 @@ mod d1;
 mod events;
 mod conversions;
 mod policies;
+mod work;
 mod histories;
 mod groups;
 mod retention;
@@ -168,6 +169,7 @@ impl Fresh {
             "select cast(count(*) as text) from postbacks",
             "select cast(count(*) as text) from nonces",
             "select cast(count(*) as text) from clicks",
+            "select cast(count(*) as text) from work_items",
         ] {
             counts.push(self.one(sql).await);
         }

@@ -10,6 +10,7 @@ mod entry;
 mod waves;
 mod requests;
 mod conversions;
+mod work;
 mod clicks;
 
 pub use entry::Entry;
@@ -25,6 +26,7 @@ use postback::verdict::Verdict;
 use requests::{Spending, enter_event, spend_nonces, take_turns, write_down};
 use std::collections::HashMap;
 use waves::waves;
+use work::enter_work;
 
 /// The statements of one partner's database.
 pub struct Ledger {
@@ -32,6 +34,7 @@ pub struct Ledger {
     take_turns: Option<Step<Entry>>,
     spend_nonces: Step<Spending>,
     record: [Step<Entry>; 5],
+    conclude: [Step<Entry>; 1],
     enter_clicks: Step<BatchedClick>,
 }
 
@@ -49,6 +52,7 @@ impl Ledger {
                 note_revision(dialect, policy),
                 write_down(dialect, policy),
             ],
+            conclude: [enter_work(dialect)],
             enter_clicks: enter_clicks(dialect),
         }
     }
@@ -68,13 +72,19 @@ impl Ledger {
     /// (4) the others are brought up to date, unless the notice was overtaken by a later decision
     /// (5) which event made which revision is noted
     /// (6) each request is written down with its verdict; this is answered
+    ///
+    /// And once for all waves, because nothing in them builds on it:
+    ///
+    /// (7) what is to be done for each new event is put down
     pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
         let mut statements: Vec<_> = self.take_turns.iter().map(|step| step.over(&entries)).collect();
+        let conclusion: Vec<_> = self.conclude.iter().map(|step| step.over(&entries)).collect();
         for wave in waves(entries) {
             let spending: Vec<_> = wave.iter().map(Spending::of).collect();
             statements.push(self.spend_nonces.over(&spending));
             statements.extend(self.record.iter().map(|step| step.over(&wave)));
         }
+        statements.extend(conclusion);
         statements
     }
 
