@@ -80,6 +80,8 @@ fields! {
     OfferName = "offer_name": Text,
     /// The customer's account with the advertiser.
     AccountId = "account_id": Id,
+    /// The installation of an application, by the id that its measurer gave it.
+    InstallId = "install_id": Id,
     /// The customer's visit.
     SessionId = "session_id": Id,
     /// The campaign's name.

@@ -26,6 +26,7 @@ mod events;
 mod conversions;
 mod policies;
 mod work;
+mod links;
 mod histories;
 mod groups;
 mod retention;
@@ -170,6 +171,7 @@ impl Fresh {
             "select cast(count(*) as text) from nonces",
             "select cast(count(*) as text) from clicks",
             "select cast(count(*) as text) from work_items",
+            "select cast(count(*) as text) from links",
         ] {
             counts.push(self.one(sql).await);
         }

@@ -131,6 +131,7 @@ fn every_field_is_part_of_a_derived_id() {
         "offer_id=x",
         "offer_name=x",
         "account_id=x",
+        "install_id=x",
         "session_id=x",
         "campaign=x",
         "creative_id=x",

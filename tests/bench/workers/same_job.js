@@ -25,7 +25,7 @@ const HEADERS_BYTES_MAX = 16384;
 const KINDS = Object.entries({
   event_id: "eventId", event: "event", click_id: "id", conversion_id: "id", order_id: "id", media_id: "id", sub_id: "id",
   aff_sub: "text", aff_sub2: "text", aff_sub3: "text", aff_sub4: "text", aff_sub5: "text", offer_id: "id", offer_name: "text",
-  account_id: "id", session_id: "id", campaign: "text", creative_id: "id", status: "status", ts_event: "time",
+  account_id: "id", install_id: "id", session_id: "id", campaign: "text", creative_id: "id", status: "status", ts_event: "time",
   conversion_datetime: "time", sale_amount: "amount", payout: "amount", currency: "currency", usd_sale_amount: "amount",
   usd_payout: "amount", is_ftd: "flag", payment_method: "text", geo: "text", device: "text", consent_version: "text",
 });

@@ -11,6 +11,7 @@ mod waves;
 mod requests;
 mod conversions;
 mod work;
+mod links;
 mod clicks;
 
 pub use entry::Entry;
@@ -20,6 +21,7 @@ use super::record::{ClickBatch, Record, Recorded, RecordedClicks};
 use super::statement::{Column, Dialect, Done, Statement, Step};
 use clicks::{BatchedClick, enter_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
+use links::enter_links;
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
@@ -34,7 +36,7 @@ pub struct Ledger {
     take_turns: Option<Step<Entry>>,
     spend_nonces: Step<Spending>,
     record: [Step<Entry>; 5],
-    conclude: [Step<Entry>; 1],
+    conclude: [Step<Entry>; 2],
     enter_clicks: Step<BatchedClick>,
 }
 
@@ -52,7 +54,7 @@ impl Ledger {
                 note_revision(dialect, policy),
                 write_down(dialect, policy),
             ],
-            conclude: [enter_work(dialect)],
+            conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
         }
     }
@@ -76,6 +78,7 @@ impl Ledger {
     /// And once for all waves, because nothing in them builds on it:
     ///
     /// (7) what is to be done for each new event is put down
+    /// (8) whose click it was, as new events say it, is kept
     pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
         let mut statements: Vec<_> = self.take_turns.iter().map(|step| step.over(&entries)).collect();
         let conclusion: Vec<_> = self.conclude.iter().map(|step| step.over(&entries)).collect();
