@@ -1,8 +1,8 @@
 //! Where postbacks are kept. One contract, several databases:
 //!
 //! **[`Store::record`] takes effect wholly or not at all, and exactly once.** In one transaction it spends the
-//! request's nonce, enters the event under its id, brings the conversion up to date with a revision, writes down
-//! the request as it was received, and puts down what is to be done for the event (R52). When it returns a verdict, that is committed and will survive the loss of power. Two
+//! request's nonce, enters the event under its id, brings the conversion and the totals up to date with a revision, writes
+//! down the request as it was received, and puts down what is to be done for the event (R52). When it returns a verdict, that is committed and will survive the loss of power. Two
 //! requests of one event, however close together, get one `created` or `revised` between them; which of the two is the
 //! database's unique key to decide, never a look beforehand. Several postbacks may share a transaction; each has an answer
 //! of its own, and one that the database refuses costs no other.

@@ -100,12 +100,22 @@ fn sent() -> impl Strategy<Value = Sent> {
     let events = proptest::sample::select(vec!["purchase", "refund"]);
     let event_id = proptest::option::weighted(0.3, 0..4_u8);
     let clicks = proptest::option::weighted(0.8, 0..2_u8);
-    (0..3_u8, clicks, events, statuses, 1..4_u8, event_id, 0..200_i64).prop_map(
-        |(conversion, click, event, status, payout, event_id, received_s)| {
+    let times = proptest::option::weighted(0.4, 0..3_u8);
+    let local = proptest::sample::select(vec![
+        "",
+        "&payout_local=5&conversion_currency=EUR",
+        "&sale_amount_local=7&conversion_currency=MYR",
+    ]);
+    (0..3_u8, clicks, events, statuses, 1..4_u8, event_id, 0..200_i64, times, local).prop_map(
+        |(conversion, click, event, status, payout, event_id, received_s, time, local)| {
+            let time =
+                time.map_or_else(String::new, |time| format!("&datetime_conversion=2025-11-20+12:{}", 13 + time));
             let click = click.map_or_else(String::new, |click| format!("&click_id=k{click}"));
             let event_id = event_id.map_or_else(String::new, |id| format!("&event_id=e{id}"));
             let status = if status.is_empty() { String::new() } else { format!("&status={status}") };
-            let query = format!("conversion_id=c{conversion}&event={event}&rewars={payout}{click}{event_id}{status}");
+            let query = format!(
+                "conversion_id=c{conversion}&event={event}&rewars={payout}{click}{event_id}{status}{time}{local}"
+            );
             Sent { query, received_s }
         },
     )
@@ -132,7 +142,9 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
         let history = proptest::collection::vec(sent(), 1..24);
         let outcome = TestRunner::new(config).run(&history, |history| {
             runtime.block_on(async {
-                for table in ["links", "work_items", "revisions", "conversions", "postbacks", "nonces", "events"] {
+                for table in
+                    ["totals", "links", "work_items", "revisions", "conversions", "postbacks", "nonces", "events"]
+                {
                     db.execute(&format!("delete from {table}")).await;
                 }
                 let mut model = Model::default();
@@ -142,6 +154,7 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
                     prop_assert_eq!(db.store.record(record).await.unwrap(), Recorded::As(expected), "{:?}", sent);
                 }
                 prop_assert_eq!(db.conversions().await, model.conversions());
+                prop_assert_eq!(db.totals().await, db.recount().await);
                 Ok(())
             })
         });

@@ -27,6 +27,7 @@ mod conversions;
 mod policies;
 mod work;
 mod links;
+mod totals;
 mod histories;
 mod groups;
 mod retention;
@@ -160,7 +161,7 @@ impl Fresh {
         bridge
     }
 
-    /// How many rows each table has.
+    /// How many rows each table has, and how many conversions are counted in the totals.
     async fn rows(&self) -> Vec<String> {
         let mut counts = Vec::new();
         for sql in [
@@ -172,6 +173,7 @@ impl Fresh {
             "select cast(count(*) as text) from clicks",
             "select cast(count(*) as text) from work_items",
             "select cast(count(*) as text) from links",
+            "select cast(coalesce(sum(conversions), 0) as text) from totals",
         ] {
             counts.push(self.one(sql).await);
         }

@@ -9,7 +9,7 @@ contract! {
         let rehearsed = record(FIRST);
         for _ in 0..3 {
             assert_eq!(db.store.rehearse(again(&rehearsed)).await.unwrap(), Recorded::As(Created));
-            assert_eq!(db.rows().await, ["0"; 8]);
+            assert_eq!(db.rows().await, ["0"; 9]);
         }
         assert_eq!(db.store.record(again(&rehearsed)).await.unwrap(), Recorded::As(Created), "the nonce was not spent");
         let rows = db.rows().await;
@@ -29,6 +29,6 @@ contract! {
         db.execute("alter table postbacks rename to elsewhere").await;
         assert!(matches!(db.store.rehearse(record(FIRST)).await, Err(StoreError::Bug(_))));
         db.execute("alter table elsewhere rename to postbacks").await;
-        assert_eq!(db.rows().await, ["0"; 8]);
+        assert_eq!(db.rows().await, ["0"; 9]);
     }
 }

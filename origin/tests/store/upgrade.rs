@@ -81,14 +81,18 @@ async fn what_was_there_stays_and_is_known(kind: &str) {
         }
     }
     let db = Fresh { store: place.open(DuplicatePolicy::default()).await.unwrap(), place };
-    assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0", "0", "0"]);
+    assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0", "0", "0", "1"]);
     let state = "select conversion_key || ' ' || cast(occurrence as text) || ' ' || cast(revision as text) || ' ' ||
         cast(usd_payout as text) || ' ' || cast(last_received_s as text) from conversions";
     assert_eq!(db.one(state).await, "c1 1 2 10.50 1748764802");
+    let totals = db.totals().await;
+    assert_eq!(totals, ["2025-06-01 08:00 purchase   1 0 0 0 10500000"], "what there was counts");
+    assert_eq!(totals, db.recount().await);
     assert_eq!(db.record(FIRST).await, Recorded::As(Duplicate), "an event of before is known");
     assert_eq!(db.record("event_id=older&conversion_id=c1").await, Recorded::As(Conflict));
     assert_eq!(db.record("conversion_id=c1&rewars=12").await, Recorded::As(Revised), "and so is its conversion");
     assert_eq!(db.record("conversion_id=c2").await, Recorded::As(Created));
+    assert_eq!(db.totals().await, db.recount().await);
     assert_eq!(
         db.column("select cast(postback_id as text) from postbacks order by postback_id").await,
         ["1", "2", "3", "4", "5", "6"]

@@ -39,7 +39,7 @@ contract! {
         db.execute("alter table work_items rename to elsewhere").await;
         db.store.record(record(FIRST)).await.unwrap_err();
         db.execute("alter table elsewhere rename to work_items").await;
-        assert_eq!(db.rows().await, ["0"; 8]);
+        assert_eq!(db.rows().await, ["0"; 9]);
     }
 }
 

@@ -42,7 +42,7 @@ pub(super) fn create_conversion(dialect: Dialect, policy: DuplicatePolicy) -> St
 }
 
 /// That the last postback about a conversion is longer ago than the window, or longer to come: order is not promised.
-fn out_of_window(policy: DuplicatePolicy, conversion: &str) -> String {
+pub(super) fn out_of_window(policy: DuplicatePolicy, conversion: &str) -> String {
     match policy.window_s {
         Some(window_s) => format!("(abs(input.last_received_s - {conversion}.last_received_s) > {window_s})"),
         None => "false".to_owned(),
@@ -140,10 +140,7 @@ fn late() -> String {
 /// none.
 pub(super) fn note_revision(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
     const COLUMNS: &[Column<Entry>] = &[RECEIPT_ID, EVENT_ID, CONVERSION_KEY, RECEIVED_AT];
-    let made_one = match policy.repeat {
-        OnRepeat::Revise => "known.revision is not null",
-        OnRepeat::Ignore | OnRepeat::Flag => "known.event_id = input.event_id",
-    };
+    let made_one = is_of_the_event(policy);
     Step::new(
         dialect,
         COLUMNS,
@@ -157,8 +154,16 @@ pub(super) fn note_revision(dialect: Dialect, policy: DuplicatePolicy) -> Step<E
     )
 }
 
+/// That the last conversion under a row's key is as the row's new event has left it. One that was ignored left nothing.
+pub(super) fn is_of_the_event(policy: DuplicatePolicy) -> &'static str {
+    match policy.repeat {
+        OnRepeat::Revise => "known.revision is not null",
+        OnRepeat::Ignore | OnRepeat::Flag => "known.event_id = input.event_id",
+    }
+}
+
 /// That a conversion is the last one under a row's key: with a window, or where repeats are marked, there are several.
-fn is_last(conversion: &str) -> String {
+pub(super) fn is_last(conversion: &str) -> String {
     format!(
         "{conversion}.conversion_key = input.conversion_key and {conversion}.occurrence =
             (select max(any_one.occurrence) from conversions as any_one where any_one.conversion_key = input.conversion_key)"

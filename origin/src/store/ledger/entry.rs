@@ -15,6 +15,8 @@ pub struct Entry {
     pub(super) content: String,
     pub(super) fingerprint: String,
     pub(super) warnings: String,
+    /// Into which rows of the totals its transaction adds.
+    pub(super) slot: i64,
 }
 
 impl Entry {
@@ -27,6 +29,7 @@ impl Entry {
             content: postback.to_json().to_string(),
             fingerprint: postback.fingerprint(),
             warnings: warnings.collect::<serde_json::Value>().to_string(),
+            slot: 0,
             record,
         }
     }

@@ -10,6 +10,7 @@ mod entry;
 mod waves;
 mod requests;
 mod conversions;
+mod totals;
 mod work;
 mod links;
 mod clicks;
@@ -25,17 +26,19 @@ use links::enter_links;
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
-use requests::{Spending, enter_event, spend_nonces, take_turns, write_down};
+use requests::{Spending, Turn, enter_event, spend_nonces, take_turns, write_down};
 use std::collections::HashMap;
+use totals::{count_in, count_out, slot};
 use waves::waves;
 use work::enter_work;
 
 /// The statements of one partner's database.
 pub struct Ledger {
+    dialect: Dialect,
     policy: DuplicatePolicy,
-    take_turns: Option<Step<Entry>>,
+    take_turns: Option<Step<Turn>>,
     spend_nonces: Step<Spending>,
-    record: [Step<Entry>; 5],
+    record: Vec<Step<Entry>>,
     conclude: [Step<Entry>; 2],
     enter_clicks: Step<BatchedClick>,
 }
@@ -43,17 +46,21 @@ pub struct Ledger {
 impl Ledger {
     /// The statements for a kind of database and a partner's policy.
     pub fn new(dialect: Dialect, policy: DuplicatePolicy) -> Ledger {
+        let record = [
+            Some(enter_event(dialect)),
+            count_out(dialect, policy),
+            Some(create_conversion(dialect, policy)),
+            Some(revise_conversion(dialect, policy)),
+            Some(note_revision(dialect, policy)),
+            Some(count_in(dialect, policy)),
+            Some(write_down(dialect, policy)),
+        ];
         Ledger {
+            dialect,
             policy,
             take_turns: take_turns(dialect),
             spend_nonces: spend_nonces(dialect),
-            record: [
-                enter_event(dialect),
-                create_conversion(dialect, policy),
-                revise_conversion(dialect, policy),
-                note_revision(dialect, policy),
-                write_down(dialect, policy),
-            ],
+            record: record.into_iter().flatten().collect(),
             conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
         }
@@ -65,22 +72,27 @@ impl Ledger {
     }
 
     /// The statements that record postbacks in one transaction. Where the database has several writers, those of one
-    /// conversion take turns first, for all of the transaction: a lock that was taken later would be out of order. Then for
-    /// each wave:
+    /// conversion and those of one slot of the totals take turns first, for all of the transaction: a lock that was taken later
+    /// would be out of order. Then for each wave:
     ///
     /// (1) the nonces are spent, except those that were; what came with one of these is a replay and goes no further
     /// (2) the events enter under their ids, except those that are known: duplicates, or conflicts
-    /// (3) conversions begin, where they are new
-    /// (4) the others are brought up to date, unless the notice was overtaken by a later decision
-    /// (5) which event made which revision is noted
-    /// (6) each request is written down with its verdict; this is answered
+    /// (3) what conversions came to that new events are about to revise is taken out of the totals
+    /// (4) conversions begin, where they are new
+    /// (5) the others are brought up to date, unless the notice was overtaken by a later decision
+    /// (6) which event made which revision is noted
+    /// (7) what the conversions come to now is put into the totals
+    /// (8) each request is written down with its verdict; this is answered
     ///
     /// And once for all waves, because nothing in them builds on it:
     ///
-    /// (7) what is to be done for each new event is put down
-    /// (8) whose click it was, as new events say it, is kept
+    /// (9) what is to be done for each new event is put down
+    /// (10) whose click it was, as new events say it, is kept
     pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
-        let mut statements: Vec<_> = self.take_turns.iter().map(|step| step.over(&entries)).collect();
+        let slot = slot(self.dialect, &entries);
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { slot, ..entry }).collect();
+        let turns = self.take_turns.iter().map(|step| step.over(&Turn::all_of(slot, &entries)));
+        let mut statements: Vec<_> = turns.collect();
         let conclusion: Vec<_> = self.conclude.iter().map(|step| step.over(&entries)).collect();
         for wave in waves(entries) {
             let spending: Vec<_> = wave.iter().map(Spending::of).collect();

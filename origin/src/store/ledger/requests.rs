@@ -9,6 +9,7 @@ use postback::duplicate::{DuplicatePolicy, OnRepeat};
 use postback::id::Nonce;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
+use std::iter;
 
 /// The warning on a repeat of an event that later ones have superseded. It may be a late retry, or a conversion that
 /// returned to an earlier state; the two look alike, so nothing is changed and reconciliation is told.
@@ -32,17 +33,34 @@ impl Spending {
     }
 }
 
+/// Something that transactions take turns about.
+pub(super) struct Turn {
+    /// Kinds of things are apart from each other.
+    kind: i64,
+    name: String,
+}
+
+impl Turn {
+    /// What a transaction takes its turn about: the slot of its totals, and each of its conversions.
+    pub(super) fn all_of(slot: i64, entries: &[Entry]) -> Vec<Turn> {
+        let conversions = entries.iter().map(|entry| Turn { kind: 0, name: entry.conversion_key.clone() });
+        iter::once(Turn { kind: 1, name: slot.to_string() }).chain(conversions).collect()
+    }
+}
+
 /// PostgreSQL has many writers. Two that are about one conversion must not both decide by what they saw before, and groups
-/// that share several conversions must not wait for each other: all take the locks in one order. SQLite and D1 have one
-/// writer.
-pub(super) fn take_turns(dialect: Dialect) -> Option<Step<Entry>> {
-    const COLUMNS: &[Column<Entry>] = &[Column::text("conversion_key", |entry| Some(entry.conversion_key.clone()))];
+/// that share several conversions must not wait for each other: all take the locks in one order, first that of the slot. SQLite
+/// and D1 have one writer.
+pub(super) fn take_turns(dialect: Dialect) -> Option<Step<Turn>> {
+    const COLUMNS: &[Column<Turn>] =
+        &[Column::number("kind", |turn| turn.kind), Column::text("name", |turn| Some(turn.name.clone()))];
     match dialect {
         Dialect::Postgres => Some(Step::new(
             dialect,
             COLUMNS,
             "select pg_advisory_xact_lock(turn.key)
-             from (select hashtextextended(input.conversion_key, 0) as key from input order by key) as turn",
+             from (select hashtextextended(input.name, input.kind) as key from input
+                   order by input.kind desc, key) as turn",
         )),
         Dialect::Sqlite => None,
     }
