@@ -3,11 +3,11 @@
 
 use crate::api::error::Error;
 use crate::app::App;
-use crate::store::{Receipt, Record, Recorded};
+use crate::store::{Receipt, Record, Recorded, Rejected};
 use crate::verify::{Caller, FromEdge, Received, SignedByPartner};
 use postback::id::EventId;
 use postback::message_signature::header;
-use postback::params::{Params, redact_body, redact_target};
+use postback::params::{Params, redact_body, redact_target, redact_unread_body};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
@@ -18,6 +18,7 @@ use postback::zone::Zone;
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use tracing::error;
 
 /// What was stored, and under which id.
 #[derive(Clone, Debug)]
@@ -37,10 +38,10 @@ pub struct Rehearsed {
     pub verdict: Verdict,
 }
 
-/// A request read into a postback and its receipt.
+/// A request's receipt, and the postback that it was read into, if it could be.
 struct Understood {
-    reading: Reading,
     receipt: Receipt,
+    reading: Result<Reading, Rejection>,
 }
 
 /// The body that the edge makes of a POST.
@@ -53,7 +54,7 @@ struct ForwardedBody {
 
 /// Reads and stores what a believed caller sent:
 ///
-/// (1) the request becomes a postback ... 400
+/// (1) the request becomes a postback ... 400, and it is written down as it came
 /// (2) it is within the partner's day ... 429
 /// (3) the partner's store records it ... 503, 500
 /// (4) a spent nonce is a replay ........ 409
@@ -66,11 +67,15 @@ pub async fn ingest(
     now: Timestamp,
 ) -> Result<Ingested, Error> {
     // (1)
-    let Understood { reading, receipt } = match caller {
+    let Understood { receipt, reading } = match caller {
         Caller::Edge(edge) => forwarded(partner, received, edge, request_id)?,
         Caller::Direct { token_id, signed } => {
-            sent_directly(partner, received, token_id.as_deref(), signed.as_ref(), request_id, now)?
+            sent_directly(partner, received, token_id.as_deref(), signed.as_ref(), request_id, now)
         }
+    };
+    let reading = match reading {
+        Ok(reading) => reading,
+        Err(rejection) => return Err(reject(app, partner, receipt, rejection, now).await),
     };
     let event_id = reading.postback.event_id().clone();
     // (2)
@@ -84,6 +89,39 @@ pub async fn ingest(
     }
 }
 
+/// Writes down a request that could not be read, and says what to answer. Within the partner's day: a sender that has gone wild
+/// must not fill the database with these, either. Where it cannot be written the answer is the same, because no retry would change
+/// what is wrong with it.
+async fn reject(app: &App, partner: &Partner, receipt: Receipt, rejection: Rejection, now: Timestamp) -> Error {
+    let request_id = receipt.request_id.clone();
+    match write_down(app, partner, receipt, &rejection, now).await {
+        Ok(()) => rejection.into(),
+        Err(over @ Error::DailyLimit(_)) => over,
+        Err(error) => {
+            error!(
+                request_id,
+                partner = partner.code,
+                reason = error.reason(),
+                "a rejected request was not written down"
+            );
+            rejection.into()
+        }
+    }
+}
+
+async fn write_down(
+    app: &App,
+    partner: &Partner,
+    receipt: Receipt,
+    rejection: &Rejection,
+    now: Timestamp,
+) -> Result<(), Error> {
+    let store = app.databases.of(&partner.code).await?;
+    app.quotas.count(partner, store, now).await?;
+    let (code, field) = (rejection.code(), rejection.field().map(str::to_owned));
+    Ok(store.reject(Rejected { receipt_id: app.receipt_id()?, receipt, code, field }).await?)
+}
+
 /// Reads what the edge forwarded and stores it as [`ingest`] does, with the same errors, and then undoes it.
 pub async fn rehearse(
     app: &App,
@@ -93,7 +131,8 @@ pub async fn rehearse(
     request_id: &str,
     now: Timestamp,
 ) -> Result<Rehearsed, Error> {
-    let Understood { reading, receipt } = forwarded(partner, received, edge, request_id)?;
+    let Understood { receipt, reading } = forwarded(partner, received, edge, request_id)?;
+    let reading = reading?;
     let event_id = reading.postback.event_id().clone();
     let store = app.databases.of(&partner.code).await?;
     match store.rehearse(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
@@ -115,27 +154,9 @@ fn forwarded(
         "POST" => {
             let forwarded: ForwardedBody = serde_json::from_slice(received.body).map_err(|_| Error::Malformed)?;
             let pairs = forwarded.postback.into_iter();
-            (Params::from_canonical(pairs)?, forwarded.original_content_type, forwarded.original_body)
+            (Params::from_canonical(pairs), forwarded.original_content_type, forwarded.original_body)
         }
-        _ => (Params::from_query(received.head.query)?, None, None),
-    };
-    let reading = partner.read(&params, Dialect::Canonical, received_at)?;
-    // The edge's id stands: an id derived by an edge of another version must not become a second event here.
-    let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
-    // The original is read for what canonical form cannot show: names that mean nothing here, words that were odd.
-    let original_query = edge.claims.original_target.split_once('?').map_or("", |(_, query)| query);
-    let original_body = body.as_deref().unwrap_or("").as_bytes();
-    let original = Params::from_request(original_query, content_type.as_deref(), original_body);
-    let reading = match original.and_then(|params| read_partners(partner, params, received_at)) {
-        Ok(original) => Reading { postback: reading.postback, ..original },
-        Err(_) => Reading {
-            words: BTreeMap::new(),
-            // The canonical form does not tell a default from what was sent.
-            names_event: partner.default_event.as_deref() != Some(reading.postback.event().name()),
-            ignored: Vec::new(),
-            warnings: vec![Warning { code: WarningCode::UnreadableOriginal, field: None }],
-            ..reading
-        },
+        _ => (Params::from_query(received.head.query), None, None),
     };
     let receipt = Receipt {
         request_id: request_id.to_owned(),
@@ -150,7 +171,35 @@ fn forwarded(
         body,
         nonce: Some(edge.verified.nonce.clone()),
     };
-    Ok(Understood { reading, receipt })
+    let reading = params.and_then(|params| read_forwarded(partner, &params, event_id, &receipt));
+    Ok(Understood { receipt, reading })
+}
+
+/// Reads canonical names and values, and the original of which the edge made them.
+fn read_forwarded(
+    partner: &Partner,
+    params: &Params,
+    event_id: EventId,
+    receipt: &Receipt,
+) -> Result<Reading, Rejection> {
+    let reading = partner.read(params, Dialect::Canonical, receipt.received_at)?;
+    // The edge's id stands: an id derived by an edge of another version must not become a second event here.
+    let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
+    // The original is read for what canonical form cannot show: names that mean nothing here, words that were odd.
+    let original_query = receipt.target.split_once('?').map_or("", |(_, query)| query);
+    let original_body = receipt.body.as_deref().unwrap_or("").as_bytes();
+    let original = Params::from_request(original_query, receipt.content_type.as_deref(), original_body);
+    Ok(match original.and_then(|params| read_partners(partner, params, receipt.received_at)) {
+        Ok(original) => Reading { postback: reading.postback, ..original },
+        Err(_) => Reading {
+            words: BTreeMap::new(),
+            // The canonical form does not tell a default from what was sent.
+            names_event: partner.default_event.as_deref() != Some(reading.postback.event().name()),
+            ignored: Vec::new(),
+            warnings: vec![Warning { code: WarningCode::UnreadableOriginal, field: None }],
+            ..reading
+        },
+    })
 }
 
 /// A request of the partner's own, in the partner's names and words.
@@ -161,20 +210,11 @@ fn sent_directly(
     signed: Option<&SignedByPartner>,
     request_id: &str,
     now: Timestamp,
-) -> Result<Understood, Error> {
+) -> Understood {
     let content_type = received.head.header("content-type");
-    // What is read is what was signed: one signature over a body's meaning must not stand for several readings of it.
-    let (content_type_read, body_read) = match signed.map(|signed| signed.profile) {
-        Some(Profile::Jcs) => (Some("application/json"), Cow::Owned(canonical_json(received.body)?)),
-        Some(Profile::Raw) | None => (content_type, Cow::Borrowed(received.body)),
-    };
-    let query_read = match signed {
-        Some(_) => Cow::Owned(canonical_query(received.head.query)?),
-        None => Cow::Borrowed(received.head.query),
-    };
-    let params = Params::from_request(&query_read, content_type_read, &body_read)?;
-    let reading = read_partners(partner, params, now)?;
-    let body = (!received.body.is_empty()).then(|| String::from_utf8_lossy(received.body).into_owned());
+    let reading = read_sent(partner, received, signed, now);
+    let redact = if reading.is_ok() { redact_body } else { redact_unread_body };
+    let body = (!received.body.is_empty()).then(|| redact(&String::from_utf8_lossy(received.body)));
     let target = match received.head.query {
         "" => received.head.path.to_owned(),
         query => redact_target(&format!("{}?{query}", received.head.path)),
@@ -194,10 +234,30 @@ fn sent_directly(
         target,
         headers: kept_headers(received),
         content_type: content_type.map(str::to_owned),
-        body: body.as_deref().map(redact_body),
+        body,
         nonce: None,
     };
-    Ok(Understood { reading, receipt })
+    Understood { receipt, reading }
+}
+
+/// Reads a request of the partner's own.
+fn read_sent(
+    partner: &Partner,
+    received: &Received<'_>,
+    signed: Option<&SignedByPartner>,
+    now: Timestamp,
+) -> Result<Reading, Rejection> {
+    // What is read is what was signed: one signature over a body's meaning must not stand for several readings of it.
+    let (content_type_read, body_read) = match signed.map(|signed| signed.profile) {
+        Some(Profile::Jcs) => (Some("application/json"), Cow::Owned(canonical_json(received.body)?)),
+        Some(Profile::Raw) | None => (received.head.header("content-type"), Cow::Borrowed(received.body)),
+    };
+    let query_read = match signed {
+        Some(_) => Cow::Owned(canonical_query(received.head.query)?),
+        None => Cow::Borrowed(received.head.query),
+    };
+    let params = Params::from_request(&query_read, content_type_read, &body_read)?;
+    read_partners(partner, params, now)
 }
 
 /// Headers that are written down: who sent and who signed. A list of what is kept, because a list of what is secret is

@@ -301,6 +301,56 @@ async fn a_direct_request_needs_the_tenants_token() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_read_is_written_down_as_it_came() {
+    let world = World::new().await;
+    let direct = "/postback/involve/event?ts_token=default-ts-token";
+    let answer = world.direct(Method::POST, &format!("{direct}&a=%zz"), None, "x=1&ts_token=default-ts-token").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "bad_percent"));
+    let answer = world.direct(Method::POST, direct, None, "{\"ts_token\":\"default-ts-token\"").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_json"));
+    let answer = world.direct(Method::GET, &format!("{direct}&conversion_id=c1&rewars=much"), None, "").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_amount"));
+    // What an edge of another version lets through.
+    let forwarded = world.forwarded("GET", "/involve/event?conversion_id=c1&rewars=1", "");
+    let damaged = world.readdressed(&forwarded, "usd_payout=1.00", "usd_payout=much");
+    let answer = world.send(&damaged).await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "invalid_amount"));
+    let kept =
+        "select code || ' ' || coalesce(field, '-') || ' ' || auth_mode || ' ' || method || ' ' || target || ' ' ||
+        coalesce(body, '-') from rejections order by rejection_id";
+    assert_eq!(
+        world.text(kept).await,
+        [
+            "bad_percent a token POST /postback/involve/event?ts_token=***&a=%zz x=1&ts_token=***",
+            "malformed_json - token POST /postback/involve/event?ts_token=*** ***",
+            "invalid_amount rewars token GET /postback/involve/event?ts_token=***&conversion_id=c1&rewars=much -",
+            "invalid_amount usd_payout open GET /involve/event?conversion_id=c1&rewars=1 -",
+        ]
+    );
+    assert_eq!(world.rows().await, ["0"; 6], "and nothing else is; the nonce is not spent");
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_counts_for_the_partners_day() {
+    let world = World::new().await.with_daily_requests(2);
+    let bad = "/postback/involve/event?ts_token=default-ts-token";
+    for status in [400, 400, 429, 429] {
+        assert_eq!(world.direct(Method::GET, bad, None, "").await.status, status);
+    }
+    assert_eq!(world.text("select count(*) || '' from rejections").await, ["2"]);
+    // Another origin in front of the same database knows of them.
+    let restarted = world.with_daily_requests(2);
+    assert_eq!(restarted.direct(Method::GET, bad, None, "").await.status, 429);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_refused_where_it_cannot_be_written_down() {
+    let world = World::with_variable("DATABASE_URL_RECTOR", "postgres://nobody@127.0.0.1:1/x").await;
+    let answer = world.direct(Method::GET, "/postback/rector/event?ts_token=default-ts-token", None, "").await;
+    assert_eq!((answer.status, answer.code().as_str()), (400, "missing_field"));
+}
+
+#[tokio::test]
 async fn head_and_foreign_methods_record_nothing() {
     let world = World::new().await;
     let path = format!("/postback/involve/event?{LIVE}&ts_token=default-ts-token");

@@ -77,8 +77,9 @@ impl D1 {
     }
 
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let statement =
-            json!(["select count(*) as requests from postbacks where received_at >= ?1", since.to_sortable()]);
+        let sql = "select (select count(*) from postbacks where received_at >= ?1) +
+                          (select count(*) from rejections where received_at >= ?1) as requests";
+        let statement = json!([sql, since.to_sortable()]);
         let answered = self.batch(vec![statement]).await.map_err(refusal)?;
         let count = answered.first().and_then(|answered| answered.rows.first()?.get("requests")?.as_u64());
         count.ok_or_else(|| StoreError::Bug("a count that is none".to_owned()))
@@ -90,17 +91,20 @@ impl D1 {
 
     /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let sql = format!(
-            "delete from postbacks where postback_id in
-             (select postback_id from postbacks where received_at < ?1 order by received_at limit {PORTION})"
-        );
         let mut dropped: u64 = 0;
-        loop {
-            match self.one(&sql, &[before.to_sortable()]).await? {
-                0 => return Ok(dropped),
-                portion => dropped = dropped.saturating_add(portion),
+        for (table, id) in [("postbacks", "postback_id"), ("rejections", "rejection_id")] {
+            let sql = format!(
+                "delete from {table} where {id} in
+                 (select {id} from {table} where received_at < ?1 order by received_at limit {PORTION})"
+            );
+            loop {
+                match self.one(&sql, &[before.to_sortable()]).await? {
+                    0 => break,
+                    portion => dropped = dropped.saturating_add(portion),
+                }
             }
         }
+        Ok(dropped)
     }
 
     /// Runs one statement; answers how many rows it wrote.

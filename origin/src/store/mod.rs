@@ -30,7 +30,7 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::StoreError;
-pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks};
+pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks, Rejected};
 
 use crate::deadline::within;
 use crate::store::location::Location;
@@ -245,6 +245,15 @@ impl Store {
         Ok(ledger::recorded_clicks(batch, &done))
     }
 
+    /// Writes down a request that could not be read. It spends no nonce: nothing comes of it that may come but once.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub async fn reject(&self, rejected: Rejected) -> Result<(), StoreError> {
+        let statement = self.core.ledger.rejection_statement(rejected);
+        in_time(RECORD_TIMEOUT, self.core.database.run(vec![statement], End::Commit)).await.map(|_| ())
+    }
+
     /// Whether the database answers.
     ///
     /// # Errors
@@ -253,7 +262,7 @@ impl Store {
         in_time(PING_TIMEOUT, async { on_each!(self.database(), database => database.ping().await) }).await
     }
 
-    /// How many requests were written down that came at an instant or later.
+    /// How many requests were written down that came at an instant or later, those that could not be read among them.
     ///
     /// # Errors
     /// The database cannot say.
@@ -271,7 +280,7 @@ impl Store {
     }
 
     /// Drops requests as they were received that came before an instant (R59); events, conversions and their history stay.
-    /// PostgreSQL drops whole months, so what is dropped came at least a month before.
+    /// PostgreSQL drops whole months of those that reached a verdict, so what is dropped of them came at least a month before.
     ///
     /// # Errors
     /// Not all was dropped.

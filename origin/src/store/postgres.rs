@@ -81,10 +81,13 @@ impl Postgres {
     }
 
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("select count(*) from postbacks where received_at >= $1")
-            .bind(since.to_chrono())
-            .fetch_one(&self.pool)
-            .await?;
+        let count: i64 = sqlx::query_scalar(
+            "select (select count(*) from postbacks where received_at >= $1) +
+                    (select count(*) from rejections where received_at >= $1)",
+        )
+        .bind(since.to_chrono())
+        .fetch_one(&self.pool)
+        .await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -95,7 +98,19 @@ impl Postgres {
     }
 
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
-        months::drop_before(&self.pool, before).await
+        let mut dropped = months::drop_before(&self.pool, before).await?;
+        // There are few of these; they go a portion at a time, so that no statement takes long.
+        loop {
+            let portion = sqlx::query(
+                "delete from rejections where rejection_id in
+                 (select rejection_id from rejections where received_at < $1 order by received_at limit 500)",
+            );
+            let done = portion.bind(before.to_chrono()).execute(&self.pool).await?;
+            dropped = dropped.saturating_add(done.rows_affected());
+            if done.rows_affected() == 0 {
+                return Ok(dropped);
+            }
+        }
     }
 
     pub(super) async fn make_months(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -3,6 +3,7 @@
 use postback::click::Click;
 use postback::id::Nonce;
 use postback::reading::Reading;
+use postback::rejection::Code;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 
@@ -44,6 +45,19 @@ pub struct Receipt {
     pub body: Option<String>,
     /// The signature's nonce, to be spent.
     pub nonce: Option<Nonce>,
+}
+
+/// A request of a believed sender that could not be read (R46).
+#[derive(Clone, Debug)]
+pub struct Rejected {
+    /// The receipt's own name, of which there is no second.
+    pub receipt_id: Nonce,
+    /// How it came.
+    pub receipt: Receipt,
+    /// What is wrong with it.
+    pub code: Code,
+    /// The field that is at fault, in the sender's words, where it is one.
+    pub field: Option<String>,
 }
 
 /// What recording came to.

@@ -74,10 +74,13 @@ impl Sqlite {
     }
 
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar("select count(*) from postbacks where received_at >= $1")
-            .bind(since.to_sortable())
-            .fetch_one(&self.pool)
-            .await?;
+        let count: i64 = sqlx::query_scalar(
+            "select (select count(*) from postbacks where received_at >= $1) +
+                    (select count(*) from rejections where received_at >= $1)",
+        )
+        .bind(since.to_sortable())
+        .fetch_one(&self.pool)
+        .await?;
         Ok(u64::try_from(count).unwrap_or(0))
     }
 
@@ -90,17 +93,21 @@ impl Sqlite {
     /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut dropped: u64 = 0;
-        loop {
-            let portion = sqlx::query(
-                "delete from postbacks where postback_id in
-                 (select postback_id from postbacks where received_at < $1 order by received_at limit 500)",
-            );
-            let done = portion.bind(before.to_sortable()).execute(&self.pool).await?;
-            dropped = dropped.saturating_add(done.rows_affected());
-            if done.rows_affected() == 0 {
-                return Ok(dropped);
+        for portion in [
+            "delete from postbacks where postback_id in
+             (select postback_id from postbacks where received_at < $1 order by received_at limit 500)",
+            "delete from rejections where rejection_id in
+             (select rejection_id from rejections where received_at < $1 order by received_at limit 500)",
+        ] {
+            loop {
+                let done = sqlx::query(portion).bind(before.to_sortable()).execute(&self.pool).await?;
+                dropped = dropped.saturating_add(done.rows_affected());
+                if done.rows_affected() == 0 {
+                    break;
+                }
             }
         }
+        Ok(dropped)
     }
 
     pub(super) async fn close(&self) {

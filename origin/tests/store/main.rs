@@ -28,6 +28,7 @@ mod policies;
 mod work;
 mod links;
 mod totals;
+mod rejections;
 mod histories;
 mod groups;
 mod retention;

@@ -7,7 +7,7 @@ mod secrets;
 
 pub(crate) use json::{depth as json_depth, members as json_members};
 pub use query::{Pair, decode_pairs};
-pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, token_param};
+pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, redact_unread_body, token_param};
 
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
@@ -245,6 +245,23 @@ mod tests {
         assert_eq!(redact_body(r#"{ "a": 1.0 }"#), r#"{ "a": 1.0 }"#);
         assert_eq!(redact_body(r#"{"_sig":"geheim"}"#), r#"{"_sig":"***"}"#);
         assert_eq!(redact_target("/a?amp;ts_token=geheim&TS_TOKEN=geheim"), "/a?amp;ts_token=***&TS_TOKEN=***");
+    }
+
+    #[test]
+    fn a_secret_in_a_body_that_could_not_be_read_is_not_kept_whatever_its_form() {
+        for body in [
+            r#"{"ts_token":"geheim""#,
+            r#"[{"TS_TOKEN": "geheim"}]"#,
+            r#"{"a":{"_sig":"geheim"}}"#,
+            "--b\r\nContent-Disposition: form-data; name=\"ts_token\"\r\n\r\ngeheim\r\n--b--",
+            "<ts_token>geheim</ts_token>",
+        ] {
+            assert_eq!(redact_unread_body(body), "***", "{body}");
+        }
+        assert_eq!(redact_unread_body("a=%zz&ts_token=geheim&TS%5FTOKEN=geheim"), "a=%zz&ts_token=***&TS%5FTOKEN=***");
+        for body in [r#"{"event":"user_sig","a":"#, "event=my_ts_tokens&a=%zz", "", "\0"] {
+            assert_eq!(redact_unread_body(body), body);
+        }
     }
 
     proptest! {

@@ -13,12 +13,13 @@ mod conversions;
 mod totals;
 mod work;
 mod links;
+mod rejections;
 mod clicks;
 
 pub use entry::Entry;
 
 use super::StoreError;
-use super::record::{ClickBatch, Record, Recorded, RecordedClicks};
+use super::record::{ClickBatch, Record, Recorded, RecordedClicks, Rejected};
 use super::statement::{Column, Dialect, Done, Statement, Step};
 use clicks::{BatchedClick, enter_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
@@ -26,6 +27,7 @@ use links::enter_links;
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
+use rejections::write_down_rejected;
 use requests::{Spending, Turn, enter_event, spend_nonces, take_turns, write_down};
 use std::collections::HashMap;
 use totals::{count_in, count_out, slot};
@@ -41,6 +43,7 @@ pub struct Ledger {
     record: Vec<Step<Entry>>,
     conclude: [Step<Entry>; 2],
     enter_clicks: Step<BatchedClick>,
+    write_down_rejected: Step<Rejected>,
 }
 
 impl Ledger {
@@ -63,6 +66,7 @@ impl Ledger {
             record: record.into_iter().flatten().collect(),
             conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
+            write_down_rejected: write_down_rejected(dialect),
         }
     }
 
@@ -114,6 +118,11 @@ impl Ledger {
             now: *now,
         });
         [self.spend_nonces.over(&[spending]), self.enter_clicks.over(&clicks.collect::<Vec<_>>())]
+    }
+
+    /// The statement that writes down a request which could not be read.
+    pub fn rejection_statement(&self, rejected: Rejected) -> Statement {
+        self.write_down_rejected.over(&[rejected])
     }
 }
 
