@@ -369,9 +369,8 @@ mod tests {
 
     #[test]
     fn what_partners_share_is_beside_their_databases_or_where_it_is_said() {
-        let shown = |variables: &[(&str, &str)]| {
-            format!("{:?}", read("development", "", variables).unwrap().locations.shared)
-        };
+        let shown =
+            |variables: &[(&str, &str)]| format!("{:?}", read("development", "", variables).unwrap().locations.shared);
         assert_eq!(shown(&[]), "sqlite at data/bytec_db.sqlite");
         let url = "postgres://u:geheim@db.example/postgres";
         assert_eq!(shown(&[("DATABASE_URL", url)]), "postgres at db.example:5432, bytec_db");

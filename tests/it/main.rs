@@ -332,14 +332,14 @@ async fn what_cannot_be_read_is_written_down_as_it_came() {
 
 #[tokio::test]
 async fn what_cannot_be_read_counts_for_the_partners_day() {
-    let world = World::new().await.with_daily_requests(2);
+    let world = World::new().await.with_limit("max_daily_requests", 2);
     let bad = "/postback/involve/event?ts_token=default-ts-token";
     for status in [400, 400, 429, 429] {
         assert_eq!(world.direct(Method::GET, bad, None, "").await.status, status);
     }
     assert_eq!(world.text("select count(*) || '' from rejections").await, ["2"]);
     // Another origin in front of the same database knows of them.
-    let restarted = world.with_daily_requests(2);
+    let restarted = world.with_limit("max_daily_requests", 2);
     assert_eq!(restarted.direct(Method::GET, bad, None, "").await.status, 429);
 }
 
