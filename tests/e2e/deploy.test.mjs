@@ -87,15 +87,19 @@ test("no two environments share a counter, a queue, a table, an address or a nam
   }
 });
 
-test("the origin on D1 has a database of its own for each partner, in every environment", () => {
+test("the origin on D1 has a database of its own for each partner and one that they share, in every environment", () => {
   const origin = join(ROOT, "origin", "wrangler.toml");
   const files = readdirSync(join(ROOT, "partners")).filter((name) => name.endsWith(".toml"));
   const partners = files.map((name) => /^database = "(\w+)"/m.exec(readFileSync(join(ROOT, "partners", name), "utf8"))[1]);
+  const databases = [...partners, "bytec_db"];
   const environments = [undefined, ...Object.keys(readRawConfig({ config: origin }).rawConfig.env)];
   for (const env of environments) {
     const { d1_databases, triggers, workers_dev, routes } = readConfig({ config: origin, env });
-    assert.deepEqual(d1_databases.map(({ binding }) => binding).sort(), partners.map((name) => name.toUpperCase()).sort(), env);
-    for (const { binding, database_name } of d1_databases) assert.equal(database_name.toUpperCase(), binding);
+    assert.deepEqual(d1_databases.map(({ binding }) => binding).sort(), databases.map((name) => name.toUpperCase()).sort(), env);
+    for (const { binding, database_name, migrations_dir } of d1_databases) {
+      assert.equal(database_name.toUpperCase(), binding);
+      assert.equal(migrations_dir, binding === "BYTEC_DB" ? "migrations/shared/sqlite" : "migrations/sqlite");
+    }
     assert.deepEqual(triggers.crons, ["17 * * * *"]);
     assert.ok(!workers_dev && !routes, "it is reached by the edge's binding alone");
   }
