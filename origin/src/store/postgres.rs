@@ -1,7 +1,7 @@
 //! PostgreSQL.
 
 use super::statement::{Done, Statement, Values};
-use super::{End, StoreError, Tables, months};
+use super::{End, StoreError, Tables, in_time, months};
 use postback::money::Amount;
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
@@ -16,6 +16,8 @@ const CONNECTIONS_MAX: u32 = 12;
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a server may take to answer at all before its database counts as unavailable.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long migrations may take: those of a large database, minutes.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
 /// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
 const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock_timeout", "500")];
 /// Every statement of the ledger finds its rows by key. A plan made while a table was small must not read it whole when it
@@ -38,13 +40,20 @@ impl Postgres {
         let mut connection = match connect(options).await? {
             Some(connection) => connection,
             None => {
-                create_database(options).await?;
-                options.connect().await?
+                in_time(CONNECT_TIMEOUT, create_database(options)).await?;
+                in_time(CONNECT_TIMEOUT, async { Ok(options.connect().await?) }).await?
             }
         };
-        refuse_unsafe_settings(&mut connection).await?;
-        migrations(tables).run_direct(None, &mut connection, false).await?;
-        connection.close().await?;
+        let migrations = migrations(tables);
+        // A connection that is silent must not be waited for as long as a migration: nobody else could open the database then.
+        let limit = match in_time(CONNECT_TIMEOUT, look_at(&mut connection, &migrations)).await? {
+            State::UpToDate => CONNECT_TIMEOUT,
+            State::Behind => MIGRATION_TIMEOUT,
+        };
+        let migrated = async { Ok(migrations.run_direct(None, &mut connection, false).await?) };
+        in_time(limit, migrated).await?;
+        // That it does not say goodbye is of no account.
+        let _ = in_time(CONNECT_TIMEOUT, async { Ok(connection.close().await?) }).await;
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(ACQUIRE_TIMEOUT)
@@ -168,6 +177,22 @@ async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, Sto
         Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(StoreError::Unavailable("the server does not answer".to_owned())),
     }
+}
+
+/// How a database's tables stand to this program's.
+enum State {
+    UpToDate,
+    Behind,
+}
+
+/// Looks at a database before anything is done with it: its settings are safe, and its tables are up to date or not.
+async fn look_at(connection: &mut PgConnection, migrations: &Migrator) -> Result<State, StoreError> {
+    refuse_unsafe_settings(connection).await?;
+    let applied = sqlx::query_scalar::<_, i64>("select version from _sqlx_migrations where success");
+    // Where there is no such table, there are no others.
+    let applied = applied.fetch_all(connection).await.unwrap_or_default();
+    let is_up_to_date = migrations.iter().all(|migration| applied.contains(&migration.version));
+    Ok(if is_up_to_date { State::UpToDate } else { State::Behind })
 }
 
 /// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until

@@ -64,3 +64,28 @@ async fn what_a_postback_costs_does_not_grow_with_what_is_stored() {
     assert!(by_index > 1_000, "counted: {by_index}");
     assert!(by_index < 1_000 * 40 && whole < 1_000, "1000 postbacks read {by_index} rows by index and {whole} without");
 }
+
+/// Two origins' groups may meet the same events in the other order. Nobody waits in a circle, and nobody's neighbours suffer.
+#[tokio::test(flavor = "multi_thread")]
+async fn events_that_cross_between_groups_make_nobody_wait_in_a_circle() {
+    let db = fresh("postgres").await;
+    let other = db.place.open(DuplicatePolicy::default()).await.unwrap();
+    for round in 0..30 {
+        // The first two go alone, so that the others make a group of several waves.
+        let stream = |store: &Store, conversion: &str, events: [u8; 6]| {
+            let fillers = (0..2).map(|number| format!("conversion_id=r{round}{conversion}{number}&rewars=1"));
+            let crossing = events.map(|event| format!("conversion_id=r{round}{conversion}&event_id=r{round}e{event}"));
+            let records = fillers.chain(crossing).map(|query| record(&query)).collect::<Vec<_>>();
+            let store = store.clone();
+            async move { futures_util::future::join_all(records.into_iter().map(|record| store.record(record))).await }
+        };
+        let (one, two) = futures_util::future::join(
+            tokio::spawn(stream(&db.store, "a", [1, 2, 3, 4, 5, 6])),
+            tokio::spawn(stream(&other, "b", [6, 5, 4, 3, 2, 1])),
+        )
+        .await;
+        for recorded in one.unwrap().into_iter().chain(two.unwrap()) {
+            recorded.unwrap();
+        }
+    }
+}

@@ -41,15 +41,19 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// What a transaction takes its turn about: the slot of its totals, and each of its conversions.
+    /// What a transaction takes its turn about: the slot of its totals, each of its events, and each of its conversions. Events,
+    /// too, because two waves may meet those of another transaction in the other order.
     pub(super) fn all_of(slot: i64, entries: &[Entry]) -> Vec<Turn> {
-        let conversions = entries.iter().map(|entry| Turn { kind: 0, name: entry.conversion_key.clone() });
-        iter::once(Turn { kind: 1, name: slot.to_string() }).chain(conversions).collect()
+        let of_an_entry = |entry: &Entry| {
+            let event = Turn { kind: 1, name: entry.postback().event_id().to_string() };
+            [event, Turn { kind: 0, name: entry.conversion_key.clone() }]
+        };
+        iter::once(Turn { kind: 2, name: slot.to_string() }).chain(entries.iter().flat_map(of_an_entry)).collect()
     }
 }
 
 /// PostgreSQL has many writers. Two that are about one conversion must not both decide by what they saw before, and groups
-/// that share several conversions must not wait for each other: all take the locks in one order, first that of the slot. SQLite
+/// that share several conversions or events must not wait for each other: all take the locks in one order, first that of the slot. SQLite
 /// and D1 have one writer.
 pub(super) fn take_turns(dialect: Dialect) -> Option<Step<Turn>> {
     const COLUMNS: &[Column<Turn>] =
