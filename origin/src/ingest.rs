@@ -82,7 +82,12 @@ pub async fn ingest(
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
     // (3)
-    match store.record(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
+    let recorded = store.record(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await;
+    if !matches!(recorded, Ok(Recorded::As(_))) {
+        // It will come again, and an outage must not use up the day.
+        app.quotas.give_back(partner, now);
+    }
+    match recorded? {
         Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
         // (4)
         Recorded::Replayed => Err(Error::Replay),
@@ -119,7 +124,11 @@ async fn write_down(
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
     let (code, field) = (rejection.code(), rejection.field().map(str::to_owned));
-    Ok(store.reject(Rejected { receipt_id: app.receipt_id()?, receipt, code, field }).await?)
+    let rejected = store.reject(Rejected { receipt_id: app.receipt_id()?, receipt, code, field }).await;
+    if rejected.is_err() {
+        app.quotas.give_back(partner, now);
+    }
+    Ok(rejected?)
 }
 
 /// Reads what the edge forwarded and stores it as [`ingest`] does, with the same errors, and then undoes it.

@@ -60,7 +60,8 @@ impl Quotas {
         let minute = now_s.div_euclid(MINUTE_S);
         let mut minutes = self.minutes.lock().unwrap_or_else(PoisonError::into_inner);
         let (counted, requests) = minutes.entry(code.to_owned()).or_insert((minute, 0));
-        if *counted != minute {
+        // One that began in the minute before and was overtaken counts in this one.
+        if *counted < minute || *counted > minute.saturating_add(1) {
             (*counted, *requests) = (minute, 0);
         }
         if *requests >= requests_max {
@@ -78,6 +79,15 @@ impl Quotas {
     pub async fn count(&self, partner: &Partner, store: &Store, now: Timestamp) -> Result<(), OverDailyLimit> {
         let asked = async |day_began: Timestamp| store.count_postbacks(day_began).await;
         self.count_with(&partner.code, u64::from(partner.max_daily_requests), now, asked).await
+    }
+
+    /// Takes one request back that was counted and not written down.
+    pub fn give_back(&self, partner: &Partner, now: Timestamp) {
+        let day = now.unix_s().div_euclid(DAY_S);
+        let mut partners = self.partners.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = partners.get_mut(&partner.code).filter(|count| count.day == day) {
+            count.requests = count.requests.saturating_sub(1);
+        }
     }
 
     async fn count_with(
@@ -157,6 +167,21 @@ mod tests {
         assert_eq!([count("a", NOON_S), count("a", NOON_S + 10)], [Ok(()), Ok(())]);
         assert_eq!(count("a", NOON_S + 59), Err(OverRate { retry_after_s: 1 }));
         assert_eq!([count("b", NOON_S + 59), count("a", NOON_S + 60)], [Ok(()), Ok(())]);
+        // One of the minute before that was overtaken does not begin that minute anew.
+        assert_eq!(count("a", NOON_S + 59), Ok(()));
+        assert_eq!(count("a", NOON_S + 61), Err(OverRate { retry_after_s: 59 }));
+    }
+
+    #[tokio::test]
+    async fn what_was_not_written_down_is_given_back() {
+        let quotas = Quotas::default();
+        let partner = crate::config::registry().unwrap().by_code("rector").unwrap().clone();
+        let count = async || quotas.count_with(&partner.code, 1, at(NOON_S), async |_| Ok(0)).await;
+        assert!(count().await.is_ok() && count().await.is_err());
+        quotas.give_back(&partner, at(NOON_S - DAY_S));
+        assert!(count().await.is_err(), "of yesterday's there is nothing to give back today");
+        quotas.give_back(&partner, at(NOON_S));
+        assert!(count().await.is_ok());
     }
 
     #[tokio::test]
