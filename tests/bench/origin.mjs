@@ -6,12 +6,12 @@
 // (3) where that is asked for, another server and origin with many postbacks in their database
 // (4) rounds, interleaved, so that what else the machine does falls on all of them alike
 // (5) medians, ratios, targets
-import { mkdtempSync, rmSync, statfsSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { startPostgres } from "../../scripts/lib/postgres.mjs";
 import { freePort, Running, until } from "../../scripts/lib/processes.mjs";
-import { Complaint, ROOT, run, say, step } from "../../scripts/lib/run.mjs";
+import { CACHE, Complaint, ROOT, run, say, step } from "../../scripts/lib/run.mjs";
 import { cpuSeconds, cpuSecondsOfFamily, isMet, median, memoryMb, printTargets } from "./figures.mjs";
 import { copyForPgbench, databaseUrl, fillStatements, readSample, sql, wholePostback, widestRow } from "./yardstick.mjs";
 
@@ -23,15 +23,18 @@ const FILLED_AT_ONCE = 200_000;
 /** A postback's rows and indexes, and what is written of them beside; for a look at the disk beforehand. */
 const BYTES_PER_POSTBACK = 3_000;
 
-const built = (...path) => join(ROOT, "target", "origin", ...path);
+/** Apart from what is deployed: its partners have no limits. */
+const TARGET = join(ROOT, "target", "bench");
+const built = (...path) => join(TARGET, "origin", ...path);
 
 /** Runs it; answers whether every target is met. `rows` is how many postbacks the filled database has, 0 for none. */
 export async function benchOrigin({ seconds, rounds, rows }) {
   if (rows > 0) assertRoomFor(rows);
   // (1)
+  const env = { PARTNERS_DIR: unlimitedPartners(), CARGO_TARGET_DIR: TARGET };
   const profile = ["--quiet", "--locked", "--profile", "origin", "-p", "bytec-origin"];
-  await step("building the origin as it is deployed (Rust; minutes the first time)", () => run("cargo", ["build", ...profile, "--bin", "bytec-origin"]));
-  await step("building what asks it", () => run("cargo", ["build", ...profile, "--example", "bench_postbacks"]));
+  await step("building the origin as it is deployed (Rust; minutes the first time)", () => run("cargo", ["build", ...profile, "--bin", "bytec-origin"], { env }));
+  await step("building what asks it", () => run("cargo", ["build", ...profile, "--example", "bench_postbacks"], { env }));
 
   const folder = mkdtempSync(join(tmpdir(), "bytec-bench-"));
   const running = [];
@@ -119,6 +122,18 @@ export async function benchOrigin({ seconds, rounds, rows }) {
     process.off("SIGINT", interrupted).off("SIGTERM", interrupted).off("SIGHUP", interrupted);
     await stopAll();
   }
+}
+
+/** The partners as they are, but for how much they may send in a day. */
+function unlimitedPartners() {
+  const folder = join(CACHE, "bench-partners");
+  rmSync(folder, { recursive: true, force: true });
+  mkdirSync(folder, { recursive: true });
+  for (const name of readdirSync(join(ROOT, "partners")).filter((name) => name.endsWith(".toml"))) {
+    const text = readFileSync(join(ROOT, "partners", name), "utf8").replace(/^max_daily_requests.*$/m, "");
+    writeFileSync(join(folder, name), `max_daily_requests = 4000000000\n${text}`);
+  }
+  return folder;
 }
 
 /** An origin as it is deployed, but for the keys. */

@@ -68,9 +68,16 @@ pub struct Of {
     /// The tenant, as partner files name it.
     #[arg(long)]
     tenant: String,
-    /// What you will know it by.
-    #[arg(long, default_value = "")]
+    /// What you will know it by: at most 100 characters.
+    #[arg(long, default_value = "", value_parser = label)]
     label: String,
+}
+
+fn label(text: &str) -> Result<String, String> {
+    if text.chars().count() > 100 || text.chars().any(char::is_control) {
+        return Err("at most 100 characters, none of them a control character".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// What every command that changes something can be told.
@@ -243,7 +250,10 @@ async fn rotate(kind: Kind, asked: Rotate) -> Result<(), Failed> {
         let old = find(&shared, kind, &id).await?;
         match shared.rotate(kind, &id, until, &issue, &change).await {
             Ok(true) => Ok(until.unix_s().min(old.expires_s)),
-            Ok(false) => Err(format!("{id} is no longer in force; make a new {} instead", kind.name())),
+            Ok(false) => Err(match old.replaced_by {
+                Some(new_id) => format!("{new_id} was made in the place of {id}; rotate that one"),
+                None => format!("{id} is no longer in force; make a new {} instead", kind.name()),
+            }),
             Err(error) => Err(error.to_string()),
         }
     };

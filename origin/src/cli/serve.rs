@@ -104,7 +104,7 @@ async fn keep_shared(app: Arc<App>) {
     let mut is_synced = false;
     loop {
         ticks.tick().await;
-        app.shared.try_to_read((app.platform.now)()).await;
+        app.shared.read_again((app.platform.now)()).await;
         if !is_synced {
             is_synced = upkeep::sync_partners(&app).await;
         }

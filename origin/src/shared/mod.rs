@@ -144,7 +144,13 @@ impl Shared {
     }
 
     /// Reads what is in force, whether or not it is time to.
-    pub async fn try_to_read(&self, now: Timestamp) {
+    pub async fn read_again(&self, now: Timestamp) {
+        #[cfg(not(target_family = "wasm"))]
+        let _turn = self.turn.lock().await;
+        self.try_to_read(now).await;
+    }
+
+    async fn try_to_read(&self, now: Timestamp) {
         if let Err(error) = self.read(now).await {
             tracing::warn!(reason = %error, "tokens and keys could not be read; those that are known hold");
             self.known().failed_ms = Some(now.unix_ms());
@@ -159,21 +165,34 @@ impl Shared {
         Some(credential)
     }
 
-    /// Reads what is in force, and notes what was used since.
+    /// Reads what is in force; then notes what was used since, which is of less account and must not keep it from being read.
     async fn read(&self, now: Timestamp) -> Result<(), StoreError> {
         let Some(outcome) = within(ANSWER_TIMEOUT, self.opened()).await else {
             return Err(StoreError::Unavailable("it does not open in time".to_owned()));
         };
         let Opened { database, statements } = outcome?;
-        let used = std::mem::take(&mut self.known().used);
-        let batch = vec![statements.note_use(used), statements.in_force(now)];
-        let done = in_time(ANSWER_TIMEOUT, database.run(batch, End::Commit)).await?;
+        let done = in_time(ANSWER_TIMEOUT, database.run(vec![statements.in_force(now)], End::Commit)).await?;
         let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
         let credentials = kept.into_iter().filter_map(|kept| Some((kept.digest()?, kept.credential))).collect();
-        let mut known = self.known();
-        known.credentials = Arc::new(credentials);
-        known.read_ms = Some(now.unix_ms());
-        known.failed_ms = None;
+        {
+            let mut known = self.known();
+            known.credentials = Arc::new(credentials);
+            known.read_ms = Some(now.unix_ms());
+            known.failed_ms = None;
+        }
+        let used = std::mem::take(&mut self.known().used);
+        if used.is_empty() {
+            return Ok(());
+        }
+        let noting = database.run(vec![statements.note_use(used.clone())], End::Commit);
+        if let Err(error) = in_time(ANSWER_TIMEOUT, noting).await {
+            tracing::warn!(reason = %error, "when tokens and keys were last used could not be noted; trying again");
+            let mut known = self.known();
+            for (id, at) in used {
+                // What was used meanwhile is newer.
+                known.used.entry(id).or_insert(at);
+            }
+        }
         Ok(())
     }
 
@@ -199,7 +218,7 @@ impl Shared {
     }
 
     /// Makes a credential in the place of another of the kind, which goes on to hold until an instant at most. False where there is
-    /// no such credential in force, and nothing was changed.
+    /// no such credential in force, or another has taken its place, and nothing was changed.
     ///
     /// # Errors
     /// Nothing was changed.

@@ -56,8 +56,8 @@ struct Question {
 /// The statements for one kind of database.
 pub struct Statements {
     create: Step<Making>,
-    replace: Step<Ending>,
     end_later: Step<Ending>,
+    replace: Step<Ending>,
     end_now: Step<Ending>,
     note_for_credential: Step<Noting>,
     note_for_partner: Step<Noting>,
@@ -110,7 +110,7 @@ impl Statements {
         let note = noting(change, kind, "rotate", old_id, &details);
         let replaced = Some((issue.clone(), until));
         let ending = [Ending { kind, id: old_id.to_owned(), change: change.clone(), replaced }];
-        vec![self.replace.over(&ending), self.end_later.over(&ending), self.note_for_credential.over(&[note])]
+        vec![self.end_later.over(&ending), self.replace.over(&ending), self.note_for_credential.over(&[note])]
     }
 
     /// Ends a credential now.
@@ -213,22 +213,8 @@ const ENDING: &[Column<Ending>] = &[
 const IS_MEANT: &str = "known.credential_id = input.credential_id
     and (known.scope = 'ingest') = (input.kind = 'token') and known.revoked_at is null";
 
-/// Makes a credential as another one is, while that one is in force.
-fn replace(dialect: Dialect) -> Step<Ending> {
-    Step::new(
-        dialect,
-        ENDING,
-        &format!(
-            "insert into credentials
-                (credential_id, tenant, partner, scope, label, digest, created_at, expires_at, change_id)
-             select input.new_id, known.tenant, known.partner, known.scope, known.label, input.digest, input.at,
-                input.expires_at, input.change_id
-             from input, credentials as known where {IS_MEANT} and known.expires_at > input.at"
-        ),
-    )
-}
-
-/// Ends a credential at an instant, where the one in its place was made.
+/// Ends a credential at an instant, where it is in force and none has taken its place. This comes first: whoever else changes it at
+/// the same time waits, and then finds it changed.
 fn end_later(dialect: Dialect) -> Step<Ending> {
     Step::new(
         dialect,
@@ -237,9 +223,22 @@ fn end_later(dialect: Dialect) -> Step<Ending> {
             "update credentials as known set
                 expires_at = case when input.until < known.expires_at then input.until else known.expires_at end,
                 replaced_by = input.new_id, change_id = input.change_id
-             from input where {IS_MEANT}
-             and exists (select 1 from credentials as made where made.credential_id = input.new_id)"
+             from input where {IS_MEANT} and known.expires_at > input.at and known.replaced_by is null"
         ),
+    )
+}
+
+/// Makes a credential as the one is that this change has ended.
+fn replace(dialect: Dialect) -> Step<Ending> {
+    Step::new(
+        dialect,
+        ENDING,
+        "insert into credentials
+            (credential_id, tenant, partner, scope, label, digest, created_at, expires_at, change_id)
+         select input.new_id, known.tenant, known.partner, known.scope, known.label, input.digest, input.at,
+            input.expires_at, input.change_id
+         from input, credentials as known
+         where known.credential_id = input.credential_id and known.change_id = input.change_id",
     )
 }
 

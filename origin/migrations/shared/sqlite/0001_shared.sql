@@ -59,6 +59,12 @@ create trigger audit_log_is_not_updated before update on audit_log
 begin
     select raise(abort, 'the audit log is append-only');
 end;
+-- `insert or replace` deletes without a trigger
+create trigger audit_log_is_not_replaced before insert on audit_log
+when exists (select 1 from audit_log where audit_log.audit_id = new.audit_id)
+begin
+    select raise(abort, 'the audit log is append-only');
+end;
 create trigger audit_log_is_not_deleted before delete on audit_log
 begin
     select raise(abort, 'the audit log is append-only');
