@@ -1,8 +1,13 @@
 //! What PostgreSQL alone can get wrong.
 
-use crate::{FIRST, fresh, record};
-use bytec_origin::store::{Database, Store, StoreError};
+use crate::{FIRST, Place, fresh, record};
+use bytec_origin::store::location::Location;
+use bytec_origin::store::{Database, Recorded, Store, StoreError};
 use postback::duplicate::DuplicatePolicy;
+use postback::verdict::Verdict;
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 /// A PostgreSQL database of its own, opened once, closed, and changed by `alter database ... set` before it is opened
 /// again.
@@ -88,4 +93,44 @@ async fn events_that_cross_between_groups_make_nobody_wait_in_a_circle() {
             recorded.unwrap();
         }
     }
+}
+
+/// A way to the server on which the first connection falls silent once it is made; later ones do not.
+async fn way_that_falls_silent_once(server: String) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        for number in 0.. {
+            let (mut from_client, mut to_client) = listener.accept().await.unwrap().0.into_split();
+            let (mut from_server, mut to_server) = TcpStream::connect(&server).await.unwrap().into_split();
+            tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+            tokio::spawn(async move {
+                let mut bytes = [0; 4096];
+                loop {
+                    let count = from_server.read(&mut bytes).await.unwrap_or(0);
+                    if count == 0 || to_client.write_all(&bytes[..count]).await.is_err() {
+                        return;
+                    }
+                    // ReadyForQuery: the connection is made.
+                    if number == 0 && bytes[..count].ends_with(&[b'Z', 0, 0, 0, 5, b'I']) {
+                        std::future::pending::<()>().await;
+                    }
+                }
+            });
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_falls_silent_is_not_waited_for_for_ever() {
+    let db = fresh("postgres").await;
+    let Place::Native(Location::Postgres(options), _) = &db.place else { unreachable!("asked for PostgreSQL") };
+    let port = way_that_falls_silent_once(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let silent = Location::Postgres(Box::new((**options).clone().host("127.0.0.1").port(port)));
+    let began = Instant::now();
+    assert!(matches!(Store::open(&silent, DuplicatePolicy::default()).await, Err(StoreError::Unavailable(_))));
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    let store = Store::open(&silent, DuplicatePolicy::default()).await.unwrap();
+    assert_eq!(store.record(record(FIRST)).await.unwrap(), Recorded::As(Verdict::Created));
 }
