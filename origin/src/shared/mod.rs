@@ -39,6 +39,9 @@ pub const READ_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_000);
 
+/// How long what a person has asked for may take.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// The shared database.
 #[derive(Debug)]
 pub struct Shared {
@@ -252,7 +255,7 @@ impl Shared {
     /// Whether the first of the statements wrote anything.
     async fn change(&self, statements: impl FnOnce(&Statements) -> Vec<Statement>) -> Result<bool, StoreError> {
         let Opened { database, statements: known } = self.opened().await?;
-        let done = database.run(statements(known), End::Commit).await?;
+        let done = in_time(COMMAND_TIMEOUT, database.run(statements(known), End::Commit)).await?;
         Ok(done.first().is_some_and(|done| done.changed > 0))
     }
 
@@ -262,7 +265,7 @@ impl Shared {
     /// The database cannot say.
     pub async fn list(&self) -> Result<Vec<(Credential, [u8; 32])>, StoreError> {
         let Opened { database, statements } = self.opened().await?;
-        let done = database.run(vec![statements.all_credentials()], End::Commit).await?;
+        let done = in_time(COMMAND_TIMEOUT, database.run(vec![statements.all_credentials()], End::Commit)).await?;
         let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
         Ok(kept.into_iter().filter_map(|kept| Some((kept.credential.clone(), kept.digest()?))).collect())
     }
@@ -273,7 +276,7 @@ impl Shared {
     /// The database cannot say.
     pub async fn audit(&self, limit: u32) -> Result<Vec<Entry>, StoreError> {
         let Opened { database, statements } = self.opened().await?;
-        let done = database.run(vec![statements.last_entries(limit)], End::Commit).await?;
+        let done = in_time(COMMAND_TIMEOUT, database.run(vec![statements.last_entries(limit)], End::Commit)).await?;
         let answers = done.into_iter().flat_map(|done| done.answers);
         answers
             .map(|(_, entry)| serde_json::from_str(&entry).map_err(|error| StoreError::Bug(error.to_string())))
