@@ -395,11 +395,11 @@ fn shared(settings: SettingsArgs) -> Result<Shared, ExitCode> {
 
 fn issue(kind: Kind, days: u16, change: &Change) -> Result<Issue, String> {
     let random = || (Platform::SYSTEM.random)().ok_or("the system has no random bytes to give");
-    let name: String = random()?.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let [a, b, c, d, e, f, ..] = random()?;
     // Whole seconds, as it is shown everywhere.
     let made_at = Timestamp::from_unix_ms(change.at.unix_s().saturating_mul(1_000)).unwrap_or(change.at);
     Ok(Issue {
-        id: format!("{}-{name}", kind.name()),
+        id: format!("{}-{}", kind.name(), hex::encode([a, b, c, d, e, f])),
         secret: Secret::new(kind, [random()?, random()?]),
         expires_at: later(made_at, i64::from(days).saturating_mul(DAY_MS)),
     })

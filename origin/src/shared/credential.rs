@@ -70,7 +70,7 @@ pub struct Secret(String);
 impl Secret {
     /// A secret of a kind, from 32 random bytes.
     pub fn new(kind: Kind, random: [[u8; 16]; 2]) -> Secret {
-        Secret(format!("{}{}", kind.prefix(), hex(&random.concat())))
+        Secret(format!("{}{}", kind.prefix(), hex::encode(random.concat())))
     }
 
     /// The secret itself, to be shown once.
@@ -114,12 +114,8 @@ pub struct Made {
 impl Issue {
     /// The digest that is kept, as hexadecimal digits.
     pub(super) fn digest(&self) -> String {
-        hex(&digest(self.secret.reveal()))
+        hex::encode(digest(self.secret.reveal()))
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A credential, without its secret and the secret's digest. Instants in Unix seconds.
@@ -186,13 +182,7 @@ impl Kept {
     /// The digest's bytes. None where somebody put other text there: nothing has that digest.
     pub(super) fn digest(&self) -> Option<[u8; 32]> {
         let mut bytes = [0; 32];
-        let digits = self.digest.as_bytes();
-        if digits.len() != 64 {
-            return None;
-        }
-        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-            *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-        }
+        hex::decode_to_slice(&self.digest, &mut bytes).ok()?;
         Some(bytes)
     }
 }

@@ -11,17 +11,16 @@ mod statements;
 pub use audit::{Change, Entry};
 pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
 
-use crate::deadline::within;
 use crate::store::location::Location;
-use crate::store::statement::Statement;
+use crate::store::statement::{Dialect, Done, Statement};
 use crate::store::{Database, End, StoreError, Tables, in_time};
 use credential::Kept;
 use postback::credential::digest;
 use postback::partner::Partner;
 use postback::time::Timestamp;
-use statements::{Asked, Statements};
+use statements::Statements;
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OnceCell;
 
@@ -63,7 +62,7 @@ struct Opened {
 #[derive(Debug, Default)]
 struct Known {
     /// By the digest of the secret. Whoever could choose a secret for its digest could find the secret.
-    credentials: Arc<HashMap<[u8; 32], Credential>>,
+    credentials: HashMap<[u8; 32], Credential>,
     /// When it was last read, in Unix milliseconds.
     read_ms: Option<i64>,
     /// When it last failed to answer since, in Unix milliseconds.
@@ -170,16 +169,13 @@ impl Shared {
 
     /// Reads what is in force; then notes what was used since, which is of less account and must not keep it from being read.
     async fn read(&self, now: Timestamp) -> Result<(), StoreError> {
-        let Some(outcome) = within(ANSWER_TIMEOUT, self.opened()).await else {
-            return Err(StoreError::Unavailable("it does not open in time".to_owned()));
-        };
-        let Opened { database, statements } = outcome?;
+        let Opened { database, statements } = in_time(ANSWER_TIMEOUT, self.opened()).await?;
         let done = in_time(ANSWER_TIMEOUT, database.run(vec![statements.in_force(now)], End::Commit)).await?;
-        let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
-        let credentials = kept.into_iter().filter_map(|kept| Some((kept.digest()?, kept.credential))).collect();
+        let kept = kept(done)?;
+        let credentials = kept.into_iter().map(|(credential, digest)| (digest, credential)).collect();
         {
             let mut known = self.known();
-            known.credentials = Arc::new(credentials);
+            known.credentials = credentials;
             known.read_ms = Some(now.unix_ms());
             known.failed_ms = None;
         }
@@ -266,8 +262,7 @@ impl Shared {
     pub async fn list(&self) -> Result<Vec<(Credential, [u8; 32])>, StoreError> {
         let Opened { database, statements } = self.opened().await?;
         let done = in_time(COMMAND_TIMEOUT, database.run(vec![statements.all_credentials()], End::Commit)).await?;
-        let kept = kept(done.into_iter().flat_map(|done| done.answers))?;
-        Ok(kept.into_iter().filter_map(|kept| Some((kept.credential.clone(), kept.digest()?))).collect())
+        kept(done)
     }
 
     /// The last entries of the audit log, the oldest first.
@@ -281,11 +276,6 @@ impl Shared {
         answers
             .map(|(_, entry)| serde_json::from_str(&entry).map_err(|error| StoreError::Bug(error.to_string())))
             .collect()
-    }
-
-    /// Where it is.
-    pub fn location(&self) -> &Location {
-        &self.location
     }
 
     /// Closes it, after what is running has ended.
@@ -317,7 +307,7 @@ pub struct AsSql(Statements);
 impl AsSql {
     /// For D1.
     pub fn for_d1() -> AsSql {
-        AsSql(Statements::new(crate::store::statement::Dialect::Sqlite))
+        AsSql(Statements::new(Dialect::Sqlite))
     }
 
     /// As [`Shared::create`].
@@ -340,7 +330,14 @@ fn text(statements: Vec<Statement>) -> String {
     statements.iter().map(|statement| format!("{};\n", statement.as_sqlite())).collect()
 }
 
-fn kept(answers: impl Iterator<Item = Asked>) -> Result<Vec<Kept>, StoreError> {
-    let read = |(id, json): Asked| Kept::read(id, &json).map_err(|error| StoreError::Bug(error.to_string()));
-    answers.map(read).collect()
+/// The credentials that statements answer, each with the digest of its secret.
+fn kept(done: Vec<Done>) -> Result<Vec<(Credential, [u8; 32])>, StoreError> {
+    let mut credentials = Vec::new();
+    for (id, json) in done.into_iter().flat_map(|done| done.answers) {
+        let kept = Kept::read(id, &json).map_err(|error| StoreError::Bug(error.to_string()))?;
+        if let Some(digest) = kept.digest() {
+            credentials.push((kept.credential, digest));
+        }
+    }
+    Ok(credentials)
 }

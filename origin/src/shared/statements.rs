@@ -9,9 +9,6 @@ use postback::time::Timestamp;
 use serde_json::json;
 use std::collections::BTreeMap;
 
-/// A row that was asked for: its id, and the rest of it in JSON.
-pub type Asked = (String, String);
-
 /// A credential as a change makes it.
 struct Making {
     made: Made,
