@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 /// What two postbacks of one conversion have in common.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum DuplicateKey {
-    /// The partner's id of the conversion.
+    /// The partner's id of the conversion. What goes back of it is a conversion beside it (R49).
     #[default]
     #[serde(rename = "conversion_id")]
     ConversionId,
@@ -78,11 +78,17 @@ pub enum Effect {
 
 impl DuplicatePolicy {
     /// The name under which a store finds the conversion of a postback: of one partner, equal for what is about one
-    /// conversion and different for everything else. A postback that lacks a part of the key stands for itself.
+    /// conversion and different for everything else. A postback that lacks a part of the key stands for itself, and so
+    /// does money that goes back under an event id of the sender's.
     pub fn conversion_key(&self, postback: &Postback) -> String {
+        let takes_back = postback.event().takes_money_back();
         let parts = match self.key {
-            DuplicateKey::ConversionId => return postback.conversion_id().into_owned(),
             DuplicateKey::EventId => return postback.event_id().as_str().to_owned(),
+            // A sender that names its refunds means each: two of one sale are two (R49).
+            _ if takes_back && !postback.event_id().is_derived() => None,
+            // Money that goes back stands beside the conversion that it goes back of (R49): in its place it would count twice.
+            DuplicateKey::ConversionId if takes_back => postback.id(Field::ConversionId),
+            DuplicateKey::ConversionId => return postback.conversion_id().into_owned(),
             DuplicateKey::ConversionIdAndEvent => postback.id(Field::ConversionId),
             DuplicateKey::ClickIdAndEvent => postback.id(Field::ClickId),
         };

@@ -24,10 +24,13 @@ impl EventId {
     /// Reads an id that a sender gives its event. None also for one of the form that we derive: a sender must not take
     /// the place of an event to come.
     pub fn given(text: &str) -> Option<EventId> {
-        let looks_derived = text
-            .strip_prefix(DERIVED_PREFIX)
-            .is_some_and(|rest| rest.len() == 32 && rest.bytes().all(|b| b.is_ascii_hexdigit()));
-        EventId::parse(text).filter(|_| !looks_derived)
+        EventId::parse(text).filter(|id| !id.is_derived())
+    }
+
+    /// Whether it is of the form that we derive, which no sender may give.
+    pub fn is_derived(&self) -> bool {
+        let digits = self.0.strip_prefix(DERIVED_PREFIX);
+        digits.is_some_and(|digits| digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 
     /// The id of an event whose sender gives none: from the digest of its canonical content (R47).

@@ -2,7 +2,7 @@
 
 use crate::FIRST;
 use bytec_origin::store::Recorded;
-use postback::verdict::Verdict::{Duplicate, Revised};
+use postback::verdict::Verdict::{Created, Duplicate, Revised};
 
 contract! {
     changed_content_revises_the_conversion_and_keeps_its_history(db) {
@@ -67,12 +67,19 @@ contract! {
         assert_eq!(db.one(state).await, "conversion", "a plain conversion can be meant");
     }
 
-    a_refund_stays_money_that_goes_back(db) {
-        let state = "select event || ' ' || status || ' ' || cast(payout as text) || ' ' || cast(usd_payout as text) from conversions";
-        db.record("conversion_id=c1&event=refund&payout_local=10&conversion_currency=EUR&rewars=11&status=Pending").await;
-        assert_eq!(db.one(state).await, "refund pending -10.00 -11.00");
-        db.record("conversion_id=c1&payout_local=10&conversion_currency=EUR&rewars=12&status=Approved").await;
-        assert_eq!(db.one(state).await, "refund approved -10.00 -12.00", "a notice that names no event changes no sign");
+    money_that_goes_back_is_a_conversion_beside_its_own(db) {
+        let state = "select event || ' ' || status || ' ' || cast(revision as text) || ' ' || cast(usd_payout as text)
+            from conversions order by event";
+        assert_eq!(db.record("conversion_id=c1&event=purchase&rewars=11&status=Pending").await, Recorded::As(Created));
+        assert_eq!(db.record("conversion_id=c1&event=refund&rewars=11&status=Pending").await, Recorded::As(Created));
+        assert_eq!(db.record("conversion_id=c1&event=refund&rewars=4&status=Approved").await, Recorded::As(Revised));
+        assert_eq!(db.record("conversion_id=c1&rewars=12&status=Approved").await, Recorded::As(Revised));
+        assert_eq!(db.column(state).await, ["purchase approved 2 12.00", "refund approved 2 -4.00"]);
+        for id in ["r1", "r2"] {
+            let query = format!("conversion_id=c1&event=refund&event_id={id}&rewars=1&status=Approved");
+            assert_eq!(db.record(&query).await, Recorded::As(Created), "a sender that names its refunds means each");
+        }
+        assert_eq!(db.column(state).await[1..], ["refund approved 2 -4.00", "refund approved 1 -1.00", "refund approved 1 -1.00"]);
     }
 
     a_late_notice_brings_amount_and_currency_where_none_was_known(db) {

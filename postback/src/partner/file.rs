@@ -141,6 +141,10 @@ allow = ["sub_id", "utm_source"]
 [ftd]
 minimum = "10"
 currency = "USD"
+[attribution]
+window_days = 30
+[consent]
+required = true
 "#;
 
     /// The good file, proving itself in every way that has a table.
@@ -246,6 +250,9 @@ currency = "USD"
             ("minimum = \"10\"", "minimum = \"10,0\"", "example.toml: ftd.minimum: \"10,0\" is no amount"),
             ("minimum = \"10\"", "minimum = 10", "example.toml: ftd.minimum: invalid type: integer"),
             ("currency = \"USD\"", "currency = \"US\"", "example.toml: ftd.currency: \"US\" is not an ISO 4217"),
+            ("window_days = 30", "window_days = 0", "example.toml: attribution.window_days: must be 1 to"),
+            ("window_days = 30", "days = 30", "example.toml: attribution.days: unknown field `days`"),
+            ("required = true", "required = \"yes\"", "example.toml: consent.required: invalid type: string"),
             ("[\"open\"]", "[\"open\", \"token\"]", "example.toml: auth: \"open\" stands alone"),
             ("[\"open\"]", "[\"ip\"]", "example.toml: auth: names \"ip\", which needs a table [ip]"),
             ("[aliases]", "[ip]\nallow = [\"::1/128\"]\n[aliases]", "example.toml: ip: has no effect"),

@@ -119,6 +119,10 @@ pub struct Partner {
     pub duplicates: DuplicatePolicy,
     /// What counts as a first deposit (R49).
     pub first_deposit: Option<FirstDeposit>,
+    /// How many days after its click a conversion may come (R50). None: however many.
+    pub attribution_window_days: Option<u32>,
+    /// Whether a conversion without a consent version is to be marked (R64).
+    pub consent_required: bool,
 
     /// Requests in a day (R46).
     pub max_daily_requests: u32,

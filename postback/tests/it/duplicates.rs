@@ -28,7 +28,8 @@ fn a_key_says_what_is_one_conversion() {
             "conversion_id=c1&click_id=k1&event=deposit&usd_payout=2&event_id=e2",
             vec![ConversionId, ConversionIdAndEvent, ClickIdAndEvent],
         ),
-        ("conversion_id=c1&click_id=k1&event=refund&usd_payout=1&event_id=e2", vec![ConversionId]),
+        ("conversion_id=c1&click_id=k1&event=refund&usd_payout=1&event_id=e2", vec![]),
+        ("conversion_id=c1&click_id=k1&event=refund&usd_payout=1", vec![]),
         ("conversion_id=c2&click_id=k1&event=Deposit&usd_payout=1&event_id=e2", vec![ClickIdAndEvent]),
         ("conversion_id=c2&click_id=k2&event=deposit&usd_payout=1&event_id=e1", vec![EventId]),
         ("conversion_id=c2&event=deposit&event_id=e2", vec![]),
@@ -38,6 +39,23 @@ fn a_key_says_what_is_one_conversion() {
             assert_eq!(is_same, same.contains(&key), "{key:?}: {other}");
         }
     }
+}
+
+#[test]
+fn money_that_goes_back_stands_beside_its_conversion() {
+    use DuplicateKey::{ClickIdAndEvent, ConversionId, ConversionIdAndEvent, EventId};
+    let refund = "conversion_id=c1&click_id=k1&event=refund&usd_payout=1";
+    let again = "conversion_id=c1&click_id=k1&event=refund&usd_payout=2";
+    for key in [ConversionId, ConversionIdAndEvent, ClickIdAndEvent] {
+        let key_of = |query: &str| by(key).conversion_key(&postback(query));
+        assert_eq!(key_of(refund), key_of(again), "{key:?}: news of one refund");
+        assert_ne!(key_of(refund), key_of("conversion_id=c1&click_id=k1&event=chargeback&usd_payout=1"), "{key:?}");
+        assert_ne!(key_of(refund), key_of("conversion_id=c2&click_id=k2&event=refund&usd_payout=1"), "{key:?}");
+        let [named, other] = ["r1", "r2"].map(|id| key_of(&format!("{refund}&event_id={id}")));
+        assert_ne!(named, other, "{key:?}: a sender that names its refunds means each");
+        assert_eq!(named, "event:r1", "{key:?}: no conversion can be called so");
+    }
+    assert_eq!(by(EventId).conversion_key(&postback(&format!("{refund}&event_id=r1"))), "r1");
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(super) fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> St
                 format!("is_processed = case when {late} then known.is_processed else false end"),
                 format!("event = case when {keeps_event} then known.event else input.event end"),
                 carried.join(", "),
-                money(dialect, &late, &keeps_event),
+                money(dialect, &late),
                 last_received.to_owned(),
             ]
             .join(", ")
@@ -93,30 +93,22 @@ pub(super) fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> St
 /// The assignments of a conversion's amounts and their currency, where a notice does not create it.
 ///
 /// A currency without an amount says nothing, and an amount of before is not carried over into another currency. A late
-/// notice changes none of them; it brings amount and currency where none was known. Where the conversion stays a refund or
-/// chargeback, an amount of a notice that names no event goes back, too (R49).
-fn money(dialect: Dialect, late: &str, keeps_event: &str) -> String {
+/// notice changes none of them; it brings amount and currency where none was known.
+fn money(dialect: Dialect, late: &str) -> String {
     let [sale_amount, payout, usd_sale_amount, usd_payout] = AMOUNTS.map(|name| dialect.amount(name));
-    let sent = |name: &str| {
-        format!(
-            "(case when {keeps_event} and known.event in ('refund', 'chargeback')
-                   then -abs(input.{name}) else input.{name} end)"
-        )
-    };
     let has_amount = format!("(input.{sale_amount} is not null or input.{payout} is not null)");
     let other_currency = format!("({has_amount} and input.currency <> known.currency)");
     let is_bare = format!("coalesce(known.{sale_amount}, known.{payout}) is null and known.currency is null");
     let local = |name: &str| {
         format!(
-            "{name} = case when {late} and not ({is_bare}) then known.{name} when {other_currency} then {sent}
-                      else coalesce({sent}, known.{name}) end",
-            sent = sent(name)
+            "{name} = case when {late} and not ({is_bare}) then known.{name} when {other_currency} then input.{name}
+                      else coalesce(input.{name}, known.{name}) end"
         )
     };
     let dollars = |name: &str| {
         format!(
-            "{name} = case when {late} then coalesce(known.{name}, {sent}) else coalesce({sent}, known.{name}) end",
-            sent = sent(name)
+            "{name} = case when {late} then coalesce(known.{name}, input.{name})
+                      else coalesce(input.{name}, known.{name}) end"
         )
     };
     let currency = format!(
@@ -186,6 +178,11 @@ const CONVERSION: &[Column<Entry>] = &[
     Column::text("offer_id", |entry| entry.postback().text(Field::OfferId)),
     Column::text("offer_name", |entry| entry.postback().text(Field::OfferName)),
     Column::text("account_id", |entry| entry.postback().text(Field::AccountId)),
+    Column::text("payment_method", |entry| entry.postback().text(Field::PaymentMethod)),
+    Column::text("consent_version", |entry| entry.postback().text(Field::ConsentVersion)),
+    Column::text("campaign", |entry| entry.postback().text(Field::Campaign)),
+    Column::text("geo", |entry| entry.postback().text(Field::Geo)),
+    Column::text("device", |entry| entry.postback().text(Field::Device)),
     Column::text("status", |entry| entry.postback().text(Field::Status)),
     Column::time("ts_event", |entry| entry.postback().time(Field::TsEvent)),
     Column::time("conversion_datetime", |entry| entry.postback().time(Field::ConversionDatetime)),
@@ -201,7 +198,7 @@ const CONVERSION: &[Column<Entry>] = &[
 ];
 
 /// Columns of a conversion that a further notice replaces where it has a value.
-const CARRIED: [&str; 13] = [
+const CARRIED: [&str; 18] = [
     "event_id",
     "click_id",
     "order_id",
@@ -210,6 +207,11 @@ const CARRIED: [&str; 13] = [
     "offer_id",
     "offer_name",
     "account_id",
+    "payment_method",
+    "consent_version",
+    "campaign",
+    "geo",
+    "device",
     "status",
     "ts_event",
     "conversion_datetime",

@@ -33,6 +33,8 @@ const REQUESTS_PER_MINUTE: u32 = 6_000;
 const RETENTION_DAYS: u32 = 30;
 /// Ten years: beyond it a number of days is a mistake.
 const RETENTION_DAYS_MAX: u32 = 3_653;
+/// Days between a click and a conversion at most: ten years.
+const ATTRIBUTION_DAYS_MAX: u32 = 3_653;
 
 /// The checks of one file: each notes what is wrong and goes on, so that all is reported at once.
 pub(super) struct Checks<'a> {
@@ -91,6 +93,8 @@ impl Checks<'_> {
             offers: self.offers(written.offers),
             duplicates: self.duplicates(&written.duplicates),
             first_deposit: written.ftd.and_then(|table| self.first_deposit(table)),
+            attribution_window_days: self.attribution_window(written.attribution.window_days),
+            consent_required: written.consent.required,
             max_daily_requests: self.at_least_one("max_daily_requests", written.max_daily_requests, DAILY_REQUESTS),
             max_requests_per_minute: self.at_least_one(
                 "max_requests_per_minute",
@@ -201,6 +205,13 @@ impl Checks<'_> {
                 None
             }
         }
+    }
+
+    fn attribution_window(&mut self, written: Option<u32>) -> Option<u32> {
+        if written.is_some_and(|days| !(1..=ATTRIBUTION_DAYS_MAX).contains(&days)) {
+            self.wrong("attribution.window_days", format!("must be 1 to {ATTRIBUTION_DAYS_MAX}"));
+        }
+        written
     }
 
     fn at_least_one(&mut self, key: &str, written: Option<u32>, default: u32) -> u32 {

@@ -54,6 +54,10 @@ struct PartnerFile {
     #[serde(default)]
     duplicates: DuplicatesTable,
     ftd: Option<FtdTable>,
+    #[serde(default)]
+    attribution: AttributionTable,
+    #[serde(default)]
+    consent: ConsentTable,
     max_daily_requests: Option<u32>,
     max_requests_per_minute: Option<u32>,
     data_retention_days: Option<u32>,
@@ -100,6 +104,19 @@ struct FtdTable {
     currency: String,
     #[serde(default)]
     bonus_payment_methods: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AttributionTable {
+    window_days: Option<u32>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ConsentTable {
+    #[serde(default)]
+    required: bool,
 }
 
 /// Reads one file.
