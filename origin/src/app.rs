@@ -28,6 +28,14 @@ impl Platform {
     pub fn nonce(&self) -> Option<Nonce> {
         (self.random)().map(Nonce::from_bytes)
     }
+
+    /// A fresh name for the receipt of a request, for a change or a lease, of which there must be no second.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn receipt_id(&self) -> Result<Nonce, StoreError> {
+        self.nonce().ok_or_else(|| StoreError::Unavailable("the system has no random bytes to give".to_owned()))
+    }
 }
 
 fn system_now() -> Timestamp {
@@ -78,23 +86,13 @@ impl App {
         self.platform.nonce().map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
     }
 
-    /// A fresh name for the receipt of a request, or for a change, of which there must be no second.
-    ///
-    /// # Errors
-    /// The system has no randomness to give.
-    pub fn receipt_id(&self) -> Result<Nonce, StoreError> {
-        self.platform
-            .nonce()
-            .ok_or_else(|| StoreError::Unavailable("the system has no random bytes to give".to_owned()))
-    }
-
     /// A change that this origin makes to what partners share.
     ///
     /// # Errors
     /// The system has no randomness to give.
     pub fn change(&self) -> Result<Change, StoreError> {
         let actor = format!("origin:{}", self.instance);
-        Ok(Change { id: self.receipt_id()?, at: (self.platform.now)(), actor })
+        Ok(Change { id: self.platform.receipt_id()?, at: (self.platform.now)(), actor })
     }
 
     /// An origin with this configuration; no database is opened yet.

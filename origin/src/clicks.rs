@@ -48,7 +48,7 @@ pub async fn collect(
     let clicks = batch(received, edge).ok_or(Error::MalformedClicks)?;
     // (2)
     let store = app.databases.of(&partner.code).await?;
-    let (receipt_id, nonce) = (app.receipt_id()?, edge.verified.nonce.clone());
+    let (receipt_id, nonce) = (app.platform.receipt_id()?, edge.verified.nonce.clone());
     match store.record_clicks(&ClickBatch { clicks, nonce, receipt_id, now }).await? {
         RecordedClicks::As { stored, known } => {
             Ok(Collected { batch_id: edge.claims.event_id.to_owned(), stored, known })

@@ -82,7 +82,7 @@ pub async fn ingest(
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
     // (3)
-    let recorded = store.record(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await;
+    let recorded = store.record(Record { receipt_id: app.platform.receipt_id()?, reading, receipt, now }).await;
     if !matches!(recorded, Ok(Recorded::As(_))) {
         // It will come again, and an outage must not use up the day.
         app.quotas.give_back(partner, now);
@@ -124,7 +124,7 @@ async fn write_down(
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
     let (code, field) = (rejection.code(), rejection.field().map(str::to_owned));
-    let rejected = store.reject(Rejected { receipt_id: app.receipt_id()?, receipt, code, field }).await;
+    let rejected = store.reject(Rejected { receipt_id: app.platform.receipt_id()?, receipt, code, field }).await;
     if rejected.is_err() {
         app.quotas.give_back(partner, now);
     }
@@ -144,7 +144,7 @@ pub async fn rehearse(
     let reading = reading?;
     let event_id = reading.postback.event_id().clone();
     let store = app.databases.of(&partner.code).await?;
-    match store.rehearse(Record { receipt_id: app.receipt_id()?, reading, receipt, now }).await? {
+    match store.rehearse(Record { receipt_id: app.platform.receipt_id()?, reading, receipt, now }).await? {
         Recorded::As(verdict) => Ok(Rehearsed { event_id, verdict }),
         Recorded::Replayed => Err(Error::Replay),
     }

@@ -20,5 +20,6 @@ pub mod room;
 pub mod databases;
 pub mod shared;
 pub mod store;
+pub mod processing;
 pub mod upkeep;
 mod deadline;

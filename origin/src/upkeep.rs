@@ -2,12 +2,16 @@
 
 use crate::app::App;
 use crate::config;
+use crate::processing;
 use crate::store::{Store, StoreError};
 use postback::time::Timestamp;
 use tracing::{info, warn};
 
 /// How long a nonce is remembered: longer than its signature could be used, on clocks apart.
 const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
+/// How long after an import items are put back that began to wait meanwhile: they may have been judged by what was there before it
+/// was committed, and by a clock ahead of its.
+const IMPORT_MARGIN_MS: i64 = 3 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Forgets nonces whose signatures have run out. Once a minute is often enough.
@@ -28,6 +32,43 @@ pub async fn sync_partners(app: &App) -> bool {
         Err(error) => {
             warn!(reason = %error, "what the partner files say was not taken over; trying again");
             false
+        }
+    }
+}
+
+/// Has what waits for rates judged again, where some were imported since it began to wait. Once a minute is often enough.
+pub async fn put_back_delayed(app: &App) {
+    let imported_at = match app.shared.last_import().await {
+        Ok(Some(imported_at)) => imported_at,
+        Ok(None) => return,
+        Err(error) => {
+            warn!(reason = %error, "when rates were last imported could not be read; trying again later");
+            return;
+        }
+    };
+    let Some(before) = ago(imported_at, -IMPORT_MARGIN_MS) else { return };
+    for (code, store) in app.databases.opened() {
+        match store.put_back_delayed(before, (app.platform.now)()).await {
+            Ok(0) => {}
+            Ok(items) => info!(partner = code, items, "rates came: what waited for them is judged again"),
+            Err(error) => warn!(partner = code, reason = %error, "what waits for rates was not put back; trying again"),
+        }
+    }
+}
+
+/// Judges all that is due in the databases that are open, for as many rounds at most: what a Worker does once a minute.
+pub async fn process_all(app: &App, rounds_max: usize) {
+    for (code, store) in app.databases.opened() {
+        let Some(partner) = app.config.registry.by_code(code) else { continue };
+        for _ in 0..rounds_max {
+            match processing::process(&app.platform, &app.shared, partner, store).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) => {
+                    warn!(partner = code, reason = %error, "events could not be processed; trying again later");
+                    break;
+                }
+            }
         }
     }
 }

@@ -17,6 +17,9 @@ use worker::send::SendFuture;
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
 use worker::{D1Database, Env, HttpRequest, Request, Response, web_sys};
 
+/// Rounds of processing for each partner and run of the cron trigger.
+const ROUNDS_MAX: usize = 10;
+
 thread_local! {
     /// The origin of this isolate, made with its first request.
     static APP: OnceCell<Arc<App>> = const { OnceCell::new() };
@@ -38,7 +41,7 @@ pub async fn fetch(request: web_sys::Request, env: Env) -> Result<web_sys::Respo
     Ok(Response::try_from(response).map_err(words)?.into())
 }
 
-/// The cron trigger, once an hour: what databases need from time to time.
+/// The cron trigger, once a minute: what was stored since is processed, and what databases need from time to time.
 ///
 /// # Errors
 /// The configuration is wrong.
@@ -50,6 +53,8 @@ pub async fn fetch(request: web_sys::Request, env: Env) -> Result<web_sys::Respo
 pub async fn scheduled(env: Env) -> Result<(), JsValue> {
     let app = app(&env)?;
     app.databases.open_all().await;
+    upkeep::put_back_delayed(&app).await;
+    upkeep::process_all(&app, ROUNDS_MAX).await;
     upkeep::forget_nonces(&app).await;
     upkeep::tidy(&app).await;
     let _ = upkeep::sync_partners(&app).await;

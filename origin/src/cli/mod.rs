@@ -5,6 +5,9 @@ mod credentials;
 mod explain;
 mod migrate;
 mod partners;
+mod progress;
+mod rates;
+mod reprocess;
 mod request;
 mod serve;
 mod sign;
@@ -45,6 +48,11 @@ enum Command {
     /// API keys, with which people and programs read and operate.
     #[command(subcommand)]
     Keys(credentials::Keys),
+    /// Exchange rates, by which amounts are converted.
+    #[command(subcommand)]
+    Rates(rates::Rates),
+    /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
+    Reprocess(reprocess::Reprocess),
     /// Show who changed what, the last changes at the end.
     Audit {
         #[command(flatten)]
@@ -165,6 +173,8 @@ pub async fn run() -> ExitCode {
         },
         Command::Tokens(tokens) => return credentials::tokens(tokens).await,
         Command::Keys(keys) => return credentials::keys(keys).await,
+        Command::Rates(rates) => return rates::rates(rates).await,
+        Command::Reprocess(command) => return reprocess::reprocess(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,

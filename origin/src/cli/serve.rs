@@ -3,7 +3,9 @@
 use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::Config;
+use crate::processing;
 use crate::shared::READ_EVERY;
+use crate::store::worklist::ITEMS_MAX;
 use crate::upkeep;
 use axum_server::Handle;
 use std::net::SocketAddr;
@@ -17,6 +19,10 @@ const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often spent nonces are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(60);
+/// How long after a look at what is to be processed the next one comes: what is stored meanwhile is processed together.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// The same where the last one failed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 /// How often databases are made ready for what comes, and freed of what is too old.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
@@ -37,6 +43,9 @@ pub async fn serve(config: Config) -> Result<(), String> {
     tokio::spawn(keep_shared(Arc::clone(&app)));
     tokio::spawn(forget_nonces(Arc::clone(&app)));
     tokio::spawn(tidy(Arc::clone(&app)));
+    for code in app.databases.locations().map(|(code, _)| code.to_owned()) {
+        tokio::spawn(process(Arc::clone(&app), code));
+    }
     info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
     let mut server = axum_server::from_tcp(listener).map_err(|error| error.to_string())?.handle(handle);
     server.http_builder().http1().timer(hyper_util::rt::TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -116,6 +125,28 @@ async fn forget_nonces(app: Arc<App>) {
     loop {
         ticks.tick().await;
         upkeep::forget_nonces(&app).await;
+        upkeep::put_back_delayed(&app).await;
+    }
+}
+
+/// Processes one partner's events, soon after they were stored.
+async fn process(app: Arc<App>, code: String) {
+    let Some(partner) = app.config.registry.by_code(&code) else { return };
+    loop {
+        let outcome = match app.databases.of(&code).await {
+            Ok(store) => processing::process(&app.platform, &app.shared, partner, store).await,
+            Err(error) => Err(error),
+        };
+        let pause = match outcome {
+            // There may be more.
+            Ok(ITEMS_MAX..) => continue,
+            Ok(_) => LOOK_EVERY,
+            Err(error) => {
+                warn!(partner = code, reason = %error, "events could not be processed; trying again");
+                LOOK_AGAIN_AFTER
+            }
+        };
+        tokio::time::sleep(pause).await;
     }
 }
 

@@ -6,14 +6,18 @@
 
 mod credential;
 mod audit;
+mod rates;
 mod statements;
 
 pub use audit::{Change, Entry};
 pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
+pub use rates::{Problem, Quote, read_ecb};
 
+use crate::processing::Rates;
 use crate::store::location::Location;
 use crate::store::statement::{Dialect, Done, Statement};
 use crate::store::{Database, End, StoreError, Tables, in_time};
+use chrono::NaiveDate;
 use credential::Kept;
 use postback::credential::digest;
 use postback::partner::Partner;
@@ -38,6 +42,12 @@ pub const READ_EVERY: Duration = Duration::from_secs(5);
 /// How long an answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_000);
 
+/// Rates in one statement.
+const QUOTES_MAX: usize = 10_000;
+/// The same in a statement for D1, which takes 100 KB at most.
+const QUOTES_MAX_D1: usize = 500;
+/// How long the import of all rates that there ever were may take.
+const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long what a person has asked for may take.
 const COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -265,6 +275,51 @@ impl Shared {
         kept(done)
     }
 
+    /// Takes over rates, and notes that; answers how many were new or not as they were.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn import_rates(&self, quotes: &[Quote], change: &Change) -> Result<u64, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let statements = statements.import_rates(quotes, QUOTES_MAX, change);
+        let imports = statements.len().saturating_sub(1);
+        let done = in_time(IMPORT_TIMEOUT, database.run(statements, End::Commit)).await?;
+        Ok(done.iter().take(imports).map(|done| done.changed).sum())
+    }
+
+    /// The rates of the days from one to another.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn rates(&self, first: NaiveDate, last: NaiveDate) -> Result<Rates, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let done = in_time(COMMAND_TIMEOUT, database.run(vec![statements.rates(first, last)], End::Commit)).await?;
+        let mut rates = Rates::default();
+        let unreadable = |what: &str| StoreError::Bug(format!("{what:?} is no rate"));
+        for (id, answer) in done.into_iter().flat_map(|done| done.answers) {
+            match id.split_once(' ') {
+                Some((day, currency)) => rates.add(
+                    day.parse().map_err(|_| unreadable(&id))?,
+                    currency,
+                    answer.parse().map_err(|_| unreadable(&answer))?,
+                ),
+                None => rates.has_through(id.parse().map_err(|_| unreadable(&id))?),
+            }
+        }
+        Ok(rates)
+    }
+
+    /// When rates were last imported that were new or not as they were.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn last_import(&self) -> Result<Option<Timestamp>, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let done = in_time(ANSWER_TIMEOUT, database.run(vec![statements.last_import()], End::Commit)).await?;
+        let second = done.into_iter().flat_map(|done| done.answers).next().and_then(|(_, second)| second.parse().ok());
+        Ok(second.and_then(|second: i64| Timestamp::from_unix_ms(second.saturating_mul(1000))))
+    }
+
     /// The last entries of the audit log, the oldest first.
     ///
     /// # Errors
@@ -318,6 +373,11 @@ impl AsSql {
     /// As [`Shared::rotate`].
     pub fn rotate(&self, kind: Kind, old_id: &str, until: Timestamp, issue: &Issue, change: &Change) -> String {
         text(self.0.rotate(kind, old_id, until, issue, change))
+    }
+
+    /// As [`Shared::import_rates`].
+    pub fn import_rates(&self, quotes: &[Quote], change: &Change) -> String {
+        text(self.0.import_rates(quotes, QUOTES_MAX_D1, change))
     }
 
     /// As [`Shared::revoke`].

@@ -3,7 +3,9 @@
 
 use super::audit::Change;
 use super::credential::{Issue, Kind, Made};
+use super::rates::Quote;
 use crate::store::statement::{Column, Dialect, Statement, Step};
+use chrono::NaiveDate;
 use postback::partner::Partner;
 use postback::time::Timestamp;
 use serde_json::json;
@@ -43,6 +45,20 @@ struct Use {
     at: Timestamp,
 }
 
+/// A rate that is imported.
+struct Importing {
+    day: String,
+    currency: String,
+    rate: String,
+    change: Change,
+}
+
+/// A question about rates: of the days from one to another.
+struct Days {
+    first: String,
+    last: String,
+}
+
 /// A question about credentials or entries.
 struct Question {
     text: String,
@@ -65,6 +81,10 @@ pub struct Statements {
     all: Step<Question>,
     one: Step<Question>,
     last_entries: Step<Question>,
+    import_rates: Step<Importing>,
+    note_import: Step<Noting>,
+    rates: Step<Days>,
+    last_import: Step<Question>,
 }
 
 impl Statements {
@@ -84,6 +104,10 @@ impl Statements {
             all: credentials(dialect, "true"),
             one: credentials(dialect, "credentials.credential_id = input.text"),
             last_entries: last_entries(dialect),
+            import_rates: import_rates(dialect),
+            note_import: note_import(dialect),
+            rates: rates(dialect),
+            last_import: last_import(dialect),
         }
     }
 
@@ -151,6 +175,38 @@ impl Statements {
     /// The credential of an id.
     pub fn one_credential(&self, id: &str) -> Statement {
         self.one.over(&[Question { text: id.to_owned(), number: 0, at: Timestamp::EPOCH }])
+    }
+
+    /// Takes over rates: those that are new, and those that are not as they were; so many in a statement. The last statement writes the
+    /// entry, which says how many these were.
+    pub fn import_rates(&self, quotes: &[Quote], at_once: usize, change: &Change) -> Vec<Statement> {
+        let importing = |quote: &Quote| Importing {
+            day: quote.day.to_string(),
+            currency: quote.currency.clone(),
+            rate: quote.rate.to_string(),
+            change: change.clone(),
+        };
+        let rows: Vec<_> = quotes.iter().map(importing).collect();
+        let days = || quotes.iter().map(|quote| quote.day);
+        let [first, last] = [days().min(), days().max()].map(|day| day.map(|day| day.to_string()));
+        let note = Noting {
+            change: change.clone(),
+            action: "rates.import".to_owned(),
+            subject: last.clone().unwrap_or_default(),
+            details: json!({"rates": quotes.len(), "first": first, "last": last}).to_string(),
+        };
+        let imports = rows.chunks(at_once.max(1)).map(|rows| self.import_rates.over(rows));
+        imports.chain([self.note_import.over(&[note])]).collect()
+    }
+
+    /// The rates of the days from one to another, and the last day of which there are any.
+    pub fn rates(&self, first: NaiveDate, last: NaiveDate) -> Statement {
+        self.rates.over(&[Days { first: first.to_string(), last: last.to_string() }])
+    }
+
+    /// When rates were last imported, in Unix seconds.
+    pub fn last_import(&self) -> Statement {
+        self.last_import.over(&[Question { text: String::new(), number: 0, at: Timestamp::EPOCH }])
     }
 
     /// The last entries of the audit log.
@@ -250,19 +306,20 @@ fn end_now(dialect: Dialect) -> Step<Ending> {
     )
 }
 
+const NOTING: &[Column<Noting>] = &[
+    Column::text("change_id", |noting| Some(noting.change.id.to_string())),
+    Column::time("at", |noting| Some(noting.change.at)),
+    Column::text("actor", |noting| Some(noting.change.actor.clone())),
+    Column::text("action", |noting| Some(noting.action.clone())),
+    Column::text("subject", |noting| Some(noting.subject.clone())),
+    Column::json("details", |noting| noting.details.clone()),
+];
+
 /// Notes a change where something bears its name.
 fn note(dialect: Dialect, table: &str, key: &str) -> Step<Noting> {
-    const COLUMNS: &[Column<Noting>] = &[
-        Column::text("change_id", |noting| Some(noting.change.id.to_string())),
-        Column::time("at", |noting| Some(noting.change.at)),
-        Column::text("actor", |noting| Some(noting.change.actor.clone())),
-        Column::text("action", |noting| Some(noting.action.clone())),
-        Column::text("subject", |noting| Some(noting.subject.clone())),
-        Column::json("details", |noting| noting.details.clone()),
-    ];
     Step::new(
         dialect,
-        COLUMNS,
+        NOTING,
         &format!(
             "insert into audit_log (change_id, at, actor, action, subject, details)
              select change_id, at, actor, action, subject, details from input
@@ -373,4 +430,79 @@ fn last_entries(dialect: Dialect) -> Step<Question> {
         dialect.json_object(&members)
     );
     Step::new(dialect, QUESTION, &statement).answering()
+}
+
+fn import_rates(dialect: Dialect) -> Step<Importing> {
+    const COLUMNS: &[Column<Importing>] = &[
+        Column::text("rate_date", |importing| Some(importing.day.clone())),
+        Column::text("currency", |importing| Some(importing.currency.clone())),
+        Column::text("rate", |importing| Some(importing.rate.clone())),
+        Column::time("imported_at", |importing| Some(importing.change.at)),
+        Column::text("change_id", |importing| Some(importing.change.id.to_string())),
+    ];
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "insert into rates (rate_date, currency, rate, imported_at, change_id)
+             select {}, currency, {}, imported_at, change_id from input where true order by rate_date, currency
+             on conflict (rate_date, currency) do update set rate = excluded.rate, imported_at = excluded.imported_at,
+                change_id = excluded.change_id
+             where rates.rate <> excluded.rate",
+            dialect.date("rate_date"),
+            dialect.decimal("rate"),
+        ),
+    )
+}
+
+/// Notes an import that changed anything, and how much.
+fn note_import(dialect: Dialect) -> Step<Noting> {
+    let changed = "(select count(*) from rates where rates.change_id = input.change_id)";
+    let details = match dialect {
+        Dialect::Postgres => format!("input.details || jsonb_build_object('changed', {changed})"),
+        Dialect::Sqlite => format!("json_insert(input.details, '$.changed', {changed})"),
+    };
+    Step::new(
+        dialect,
+        NOTING,
+        &format!(
+            "insert into audit_log (change_id, at, actor, action, subject, details)
+             select change_id, at, actor, action, subject, {details} from input where {changed} > 0"
+        ),
+    )
+}
+
+/// Each rate as its day and currency, and the rate; and the last day of all.
+fn rates(dialect: Dialect) -> Step<Days> {
+    const COLUMNS: &[Column<Days>] = &[
+        Column::text("first_day", |days| Some(days.first.clone())),
+        Column::text("last_day", |days| Some(days.last.clone())),
+    ];
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "select cast(rate_date as text) || ' ' || currency as id, cast(rate as text) as answer from rates, input
+             where rate_date between {} and {}
+             union all
+             select cast(last_date as text), '' from (select max(rate_date) as last_date from rates) as last
+             where last_date is not null",
+            dialect.date("input.first_day"),
+            dialect.date("input.last_day"),
+        ),
+    )
+    .answering()
+}
+
+fn last_import(dialect: Dialect) -> Step<Question> {
+    Step::new(
+        dialect,
+        QUESTION,
+        &format!(
+            "select 'imported' as id, cast({} as text) as answer
+             from (select max(imported_at) as imported_at from rates) as last where imported_at is not null",
+            dialect.unix_s("imported_at")
+        ),
+    )
+    .answering()
 }

@@ -18,7 +18,10 @@ pub mod location;
 mod record;
 mod error;
 pub(crate) mod statement;
+mod turns;
+mod totals;
 mod ledger;
+pub mod worklist;
 pub mod d1;
 #[cfg(not(target_family = "wasm"))]
 mod groups;
@@ -42,6 +45,7 @@ use postback::time::Timestamp;
 use statement::{Dialect, Done, Statement};
 use std::sync::Arc;
 use std::time::Duration;
+use worklist::Worklist;
 
 /// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold
 /// the origin's room for requests.
@@ -75,6 +79,7 @@ pub struct Store {
 struct Core {
     database: Database,
     ledger: Ledger,
+    worklist: Worklist,
 }
 
 /// A database of one kind.
@@ -206,7 +211,8 @@ impl Store {
         let ledger = Ledger::new(database.dialect(), policy);
         #[cfg(not(target_family = "wasm"))]
         let lanes = database.lanes();
-        let core = Arc::new(Core { database, ledger });
+        let worklist = Worklist::new(database.dialect());
+        let core = Arc::new(Core { database, ledger, worklist });
         Store {
             #[cfg(not(target_family = "wasm"))]
             groups: Groups::start(Arc::clone(&core), lanes),
@@ -240,7 +246,7 @@ impl Store {
     /// # Errors
     /// As [`Store::record`].
     pub async fn record_clicks(&self, batch: &ClickBatch) -> Result<RecordedClicks, StoreError> {
-        let statements = self.core.ledger.click_statements(batch).into();
+        let statements = self.core.ledger.click_statements(batch);
         let done = in_time(RECORD_TIMEOUT, self.core.database.run(statements, End::Commit)).await?;
         Ok(ledger::recorded_clicks(batch, &done))
     }

@@ -235,13 +235,65 @@ impl Dialect {
         if noted.is_empty() { list.to_owned() } else { format!("case{noted} else {list} end") }
     }
 
-    /// An object in JSON of these names and expressions, as text.
+    /// An object in JSON of these names and expressions, as text. D1 takes 16 of them at most.
     pub fn json_object(self, members: &[(&str, String)]) -> String {
+        match self {
+            Dialect::Postgres => format!("{}::text", self.json_members(members)),
+            Dialect::Sqlite => self.json_members(members),
+        }
+    }
+
+    /// The same as a member of another object.
+    pub fn json_members(self, members: &[(&str, String)]) -> String {
         let members = members.iter().map(|(name, expression)| format!("'{name}', {expression}"));
         let members = members.collect::<Vec<_>>().join(", ");
         match self {
-            Dialect::Postgres => format!("json_build_object({members})::text"),
+            Dialect::Postgres => format!("json_build_object({members})"),
             Dialect::Sqlite => format!("json_object({members})"),
+        }
+    }
+
+    /// A member that is an object, or null where an expression is.
+    pub fn json_or_null(self, expression: &str, object: &str) -> String {
+        let member = format!("case when {expression} is null then null else {object} end");
+        match self {
+            Dialect::Postgres => member,
+            // Behind a case it would be a text.
+            Dialect::Sqlite => format!("json({member})"),
+        }
+    }
+
+    /// An amount in micro-units, of the column that [`Dialect::amount`] names.
+    pub fn micros(self, amount: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("({amount} * 1000000)::bigint"),
+            Dialect::Sqlite => amount.to_owned(),
+        }
+    }
+
+    /// An instant as RFC 3339 with microseconds, in UTC.
+    pub fn time_text(self, instant: &str) -> String {
+        match self {
+            Dialect::Postgres => {
+                format!(r#"to_char({instant} at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')"#)
+            }
+            Dialect::Sqlite => instant.to_owned(),
+        }
+    }
+
+    /// A text as a decimal, where the database has a type for that.
+    pub fn decimal(self, text: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("{text}::numeric"),
+            Dialect::Sqlite => text.to_owned(),
+        }
+    }
+
+    /// A text as a date.
+    pub fn date(self, text: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("{text}::date"),
+            Dialect::Sqlite => text.to_owned(),
         }
     }
 

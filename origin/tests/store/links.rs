@@ -63,7 +63,7 @@ async fn the_same_links_the_other_way_round_do_not_wait_for_each_other() {
     // Each link takes its time, so that transactions hold one when they come to another's.
     db.execute(
         "create function slowly() returns trigger language plpgsql as
-         $$ begin perform pg_sleep(0.02); return new; end $$",
+         $$ begin perform pg_sleep(0.01); return new; end $$",
     )
     .await;
     db.execute("create trigger slowly before insert on links for each row execute function slowly()").await;

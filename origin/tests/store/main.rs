@@ -35,6 +35,7 @@ mod retention;
 mod upgrade;
 mod rehearsals;
 mod clicks;
+mod processing;
 mod postgres;
 mod shared;
 

@@ -81,7 +81,7 @@ async fn what_was_there_stays_and_is_known(kind: &str) {
         }
     }
     let db = Fresh { store: place.open(DuplicatePolicy::default()).await.unwrap(), place };
-    assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0", "0", "0", "1"]);
+    assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0", "1", "0", "1"], "and what was never judged is to be");
     let state = "select conversion_key || ' ' || cast(occurrence as text) || ' ' || cast(revision as text) || ' ' ||
         cast(usd_payout as text) || ' ' || cast(last_received_s as text) from conversions";
     assert_eq!(db.one(state).await, "c1 1 2 10.50 1748764802");

@@ -1,6 +1,7 @@
 //! Clicks (R30).
 
 use super::super::statement::{Column, Dialect, Step};
+use super::super::worklist::waiting_for_clicks;
 use super::enter_once;
 use postback::click::Click;
 use postback::id::Nonce;
@@ -14,22 +15,28 @@ pub(super) struct BatchedClick {
     pub(super) now: Timestamp,
 }
 
+const COLUMNS: &[Column<BatchedClick>] = &[
+    Column::text("click_id", |batched| Some(batched.click.click_id.to_string())),
+    Column::text("offer", |batched| Some(batched.click.offer.clone())),
+    Column::time("clicked_at", |batched| Some(batched.click.clicked_at)),
+    Column::text("sub_id", |batched| batched.click.sub_id.clone()),
+    Column::text("media_id", |batched| batched.click.media_id.clone()),
+    Column::text("geo", |batched| batched.click.geo.clone()),
+    Column::text("device", |batched| batched.click.device.clone()),
+    Column::text("referrer", |batched| batched.click.referrer.clone()),
+    Column::text("consent_version", |batched| batched.click.consent_version.clone()),
+    Column::json("utm", utm),
+    Column::time("received_at", |batched| Some(batched.now)),
+    Column::text("nonce", |batched| Some(batched.nonce.to_string())),
+    Column::text("receipt_id", |batched| Some(batched.receipt_id.to_string())),
+];
+
+/// Conversions that name one of the clicks, which was unknown when they were judged, are judged again.
+pub(super) fn put_back_for_clicks(dialect: Dialect) -> Step<BatchedClick> {
+    waiting_for_clicks(dialect, COLUMNS)
+}
+
 pub(super) fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
-    const COLUMNS: &[Column<BatchedClick>] = &[
-        Column::text("click_id", |batched| Some(batched.click.click_id.to_string())),
-        Column::text("offer", |batched| Some(batched.click.offer.clone())),
-        Column::time("clicked_at", |batched| Some(batched.click.clicked_at)),
-        Column::text("sub_id", |batched| batched.click.sub_id.clone()),
-        Column::text("media_id", |batched| batched.click.media_id.clone()),
-        Column::text("geo", |batched| batched.click.geo.clone()),
-        Column::text("device", |batched| batched.click.device.clone()),
-        Column::text("referrer", |batched| batched.click.referrer.clone()),
-        Column::text("consent_version", |batched| batched.click.consent_version.clone()),
-        Column::json("utm", utm),
-        Column::time("received_at", |batched| Some(batched.now)),
-        Column::text("nonce", |batched| Some(batched.nonce.to_string())),
-        Column::text("receipt_id", |batched| Some(batched.receipt_id.to_string())),
-    ];
     const NAMES: [&str; 11] = [
         "click_id",
         "offer",

@@ -21,16 +21,19 @@ pub use entry::Entry;
 use super::StoreError;
 use super::record::{ClickBatch, Record, Recorded, RecordedClicks, Rejected};
 use super::statement::{Column, Dialect, Done, Statement, Step};
-use clicks::{BatchedClick, enter_clicks};
+use super::totals::slot;
+use super::turns::{Turn, take_turns};
+use clicks::{BatchedClick, enter_clicks, put_back_for_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
 use links::enter_links;
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
 use rejections::write_down_rejected;
-use requests::{Spending, Turn, enter_event, spend_nonces, take_turns, write_down};
+use requests::{Spending, enter_event, spend_nonces, write_down};
 use std::collections::HashMap;
-use totals::{count_in, count_out, slot};
+use std::iter;
+use totals::{count_in, count_out};
 use waves::waves;
 use work::enter_work;
 
@@ -43,6 +46,7 @@ pub struct Ledger {
     record: Vec<Step<Entry>>,
     conclude: [Step<Entry>; 2],
     enter_clicks: Step<BatchedClick>,
+    put_back: Step<BatchedClick>,
     write_down_rejected: Step<Rejected>,
 }
 
@@ -66,6 +70,7 @@ impl Ledger {
             record: record.into_iter().flatten().collect(),
             conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
+            put_back: put_back_for_clicks(dialect),
             write_down_rejected: write_down_rejected(dialect),
         }
     }
@@ -93,9 +98,9 @@ impl Ledger {
     /// (9) what is to be done for each new event is put down
     /// (10) whose click it was, as new events say it, is kept
     pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
-        let slot = slot(self.dialect, &entries);
+        let slot = slot(self.dialect, entries.first().map_or("", Entry::receipt_id));
         let entries: Vec<_> = entries.into_iter().map(|entry| Entry { slot, ..entry }).collect();
-        let turns = self.take_turns.iter().map(|step| step.over(&Turn::all_of(slot, &entries)));
+        let turns = self.take_turns.iter().map(|step| step.over(&turns(slot, &entries)));
         let mut statements: Vec<_> = turns.collect();
         let conclusion: Vec<_> = self.conclude.iter().map(|step| step.over(&entries)).collect();
         for wave in waves(entries) {
@@ -107,9 +112,11 @@ impl Ledger {
         statements
     }
 
-    /// The statements that record a batch of clicks: the nonce is spent, and every click that is not known enters.
-    pub fn click_statements(&self, batch: &ClickBatch) -> [Statement; 2] {
+    /// The statements that record a batch of clicks: the nonce is spent, every click that is not known enters, and conversions that
+    /// came before their click are judged again.
+    pub fn click_statements(&self, batch: &ClickBatch) -> Vec<Statement> {
         let ClickBatch { clicks, nonce, receipt_id, now } = batch;
+        let turns: Vec<_> = clicks.iter().map(|click| Turn::Click(click.click_id.to_string())).collect();
         let spending = Spending { nonce: Some(nonce.clone()), receipt_id: receipt_id.clone(), now: *now };
         let clicks = clicks.iter().map(|click| BatchedClick {
             click: click.clone(),
@@ -117,7 +124,10 @@ impl Ledger {
             receipt_id: receipt_id.clone(),
             now: *now,
         });
-        [self.spend_nonces.over(&[spending]), self.enter_clicks.over(&clicks.collect::<Vec<_>>())]
+        let clicks: Vec<_> = clicks.collect();
+        let recording =
+            [self.spend_nonces.over(&[spending]), self.enter_clicks.over(&clicks), self.put_back.over(&clicks)];
+        self.take_turns.iter().map(|step| step.over(&turns)).chain(recording).collect()
     }
 
     /// The statement that writes down a request which could not be read.
@@ -155,13 +165,23 @@ pub fn recorded(receipts: &[Nonce], done: Vec<Done>) -> Result<Vec<Recorded>, St
 
 /// What became of a batch of clicks, by what its statements did.
 pub fn recorded_clicks(batch: &ClickBatch, done: &[Done]) -> RecordedClicks {
-    let changed = |index: usize| done.get(index).map_or(0, |done| done.changed);
-    if changed(0) == 0 {
+    // The last three statements, whatever came before them.
+    let [.., spent, entered, _] = done else { return RecordedClicks::Replayed };
+    if spent.changed == 0 {
         return RecordedClicks::Replayed;
     }
-    let stored = changed(1);
+    let stored = entered.changed;
     let sent = u64::try_from(batch.clicks.len()).unwrap_or(u64::MAX);
     RecordedClicks::As { stored, known: sent.saturating_sub(stored) }
+}
+
+/// What a transaction takes its turn about: the slot of its totals, each of its events, and each of its conversions. Events,
+/// too, because two waves may meet those of another transaction in the other order.
+fn turns(slot: i64, entries: &[Entry]) -> Vec<Turn> {
+    let of_an_entry = |entry: &Entry| {
+        [Turn::Event(entry.postback().event_id().to_string()), Turn::Conversion(entry.conversion_key.clone())]
+    };
+    iter::once(Turn::Slot(slot)).chain(entries.iter().flat_map(of_an_entry)).collect()
 }
 
 /// That a row's nonce is spent by the row's own receipt, or that it has none.

@@ -9,7 +9,6 @@ use postback::duplicate::{DuplicatePolicy, OnRepeat};
 use postback::id::Nonce;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use std::iter;
 
 /// The warning on a repeat of an event that later ones have superseded. It may be a late retry, or a conversion that
 /// returned to an earlier state; the two look alike, so nothing is changed and reconciliation is told.
@@ -30,43 +29,6 @@ impl Spending {
     pub(super) fn of(entry: &Entry) -> Spending {
         let record = &entry.record;
         Spending { nonce: record.receipt.nonce.clone(), receipt_id: record.receipt_id.clone(), now: record.now }
-    }
-}
-
-/// Something that transactions take turns about.
-pub(super) struct Turn {
-    /// Kinds of things are apart from each other.
-    kind: i64,
-    name: String,
-}
-
-impl Turn {
-    /// What a transaction takes its turn about: the slot of its totals, each of its events, and each of its conversions. Events,
-    /// too, because two waves may meet those of another transaction in the other order.
-    pub(super) fn all_of(slot: i64, entries: &[Entry]) -> Vec<Turn> {
-        let of_an_entry = |entry: &Entry| {
-            let event = Turn { kind: 1, name: entry.postback().event_id().to_string() };
-            [event, Turn { kind: 0, name: entry.conversion_key.clone() }]
-        };
-        iter::once(Turn { kind: 2, name: slot.to_string() }).chain(entries.iter().flat_map(of_an_entry)).collect()
-    }
-}
-
-/// PostgreSQL has many writers. Two that are about one conversion must not both decide by what they saw before, and groups
-/// that share several conversions or events must not wait for each other: all take the locks in one order, first that of the slot. SQLite
-/// and D1 have one writer.
-pub(super) fn take_turns(dialect: Dialect) -> Option<Step<Turn>> {
-    const COLUMNS: &[Column<Turn>] =
-        &[Column::number("kind", |turn| turn.kind), Column::text("name", |turn| Some(turn.name.clone()))];
-    match dialect {
-        Dialect::Postgres => Some(Step::new(
-            dialect,
-            COLUMNS,
-            "select pg_advisory_xact_lock(turn.key)
-             from (select hashtextextended(input.name, input.kind) as key from input
-                   order by input.kind desc, key) as turn",
-        )),
-        Dialect::Sqlite => None,
     }
 }
 

@@ -1,0 +1,153 @@
+//! `rates`: exchange rates by day (R51).
+
+use super::{SettingsArgs, change, or_told, print};
+use crate::config::read_locations;
+use crate::shared::{AsSql, Quote, Shared, read_ecb};
+use chrono::NaiveDate;
+use clap::{Args, Subcommand};
+use serde_json::json;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// Bytes of a file at most: the whole history has some three million.
+const FILE_BYTES_MAX: u64 = 64 << 20;
+/// Problems of a file that are shown.
+const PROBLEMS_SHOWN: usize = 20;
+
+/// What can be done with rates.
+#[derive(Subcommand)]
+pub enum Rates {
+    /// Take over a file of rates as the European Central Bank publishes them (eurofxref.csv, eurofxref-hist.csv). What was imported
+    /// before and is not as it was is brought up to date; amounts that waited are converted within two minutes.
+    Import(Import),
+    /// Show the rates of a day, or of the last day before it that has any.
+    Show {
+        /// The day, YYYY-MM-DD.
+        day: NaiveDate,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        settings: SettingsArgs,
+    },
+}
+
+/// What is imported, and where to.
+#[derive(Args)]
+pub struct Import {
+    /// The file; - is standard input.
+    file: PathBuf,
+    /// Days before this one are left out, YYYY-MM-DD.
+    #[arg(long)]
+    since: Option<NaiveDate>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    /// Change nothing: print the SQL that would, for a D1 database (wrangler d1 execute --file).
+    #[arg(long, conflicts_with = "json")]
+    sql: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Runs the command. 0: done; 1: failed; 2: a file or a configuration that is wrong.
+pub async fn rates(command: Rates) -> ExitCode {
+    let (settings, outcome) = match command {
+        Rates::Import(import) => {
+            let quotes = match read(&import) {
+                Ok(quotes) => quotes,
+                Err(problem) => {
+                    eprintln!("{problem}");
+                    return ExitCode::from(2);
+                }
+            };
+            if import.sql {
+                return said(change().map(|change| print(&AsSql::for_d1().import_rates(&quotes, &change))));
+            }
+            (import.settings, Asked::Import { quotes, json: import.json })
+        }
+        Rates::Show { day, json, settings } => (settings, Asked::Show { day, json }),
+    };
+    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+        Ok(locations) => locations,
+        Err(code) => return code,
+    };
+    let shared = Shared::at(locations.shared);
+    let done = match outcome {
+        Asked::Import { quotes, json } => import(&shared, &quotes, json).await,
+        Asked::Show { day, json } => show(&shared, day, json).await,
+    };
+    shared.close().await;
+    said(done)
+}
+
+enum Asked {
+    Import { quotes: Vec<Quote>, json: bool },
+    Show { day: NaiveDate, json: bool },
+}
+
+fn said(done: Result<(), String>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The rates of a file, or all that is wrong with it.
+fn read(import: &Import) -> Result<Vec<Quote>, String> {
+    let name = import.file.display();
+    let opened: Result<Box<dyn Read>, _> = if import.file.as_os_str() == "-" {
+        Ok(Box::new(std::io::stdin()))
+    } else {
+        std::fs::File::open(&import.file).map(|file| Box::new(file) as Box<dyn Read>)
+    };
+    let mut text = String::new();
+    opened
+        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text))
+        .map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let quotes = read_ecb(&text).map_err(|problems| {
+        let shown = problems.iter().take(PROBLEMS_SHOWN).map(|problem| format!("{name}: {problem}"));
+        let rest = problems.len().saturating_sub(PROBLEMS_SHOWN);
+        let more = (rest > 0).then(|| format!("and {rest} more"));
+        shown.chain(more).chain(["nothing was imported".to_owned()]).collect::<Vec<_>>().join("\n")
+    })?;
+    let is_meant = |quote: &Quote| import.since.is_none_or(|since| quote.day >= since);
+    let quotes: Vec<_> = quotes.into_iter().filter(is_meant).collect();
+    if quotes.is_empty() { Err(format!("{name} has no rates since that day")) } else { Ok(quotes) }
+}
+
+async fn import(shared: &Shared, quotes: &[Quote], json: bool) -> Result<(), String> {
+    let changed = shared.import_rates(quotes, &change()?).await.map_err(|error| error.to_string())?;
+    let days = || quotes.iter().map(|quote| quote.day);
+    let (first, last) = (days().min(), days().max());
+    let [first, last] = [first, last].map(|day| day.map(|day| day.to_string()).unwrap_or_default());
+    if json {
+        print(&json!({"rates": quotes.len(), "changed": changed, "first": first, "last": last}).to_string());
+    } else {
+        print(&format!("{} rates of {first} to {last} read; {changed} were new or not as they were", quotes.len()));
+    }
+    Ok(())
+}
+
+async fn show(shared: &Shared, day: NaiveDate, json: bool) -> Result<(), String> {
+    let (first, last) = crate::processing::Rates::days_needed(day, day);
+    let rates = shared.rates(first, last).await.map_err(|error| error.to_string())?;
+    let Some((date, of_day)) = rates.last_day() else {
+        return Err(format!("there are no rates of {day}, nor of the week before it; `rates import` brings some"));
+    };
+    if json {
+        let rates: serde_json::Value =
+            of_day.iter().map(|(currency, rate)| (currency.clone(), rate.normalize().to_string())).collect();
+        print(&json!({"day": date.to_string(), "base": "EUR", "rates": rates}).to_string());
+    } else {
+        print(&format!("{date}, units for one EUR"));
+        for (currency, rate) in of_day {
+            print(&format!("{currency}  {}", rate.normalize()));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,120 @@
+//! `reprocess`: what was stored is judged again, by the rules and rates of now (R49-R51).
+
+use super::{SettingsArgs, change, or_told, print, progress::Progress};
+use crate::app::Platform;
+use crate::config::{read_locations, registry};
+use crate::databases::Databases;
+use crate::processing::{REPORTING_CURRENCY, again, process};
+use crate::shared::{Change, Shared};
+use crate::store::Store;
+use clap::Args;
+use postback::partner::Partner;
+use serde_json::json;
+use std::process::ExitCode;
+
+/// What is judged again.
+#[derive(Args)]
+pub struct Reprocess {
+    /// Only say what would change, in rows and money.
+    #[arg(long, required_unless_present = "yes")]
+    dry_run: bool,
+    /// Change it.
+    #[arg(long, conflicts_with = "dry_run")]
+    yes: bool,
+    /// As JSON, a line for each partner.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+/// Runs the command. 0: done; 1: failed for some partner; 2: wrong configuration.
+pub async fn reprocess(command: Reprocess) -> ExitCode {
+    let Reprocess { yes, json, settings, .. } = command;
+    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+        Ok(locations) => locations,
+        Err(code) => return code,
+    };
+    let (registry, change) = match registry().and_then(|registry| Ok((registry, change()?))) {
+        Ok(ready) => ready,
+        Err(problem) => {
+            eprintln!("{problem}");
+            return ExitCode::from(2);
+        }
+    };
+    let shared = Shared::at(locations.shared);
+    let databases = Databases::at(&locations.partners, &registry);
+    let mut failed = false;
+    for (code, outcome) in databases.open_all().await {
+        let Some(partner) = registry.by_code(code) else { continue };
+        let done = match outcome {
+            Ok(()) => match databases.of(code).await {
+                Ok(store) => one(&shared, partner, store, yes.then_some(&change), json).await,
+                Err(error) => Err(error.to_string()),
+            },
+            Err(error) => Err(error.to_string()),
+        };
+        if let Err(problem) = done {
+            eprintln!("{code}: {problem}");
+            failed = true;
+        }
+    }
+    databases.close().await;
+    shared.close().await;
+    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+/// One partner: what differs is told, and where it is to be applied, put back and judged.
+async fn one(
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+    apply: Option<&Change>,
+    json: bool,
+) -> Result<(), String> {
+    let code = &partner.code;
+    let mut progress = Progress::new(format!("{code}: looking at conversions"));
+    let difference = again::compare(
+        shared,
+        partner,
+        store,
+        |conversions| progress.at(conversions),
+        async |changed| match apply {
+            Some(change) => again::put_back(store, changed, change.at).await,
+            None => Ok(()),
+        },
+    );
+    let difference = difference.await.map_err(|error| error.to_string())?;
+    if apply.is_some() {
+        let mut progress = Progress::new(format!("{code}: judging"));
+        let mut judged: u64 = 0;
+        loop {
+            match process(&Platform::SYSTEM, shared, partner, store).await.map_err(|error| error.to_string())? {
+                0 => break,
+                items => judged = judged.saturating_add(u64::try_from(items).unwrap_or(u64::MAX)),
+            }
+            progress.at(judged);
+        }
+    }
+    if json {
+        let applied = apply.is_some();
+        print(
+            &json!({"partner": code, "applied": applied, "currency": REPORTING_CURRENCY, "difference": difference})
+                .to_string(),
+        );
+        return Ok(());
+    }
+    let would = if apply.is_some() { "" } else { "would be " };
+    let again::Difference { conversions, changed, new, changes, first_deposits, sale_amount, payout } = difference;
+    print(&format!("{code}: of {conversions} conversions {changed} {would}judged otherwise, {new} for the first time"));
+    for (what, count) in changes {
+        print(&format!("  {what:<16}{count}"));
+    }
+    print(&format!("  first deposits  {} -> {}", first_deposits.before, first_deposits.after));
+    for (name, amount) in [("sale amount", sale_amount), ("payout", payout)] {
+        let by = amount.after.saturating_sub(amount.before);
+        let sign = if by.is_sign_negative() { "" } else { "+" };
+        print(&format!("  {name:<16}{} -> {} {REPORTING_CURRENCY} ({sign}{by})", amount.before, amount.after));
+    }
+    Ok(())
+}

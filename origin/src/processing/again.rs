@@ -1,0 +1,197 @@
+//! Judging everything again: by other rules, by other rates. What would become of it is told before anything is changed.
+
+use super::judgement::{Judgement, judge, needs_rates};
+use super::rates::Rates;
+use crate::shared::Shared;
+use crate::store::worklist::{After, Again, Before, Facts, Judged, PAGE};
+use crate::store::{Store, StoreError};
+use postback::money::Amount;
+use postback::partner::Partner;
+use postback::time::Timestamp;
+use rust_decimal::Decimal;
+use serde::Serialize;
+use std::collections::{BTreeMap, HashMap};
+
+/// What judging everything again comes to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Difference {
+    /// Conversions that were looked at.
+    pub conversions: u64,
+    /// Those that would be judged otherwise.
+    pub changed: u64,
+    /// Those that were not judged yet.
+    pub new: u64,
+    /// How many change in what.
+    pub changes: BTreeMap<&'static str, u64>,
+    /// Accounts' first deposits.
+    pub first_deposits: Change<u64>,
+    /// What customers paid, in the reporting currency.
+    pub sale_amount: Change<Decimal>,
+    /// What we are paid, in the reporting currency.
+    pub payout: Change<Decimal>,
+}
+
+/// Something before and after.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Change<T> {
+    /// As it stands.
+    pub before: T,
+    /// As it would be.
+    pub after: T,
+}
+
+/// The order of an account's deposits.
+type Place = (i64, String, i64);
+
+/// Looks at every conversion of a partner twice: first for the first deposits of accounts, then for what differs, and hands that on, a
+/// page at a time. `progress` hears how many were looked at.
+///
+/// # Errors
+/// A database cannot say, or what differs could not be handed on.
+pub async fn compare(
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+    mut progress: impl FnMut(u64),
+    mut differs: impl AsyncFnMut(Vec<(String, String)>) -> Result<(), StoreError>,
+) -> Result<Difference, StoreError> {
+    let mut firsts: HashMap<String, Place> = HashMap::new();
+    let mut looked_at: u64 = 0;
+    let mut after = After::default();
+    loop {
+        let page = judged_page(shared, partner, store, &mut after).await?;
+        for (_, facts, judged) in &page {
+            if let Some(account) = counted(facts, judged) {
+                let place = place_of(facts);
+                let first = firsts.entry(account.to_owned()).or_insert_with(|| place.clone());
+                if place < *first {
+                    *first = place;
+                }
+            }
+        }
+        looked_at = looked_at.saturating_add(length(&page));
+        progress(looked_at);
+        if page.len() < PAGE {
+            break;
+        }
+    }
+    let mut difference = Difference::default();
+    after = After::default();
+    loop {
+        let page = judged_page(shared, partner, store, &mut after).await?;
+        let mut changed = Vec::new();
+        for (event_id, facts, judged) in &page {
+            let deposit = match counted(facts, judged) {
+                Some(account) if firsts.get(account) == Some(&place_of(facts)) => Some("first"),
+                Some(_) => Some("repeat"),
+                None => judged.deposit,
+            };
+            if difference.add(facts, judged, deposit) {
+                changed.push((event_id.clone(), facts.conversion.conversion_key.clone()));
+            }
+        }
+        looked_at = looked_at.saturating_add(length(&page));
+        progress(looked_at);
+        if !changed.is_empty() {
+            differs(changed).await?;
+        }
+        if page.len() < PAGE {
+            return Ok(difference);
+        }
+    }
+}
+
+/// Puts conversions back on the list of what is to be done.
+///
+/// # Errors
+/// They were not put back.
+pub async fn put_back(store: &Store, changed: Vec<(String, String)>, due_at: Timestamp) -> Result<(), StoreError> {
+    let again = |(event_id, conversion_key): (String, String)| Again { event_id, conversion_key, due_at };
+    store.put_back(&changed.into_iter().map(again).collect::<Vec<_>>()).await
+}
+
+fn length<T>(page: &[T]) -> u64 {
+    u64::try_from(page.len()).unwrap_or(u64::MAX)
+}
+
+/// The next page, judged anew.
+async fn judged_page(
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+    after: &mut After,
+) -> Result<Vec<(String, Facts, Judged)>, StoreError> {
+    let page = store.facts_after(after).await?;
+    if let Some((_, last)) = page.last() {
+        let conversion = &last.conversion;
+        *after = After { conversion_key: conversion.conversion_key.clone(), occurrence: conversion.occurrence };
+    }
+    let days: Vec<_> = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner)).collect();
+    let rates: Rates = super::rates_of(shared, &days).await?;
+    let judged = page.into_iter().map(|(event_id, facts)| {
+        let Judgement { judged, .. } = judge(&facts, partner, &rates);
+        (event_id, facts, judged)
+    });
+    Ok(judged.collect())
+}
+
+/// The account of a deposit that counts.
+fn counted<'a>(facts: &'a Facts, judged: &Judged) -> Option<&'a str> {
+    let counts = judged.deposit == Some(Judged::COUNTS);
+    counts.then_some(facts.conversion.account_id.as_deref()).flatten()
+}
+
+fn place_of(facts: &Facts) -> Place {
+    let conversion = &facts.conversion;
+    (conversion.happened_at.unix_ms(), conversion.conversion_key.clone(), conversion.occurrence)
+}
+
+impl Difference {
+    /// Adds a conversion; answers whether it would be judged otherwise.
+    fn add(&mut self, facts: &Facts, judged: &Judged, deposit: Option<&str>) -> bool {
+        self.conversions = self.conversions.saturating_add(1);
+        let money = &facts.money;
+        let before = facts.judged.as_ref();
+        let fx = |read: fn(&Before) -> Option<Amount>| before.and_then(read);
+        self.sale_amount.add(money.usd_sale_amount, fx(|before| before.fx_sale_amount), judged.fx_sale_amount);
+        self.payout.add(money.usd_payout, fx(|before| before.fx_payout), judged.fx_payout);
+        let is_first = |deposit: Option<&str>| u64::from(deposit == Some("first"));
+        let was_first = is_first(before.and_then(|before| before.deposit.as_deref()));
+        self.first_deposits.before = self.first_deposits.before.saturating_add(was_first);
+        self.first_deposits.after = self.first_deposits.after.saturating_add(is_first(deposit));
+        let Some(before) = before else {
+            self.new = self.new.saturating_add(1);
+            return true;
+        };
+        let findings: Vec<String> = serde_json::from_str(&before.findings).unwrap_or_default();
+        let same = [
+            ("attribution", before.attribution.as_deref() == Some(judged.attribution)),
+            ("deposit", before.deposit.as_deref() == deposit),
+            ("refund_of", before.refund_of == judged.refund_of),
+            (
+                "amounts",
+                before.fx_sale_amount == judged.fx_sale_amount
+                    && before.fx_payout == judged.fx_payout
+                    && before.fx_rate == judged.fx_rate
+                    && before.fx_rate_date == judged.fx_rate_date,
+            ),
+            ("consent", before.consent == judged.consent),
+            ("findings", findings == judged.findings),
+        ];
+        for (name, _) in same.iter().filter(|(_, is_same)| !is_same) {
+            let count = self.changes.entry(name).or_default();
+            *count = count.saturating_add(1);
+        }
+        let is_changed = same.iter().any(|(_, is_same)| !is_same);
+        self.changed = self.changed.saturating_add(u64::from(is_changed));
+        is_changed
+    }
+}
+
+impl Change<Decimal> {
+    fn add(&mut self, said: Option<Amount>, before: Option<Amount>, after: Option<Amount>) {
+        let decimal = |amount: Option<Amount>| Decimal::new(amount.map_or(0, Amount::micros), 6);
+        self.before = self.before.saturating_add(decimal(said.or(before)));
+        self.after = self.after.saturating_add(decimal(said.or(after)));
+    }
+}

@@ -1,0 +1,163 @@
+//! What is done for events after they were stored (R52): each item of a partner's worklist is taken, judged and put down again, apart
+//! from the request that brought it. [`crate::store::worklist`] has the contract; the rules are here, and pure but for this file.
+
+mod finding;
+mod judgement;
+mod rates;
+pub mod again;
+
+pub use finding::Finding;
+pub use judgement::{Judgement, REPORTING_CURRENCY, judge};
+pub use rates::{Rate, Rates};
+
+use crate::app::Platform;
+use crate::shared::Shared;
+use crate::store::worklist::{Conclusion, Facts, Failure, Item, Lease, Next};
+use crate::store::{Store, StoreError};
+use chrono::NaiveDate;
+use postback::partner::Partner;
+use postback::retry::Schedule;
+use postback::time::Timestamp;
+use std::collections::HashMap;
+use tracing::{debug, error, warn};
+
+/// For how long items are taken: longer than judging them can take.
+const LEASE_MS: i64 = 30_000;
+
+/// Takes items of a partner that are due, judges them and puts them down; answers how many were taken. What cannot be written because
+/// of one of them is written one by one, and what fails then is tried again by the schedule of deliveries, for 72 hours.
+///
+/// (1) items are taken, for a while
+/// (2) what they are judged by is read
+/// (3) and the rates of their days
+/// (4) they are judged
+/// (5) what was judged is written
+///
+/// # Errors
+/// Nothing was written of some or all of them; they are due again when their lease ends.
+pub async fn process(
+    platform: &Platform,
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+) -> Result<usize, StoreError> {
+    let now = (platform.now)();
+    let mut steps = Steps { partner, now: platform.now, since_ms: now.unix_ms() };
+    // (1)
+    let until = Timestamp::from_unix_ms(now.unix_ms().saturating_add(LEASE_MS)).unwrap_or(now);
+    let lease = Lease { id: platform.receipt_id()?, now, until };
+    let items = store.take_items(&lease).await?;
+    if items.is_empty() {
+        return Ok(0);
+    }
+    steps.done(1, "taken", items.len());
+    // (2)
+    let mut facts = store.facts_of(&items).await?;
+    steps.done(2, "facts read", facts.len());
+    // (3)
+    let days: Vec<_> = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner)).collect();
+    let rates = rates_of(shared, &days).await;
+    steps.done(3, "rates read", days.len());
+    // (4)
+    let taken = items.len();
+    let conclusions: Vec<_> =
+        items.into_iter().filter_map(|item| conclusion(item, &mut facts, partner, rates.as_ref().ok())).collect();
+    steps.done(4, "judged", conclusions.len());
+    // (5)
+    write(platform, store, &lease, conclusions).await?;
+    steps.done(5, "written", taken);
+    match rates {
+        Ok(_) => Ok(taken),
+        Err(error) => Err(error),
+    }
+}
+
+/// The rates that things of these days can need.
+async fn rates_of(shared: &Shared, days: &[NaiveDate]) -> Result<Rates, StoreError> {
+    match (days.iter().min(), days.iter().max()) {
+        (Some(first), Some(last)) => {
+            let (first, last) = Rates::days_needed(*first, *last);
+            shared.rates(first, last).await
+        }
+        (None, _) | (_, None) => Ok(Rates::default()),
+    }
+}
+
+/// What becomes of an item. None where it needs rates that could not be read: it is due again when its lease ends.
+fn conclusion(
+    item: Item,
+    facts: &mut HashMap<String, Facts>,
+    partner: &Partner,
+    rates: Option<&Rates>,
+) -> Option<Conclusion> {
+    let Some(facts) = facts.remove(&item.event_id) else {
+        // The event changed no conversion: there is nothing to judge.
+        return Some(Conclusion { item, judged: None, next: Next::Done });
+    };
+    let none = Rates::default();
+    let rates = match rates {
+        Some(rates) => rates,
+        None if judgement::needs_rates(&facts, partner).is_none() => &none,
+        None => return None,
+    };
+    let Judgement { judged, waits_for_rates } = judge(&facts, partner, rates);
+    debug!(
+        partner = partner.code,
+        event_id = item.event_id,
+        attribution = judged.attribution,
+        deposit = judged.deposit,
+        findings = ?judged.findings,
+        "judged"
+    );
+    let next = if waits_for_rates { Next::WhenRatesCome } else { Next::Done };
+    Some(Conclusion { item, judged: Some((facts, judged)), next })
+}
+
+async fn write(
+    platform: &Platform,
+    store: &Store,
+    lease: &Lease,
+    conclusions: Vec<Conclusion>,
+) -> Result<(), StoreError> {
+    match store.conclude_items(lease, conclusions.clone()).await {
+        Err(StoreError::Bug(reason)) => {
+            warn!(reason, items = conclusions.len(), "judgements were refused together; each is written alone");
+            for conclusion in conclusions {
+                let item = conclusion.item.clone();
+                if let Err(StoreError::Bug(reason)) = store.conclude_items(lease, vec![conclusion]).await {
+                    give_back((platform.now)(), store, lease, item, reason).await?;
+                }
+            }
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+/// Puts an item off that could not be written, or gives it up after its last try.
+async fn give_back(now: Timestamp, store: &Store, lease: &Lease, item: Item, reason: String) -> Result<(), StoreError> {
+    let delay_s = Schedule::standard().delay_s(item.attempts, &item.event_id);
+    let after = |delay_s: u32| now.unix_ms().saturating_add(i64::from(delay_s).saturating_mul(1000));
+    let due_at = delay_s.and_then(|delay_s| Timestamp::from_unix_ms(after(delay_s)));
+    match due_at {
+        Some(_) => warn!(event_id = item.event_id, reason, attempts = item.attempts, "an item failed; trying again"),
+        None => error!(event_id = item.event_id, reason, attempts = item.attempts, "an item was given up"),
+    }
+    store.fail_item(Failure { item, lease: lease.id.clone(), reason, due_at, now }).await
+}
+
+/// Tells of each step and how long it took.
+struct Steps<'a> {
+    partner: &'a Partner,
+    now: fn() -> Timestamp,
+    since_ms: i64,
+}
+
+impl Steps<'_> {
+    fn done(&mut self, step: u8, name: &str, items: usize) {
+        let now_ms = (self.now)().unix_ms();
+        let duration_ms = now_ms.saturating_sub(self.since_ms);
+        self.since_ms = now_ms;
+        debug!(partner = self.partner.code, step, name, items, duration_ms, "processing");
+    }
+}

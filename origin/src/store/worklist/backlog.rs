@@ -1,0 +1,44 @@
+//! How much there is to do.
+
+use super::super::StoreError;
+use super::super::statement::{Column, Dialect, Done, Step};
+use postback::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// What there is to do in one partner's database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backlog {
+    /// Items that wait for somebody to take them, or are taken.
+    pub waiting: u64,
+    /// Items that wait for rates.
+    pub delayed: u64,
+    /// Items that were given up.
+    pub dead: u64,
+    /// For how many seconds the oldest has been due that nobody has taken.
+    pub lag_s: u64,
+}
+
+/// Counts what is on the list, which is what is not done.
+pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
+    const COLUMNS: &[Column<Timestamp>] = &[Column::time("asked_at", |now| Some(*now))];
+    let count = |state: &str| format!("(select count(*) from work_items where state = '{state}')");
+    let least = format!(
+        "(select {} - {} from work_items where state = 'waiting' and due_at <= input.asked_at order by due_at limit 1)",
+        dialect.unix_s("input.asked_at"),
+        dialect.unix_s("due_at"),
+    );
+    let answer = dialect.json_object(&[
+        ("waiting", count("waiting")),
+        ("delayed", count("delayed")),
+        ("dead", count("dead")),
+        ("lag_s", format!("coalesce({least}, 0)")),
+    ]);
+    Step::new(dialect, COLUMNS, &format!("select 'backlog' as id, {answer} as answer from input")).answering()
+}
+
+/// The answer of that statement.
+pub(super) fn read(done: Vec<Done>) -> Result<Backlog, StoreError> {
+    let answer = done.into_iter().flat_map(|done| done.answers).next();
+    let (_, answer) = answer.ok_or_else(|| StoreError::Bug("a backlog without an answer".to_owned()))?;
+    serde_json::from_str(&answer).map_err(|error| StoreError::Bug(format!("a backlog that cannot be read: {error}")))
+}

@@ -1,0 +1,265 @@
+//! Writing down what was judged, or that it could not be.
+
+use super::super::statement::{Column, Dialect, Step};
+use super::super::totals::{Count, count, happened_at};
+use super::super::turns::Turn;
+use super::facts::Facts;
+use super::put_back;
+use super::take::{Item, Lease};
+use postback::id::Nonce;
+use postback::money::Amount;
+use postback::time::Timestamp;
+
+/// What became of an item.
+#[derive(Clone, Debug)]
+pub struct Conclusion {
+    /// The item.
+    pub item: Item,
+    /// What was judged, and by which facts; None where there was nothing to judge.
+    pub judged: Option<(Facts, Judged)>,
+    /// What is next.
+    pub next: Next,
+}
+
+/// What is next for an item that was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing.
+    Done,
+    /// It is judged again when there are more rates.
+    WhenRatesCome,
+}
+
+/// How a conversion was judged, as it is written. `crate::processing` has the rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Judged {
+    /// How it is joined to a click.
+    pub attribution: &'static str,
+    /// What is to be said of a deposit; [`Judged::COUNTS`] where it is the first or a repeat, which the account's others decide.
+    pub deposit: Option<&'static str>,
+    /// The key of what it goes back of.
+    pub refund_of: Option<String>,
+    /// What the customer paid, in the reporting currency, where the sender did not say.
+    pub fx_sale_amount: Option<Amount>,
+    /// What we are paid, in the reporting currency, where the sender did not say.
+    pub fx_payout: Option<Amount>,
+    /// By which rate, a decimal.
+    pub fx_rate: Option<String>,
+    /// Of which day, `YYYY-MM-DD`.
+    pub fx_rate_date: Option<String>,
+    /// The consent that holds.
+    pub consent: Option<String>,
+    /// Codes of what is odd.
+    pub findings: Vec<&'static str>,
+}
+
+impl Judged {
+    /// A deposit that counts.
+    pub const COUNTS: &'static str = "counts";
+}
+
+/// An item that could not be done.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// The item.
+    pub item: Item,
+    /// Whose it was.
+    pub lease: Nonce,
+    /// Why.
+    pub reason: String,
+    /// When it is due again; None: it is given up.
+    pub due_at: Option<Timestamp>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A conclusion with what its statements need.
+pub(super) struct Row {
+    conclusion: Conclusion,
+    claim_id: Nonce,
+    now: Timestamp,
+    slot: i64,
+}
+
+impl Row {
+    pub(super) fn of(conclusion: Conclusion, lease: &Lease, slot: i64) -> Row {
+        Row { conclusion, claim_id: lease.id.clone(), now: lease.now, slot }
+    }
+
+    /// What a transaction with it takes its turn about.
+    pub(super) fn turns(&self) -> impl Iterator<Item = Turn> {
+        let conversion = self.facts().map(|facts| &facts.conversion);
+        let of = |read: fn(&super::facts::Conversion) -> Option<Turn>| conversion.and_then(read);
+        [
+            of(|conversion| conversion.account_id.clone().map(Turn::Account)),
+            of(|conversion| Some(Turn::ConversionId(conversion.conversion_id.clone()))),
+            of(|conversion| conversion.click_id.clone().map(Turn::Click)),
+            of(|conversion| Some(Turn::Conversion(conversion.conversion_key.clone()))),
+        ]
+        .into_iter()
+        .flatten()
+    }
+
+    fn facts(&self) -> Option<&Facts> {
+        self.conclusion.judged.as_ref().map(|(facts, _)| facts)
+    }
+
+    fn judged(&self) -> Option<&Judged> {
+        self.conclusion.judged.as_ref().map(|(_, judged)| judged)
+    }
+}
+
+const ROW: &[Column<Row>] = &[
+    Column::text("event_id", |row| Some(row.conclusion.item.event_id.clone())),
+    Column::text("claim_id", |row| Some(row.claim_id.to_string())),
+    Column::time("settled_at", |row| Some(row.now)),
+    Column::number("slot", |row| row.slot),
+    Column::flag("waits_for_rates", |row| {
+        Some(match row.conclusion.next {
+            Next::Done => false,
+            Next::WhenRatesCome => true,
+        })
+    }),
+    Column::text("conversion_key", |row| row.facts().map(|facts| facts.conversion.conversion_key.clone())),
+    Column::number("occurrence", |row| row.facts().map_or(0, |facts| facts.conversion.occurrence)),
+    Column::number("revision", |row| row.facts().map_or(0, |facts| facts.conversion.revision)),
+    Column::text("event", |row| row.facts().map(|facts| facts.conversion.event.clone())),
+    Column::text("conversion_id", |row| row.facts().map(|facts| facts.conversion.conversion_id.clone())),
+    Column::text("account_id", |row| row.facts().and_then(|facts| facts.conversion.account_id.clone())),
+    Column::text("attribution", |row| row.judged().map(|judged| judged.attribution.to_owned())),
+    Column::text("deposit", |row| row.judged().and_then(|judged| judged.deposit.map(str::to_owned))),
+    Column::text("refund_of", |row| row.judged().and_then(|judged| judged.refund_of.clone())),
+    Column::amount("fx_sale_amount", |row| row.judged().and_then(|judged| judged.fx_sale_amount)),
+    Column::amount("fx_payout", |row| row.judged().and_then(|judged| judged.fx_payout)),
+    Column::text("fx_rate", |row| row.judged().and_then(|judged| judged.fx_rate.clone())),
+    Column::text("fx_rate_date", |row| row.judged().and_then(|judged| judged.fx_rate_date.clone())),
+    Column::text("consent", |row| row.judged().and_then(|judged| judged.consent.clone())),
+    Column::json("findings", |row| {
+        let findings = row.judged().map_or(&[][..], |judged| &judged.findings);
+        findings.iter().map(|code| serde_json::Value::from(*code)).collect::<serde_json::Value>().to_string()
+    }),
+];
+
+/// The statements of [`super::Worklist::conclusions`], in their order.
+pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {
+    let this = "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence";
+    let as_read = format!("known.revision = input.revision and {}", is_takers(dialect));
+    let [delay, finish] = settle(dialect);
+    vec![
+        count(dialect, ROW, Count::Out, this, &as_read),
+        judge(dialect, this, &as_read),
+        rank(dialect, this, &as_read),
+        count(dialect, ROW, Count::In, this, &as_read),
+        put_back::firsts(dialect, ROW),
+        put_back::refunds(dialect, ROW),
+        put_back::clicked_meanwhile(dialect, ROW),
+        delay,
+        finish,
+    ]
+}
+
+/// That a row's item is still its taker's.
+fn is_takers(dialect: Dialect) -> String {
+    format!(
+        "exists (select 1 from work_items
+            where work_items.event_id = input.event_id and work_items.claim_id = input.claim_id{})",
+        dialect.by_key()
+    )
+}
+
+/// Writes the judgements. A deposit that counts is a repeat until it is found to be the first.
+fn judge(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
+    let [fx_sale_amount, fx_payout] = ["fx_sale_amount", "fx_payout"].map(|name| dialect.amount(name));
+    Step::new(
+        dialect,
+        ROW,
+        &format!(
+            "update conversions as known set is_processed = true, processing_error = null, processed_at = input.settled_at,
+                attribution = input.attribution,
+                deposit = case when input.deposit = '{counts}' then 'repeat' else input.deposit end,
+                refund_of = input.refund_of, {fx_sale_amount} = input.{fx_sale_amount}, {fx_payout} = input.{fx_payout},
+                fx_rate = {fx_rate}, fx_rate_date = {fx_rate_date}, consent = input.consent, findings = input.findings
+             from input where {this}{} and {as_read}",
+            dialect.among(ROW, "known.conversion_key", "conversion_key"),
+            counts = Judged::COUNTS,
+            fx_rate = dialect.decimal("input.fx_rate"),
+            fx_rate_date = dialect.date("input.fx_rate_date"),
+        ),
+    )
+}
+
+/// Finds those deposits that are the first of their account's (R49): by when they happened, whenever they came.
+fn rank(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
+    Step::new(
+        dialect,
+        ROW,
+        &format!(
+            "update conversions as known set deposit = 'first' from input
+             where {this}{} and {as_read} and input.deposit = '{}' and not {}",
+            dialect.among(ROW, "known.conversion_key", "conversion_key"),
+            Judged::COUNTS,
+            has_earlier(dialect, "known"),
+        ),
+    )
+}
+
+/// That a conversion is a deposit that counts: as the index of deposits says it, without which SQLite does not use that.
+pub(super) fn counts(conversion: &str) -> String {
+    format!("{conversion}.deposit in ('first', 'repeat')")
+}
+
+/// That there is an earlier deposit of a conversion's account that counts.
+pub(super) fn has_earlier(dialect: Dialect, conversion: &str) -> String {
+    format!(
+        "exists (select 1 from conversions as earlier
+            where earlier.account_id = {conversion}.account_id and {counts}
+                and ({earlier_at}, earlier.conversion_key, earlier.occurrence)
+                    < ({at}, {conversion}.conversion_key, {conversion}.occurrence){})",
+        dialect.by_key(),
+        counts = counts("earlier"),
+        earlier_at = happened_at("earlier"),
+        at = happened_at(conversion),
+    )
+}
+
+/// What is done is there no longer, so that the list stays as short as what is to be done.
+fn settle(dialect: Dialect) -> [Step<Row>; 2] {
+    let delayed = format!(
+        "update work_items set state = 'delayed', claim_id = null, last_error = null, updated_at = input.settled_at
+         from input where work_items.event_id = input.event_id and work_items.claim_id = input.claim_id
+            and input.waits_for_rates{}",
+        dialect.among(ROW, "work_items.event_id", "event_id"),
+    );
+    let done = format!(
+        "delete from work_items where event_id in (select event_id from input){} and exists (select 1 from input
+            where input.event_id = work_items.event_id and input.claim_id = work_items.claim_id and not input.waits_for_rates)",
+        dialect.among(ROW, "work_items.event_id", "event_id"),
+    );
+    [Step::new(dialect, ROW, &delayed), Step::new(dialect, ROW, &done)]
+}
+
+/// Puts an item off or gives it up, and says why at its conversion.
+pub(super) fn fail(dialect: Dialect) -> [Step<Failure>; 2] {
+    const COLUMNS: &[Column<Failure>] = &[
+        Column::text("event_id", |failure| Some(failure.item.event_id.clone())),
+        Column::text("claim_id", |failure| Some(failure.lease.to_string())),
+        Column::text("conversion_key", |failure| Some(failure.item.conversion_key.clone())),
+        Column::text("reason", |failure| Some(failure.reason.clone())),
+        Column::time("next_due_at", |failure| failure.due_at),
+        Column::time("failed_at", |failure| Some(failure.now)),
+    ];
+    let conversion = format!(
+        "update conversions as known set processing_error = input.reason from input
+         where known.conversion_key = input.conversion_key and known.event_id = input.event_id{} and {}",
+        dialect.among(COLUMNS, "known.conversion_key", "conversion_key"),
+        is_takers(dialect),
+    );
+    let item = format!(
+        "update work_items set state = case when input.next_due_at is null then 'dead' else 'waiting' end,
+            due_at = coalesce(input.next_due_at, due_at), last_error = input.reason, claim_id = null,
+            updated_at = input.failed_at
+         from input where work_items.event_id = input.event_id and work_items.claim_id = input.claim_id{}",
+        dialect.among(COLUMNS, "work_items.event_id", "event_id"),
+    );
+    [Step::new(dialect, COLUMNS, &conversion), Step::new(dialect, COLUMNS, &item)]
+}

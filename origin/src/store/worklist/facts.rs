@@ -1,0 +1,256 @@
+//! What a conversion is judged by, read in one statement.
+
+use super::super::StoreError;
+use super::super::statement::{Column, Dialect, Done, Step};
+use super::super::totals::happened_at;
+use super::take::Item;
+use postback::money::Amount;
+use postback::time::Timestamp;
+use postback::zone::Zone;
+use serde::{Deserialize, Deserializer};
+use std::collections::HashMap;
+
+/// A conversion as it stands, and what it refers to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Facts {
+    /// The conversion.
+    #[serde(flatten)]
+    pub conversion: Conversion,
+    /// What was paid for it.
+    pub money: Money,
+    /// The click that it names, where that is known.
+    pub click: Option<Click>,
+    /// What it goes back of, where it is money that goes back, and that is known.
+    pub original: Option<Original>,
+    /// How it was judged before, if it was.
+    pub judged: Option<Before>,
+}
+
+/// What is known of a conversion but for its amounts.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Conversion {
+    /// Its key.
+    pub conversion_key: String,
+    /// Which under its key.
+    pub occurrence: i64,
+    /// How often it was revised.
+    pub revision: i64,
+    /// The sender's id of it.
+    pub conversion_id: String,
+    /// The event's canonical name.
+    pub event: String,
+    /// The status' canonical name.
+    pub status: Option<String>,
+    /// When it happened.
+    #[serde(deserialize_with = "time")]
+    pub happened_at: Timestamp,
+    /// The click that it names.
+    pub click_id: Option<String>,
+    /// Whose it is.
+    pub account_id: Option<String>,
+    /// How it was paid.
+    pub payment_method: Option<String>,
+    /// The consent that it was sent with.
+    pub consent_version: Option<String>,
+}
+
+/// A conversion's amounts, as its sender has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Money {
+    /// What the customer paid.
+    #[serde(deserialize_with = "amount")]
+    pub sale_amount: Option<Amount>,
+    /// What we are paid.
+    #[serde(deserialize_with = "amount")]
+    pub payout: Option<Amount>,
+    /// The currency of both.
+    pub currency: Option<String>,
+    /// What the customer paid, in US dollars.
+    #[serde(deserialize_with = "amount")]
+    pub usd_sale_amount: Option<Amount>,
+    /// What we are paid, in US dollars.
+    #[serde(deserialize_with = "amount")]
+    pub usd_payout: Option<Amount>,
+}
+
+/// A click as it is known.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Click {
+    /// When it was made.
+    #[serde(deserialize_with = "time")]
+    pub clicked_at: Timestamp,
+    /// The consent that it was made with.
+    pub consent_version: Option<String>,
+}
+
+/// The conversion that money goes back of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Original {
+    /// Its key.
+    pub conversion_key: String,
+    /// What the customer paid, in the reporting currency.
+    #[serde(deserialize_with = "amount")]
+    pub reporting_sale_amount: Option<Amount>,
+    /// What we are paid, in the reporting currency.
+    #[serde(deserialize_with = "amount")]
+    pub reporting_payout: Option<Amount>,
+}
+
+/// How a conversion was judged before.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Before {
+    /// How it was joined to a click.
+    pub attribution: Option<String>,
+    /// What was said of a deposit.
+    pub deposit: Option<String>,
+    /// What it was found to go back of.
+    pub refund_of: Option<String>,
+    /// What the customer paid, in the reporting currency, where the sender did not say.
+    #[serde(deserialize_with = "amount")]
+    pub fx_sale_amount: Option<Amount>,
+    /// What we are paid, in the reporting currency, where the sender did not say.
+    #[serde(deserialize_with = "amount")]
+    pub fx_payout: Option<Amount>,
+    /// By which rate.
+    pub fx_rate: Option<String>,
+    /// Of which day.
+    pub fx_rate_date: Option<String>,
+    /// The consent that was found to hold.
+    pub consent: Option<String>,
+    /// What was found to be odd, as a list in JSON.
+    pub findings: String,
+}
+
+fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+    let text = String::deserialize(from)?;
+    Timestamp::parse(&text, &Zone::utc()).ok_or_else(|| serde::de::Error::custom("not an instant"))
+}
+
+/// An amount travels in micro-units.
+fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Amount>, D::Error> {
+    Ok(Option::<i64>::deserialize(from)?.and_then(Amount::from_micros))
+}
+
+/// Reads what items' conversions are judged by.
+pub(super) fn facts(dialect: Dialect) -> Step<Item> {
+    const COLUMNS: &[Column<Item>] = &[
+        Column::text("event_id", |item| Some(item.event_id.clone())),
+        Column::text("conversion_key", |item| Some(item.conversion_key.clone())),
+    ];
+    let own = "made.conversion_key = input.conversion_key and made.event_id = input.event_id";
+    let conversion = "known.conversion_key = made.conversion_key and known.occurrence = made.occurrence";
+    let from = format!(
+        "input {} {}",
+        dialect.left_join_by_key("revisions", "made", own),
+        dialect.left_join_by_key("conversions", "known", conversion),
+    );
+    Step::new(dialect, COLUMNS, &select(dialect, "input.event_id", &from, "known.conversion_key is not null", ""))
+        .answering()
+}
+
+/// Where a page of conversions begins.
+#[derive(Clone, Debug, Default)]
+pub struct After {
+    /// Behind the conversion of this key ...
+    pub conversion_key: String,
+    /// ... and occurrence.
+    pub occurrence: i64,
+}
+
+/// Conversions of a page.
+pub const PAGE: usize = 500;
+
+/// Reads what conversions are judged by, and how they were judged, a page at a time.
+pub(super) fn page(dialect: Dialect) -> Step<After> {
+    const COLUMNS: &[Column<After>] = &[
+        Column::text("conversion_key", |after| Some(after.conversion_key.clone())),
+        Column::number("occurrence", |after| after.occurrence),
+    ];
+    let from = format!(
+        "(select conversions.* from conversions, input
+          where (conversions.conversion_key, conversions.occurrence) > (input.conversion_key, input.occurrence)
+          order by conversions.conversion_key, conversions.occurrence limit {PAGE}) as known"
+    );
+    let order = "order by known.conversion_key, known.occurrence";
+    Step::new(dialect, COLUMNS, &select(dialect, "known.event_id", &from, "true", order)).answering()
+}
+
+/// Selects the facts of the conversions that are `known`. D1 takes sixteen members in an object, so there are several.
+fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) -> String {
+    let column = |name: &'static str| (name, format!("known.{name}"));
+    let amount = |table: &str, name: &str| dialect.micros(&format!("{table}.{}", dialect.amount(name)));
+    let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));
+    let money = dialect.json_members(&[
+        ("sale_amount", amount("known", "sale_amount")),
+        ("payout", amount("known", "payout")),
+        column("currency"),
+        ("usd_sale_amount", amount("known", "usd_sale_amount")),
+        ("usd_payout", amount("known", "usd_payout")),
+    ]);
+    let click = dialect.json_members(&[
+        ("clicked_at", dialect.time_text("clicks.clicked_at")),
+        ("consent_version", "clicks.consent_version".to_owned()),
+    ]);
+    let reporting = |name: &str| {
+        let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{name}")));
+        dialect.micros(&format!("coalesce(original.{usd}, original.{fx})"))
+    };
+    let original = dialect.json_members(&[
+        ("conversion_key", "original.conversion_key".to_owned()),
+        ("reporting_sale_amount", reporting("sale_amount")),
+        ("reporting_payout", reporting("payout")),
+    ]);
+    let judged = dialect.json_members(&[
+        column("attribution"),
+        column("deposit"),
+        column("refund_of"),
+        ("fx_sale_amount", amount("known", "fx_sale_amount")),
+        ("fx_payout", amount("known", "fx_payout")),
+        text("fx_rate"),
+        text("fx_rate_date"),
+        column("consent"),
+        text("findings"),
+    ]);
+    let answer = dialect.json_object(&[
+        column("conversion_key"),
+        column("occurrence"),
+        column("revision"),
+        column("conversion_id"),
+        column("event"),
+        column("status"),
+        ("happened_at", dialect.time_text(&happened_at("known"))),
+        column("click_id"),
+        column("account_id"),
+        column("payment_method"),
+        column("consent_version"),
+        ("money", money),
+        ("click", dialect.json_or_null("clicks.click_id", &click)),
+        ("original", dialect.json_or_null("original.conversion_key", &original)),
+        ("judged", dialect.json_or_null("known.processed_at", &judged)),
+    ]);
+    let first_original = "original.conversion_id = known.conversion_id and known.event in ('refund', 'chargeback')
+         and original.conversion_key = (
+            select min(any_one.conversion_key) from conversions as any_one
+            where any_one.conversion_id = known.conversion_id and any_one.event not in ('refund', 'chargeback'))
+         and original.occurrence = 1";
+    format!(
+        "select {id} as id, {answer} as answer from {from} {} {} where {condition} {order}",
+        dialect.left_join_by_key("clicks", "clicks", "clicks.click_id = known.click_id"),
+        dialect.left_join_by_key("conversions", "original", first_original),
+    )
+}
+
+/// The facts that a statement answers, by event.
+pub(super) fn by_event(done: Vec<Done>) -> Result<HashMap<String, Facts>, StoreError> {
+    Ok(read(done)?.into_iter().collect())
+}
+
+/// The facts that a statement answers, each with its event, in their order.
+pub(super) fn read(done: Vec<Done>) -> Result<Vec<(String, Facts)>, StoreError> {
+    let facts = |(event_id, answer): (String, String)| {
+        let facts = serde_json::from_str(&answer)
+            .map_err(|error| StoreError::Bug(format!("a conversion that cannot be read: {error}")))?;
+        Ok((event_id, facts))
+    };
+    done.into_iter().flat_map(|done| done.answers).map(facts).collect()
+}

@@ -1,0 +1,172 @@
+//! What is to be done for events after they were stored (R52): items that are taken for a while, judged, and put down again. The
+//! contract, the same for every kind of database:
+//!
+//! **An item is one taker's until its lease ends, and what was judged is written by who has it.** A taker that crashed loses its
+//! lease, and the item is taken again. A taker that was too slow, or whose item was put back because something that it judged by
+//! has changed, writes nothing.
+//!
+//! **A conversion is judged alone.** What a judgement means for others (an account has another first deposit, a refund has found its
+//! conversion) is not written for them: their items are put back, and they are judged again. So judgements need no order and come
+//! to the same whatever order events came in.
+
+mod take;
+mod facts;
+mod conclude;
+mod put_back;
+mod backlog;
+
+pub use backlog::Backlog;
+pub use conclude::{Conclusion, Failure, Judged, Next};
+pub use facts::{After, Before, Click, Facts, Original, PAGE};
+pub use put_back::Again;
+pub(super) use put_back::waiting_for_clicks;
+pub use take::{ITEMS_MAX, Item, Lease};
+
+use super::statement::{Dialect, Statement, Step};
+use super::totals::judging_slot;
+use super::turns::{Turn, take_turns};
+use super::{Database, End, Store, StoreError, in_time};
+use conclude::Row;
+use postback::time::Timestamp;
+use std::collections::HashMap;
+use std::time::Duration;
+
+/// How long a statement about items may take.
+const ITEMS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The statements about items.
+pub(super) struct Worklist {
+    dialect: Dialect,
+    take_turns: Option<Step<Turn>>,
+    take: Step<Lease>,
+    facts: Step<Item>,
+    page: Step<After>,
+    conclude: Vec<Step<Row>>,
+    fail: [Step<Failure>; 2],
+    put_back: Step<Again>,
+    put_back_delayed: Step<put_back::Rates>,
+    backlog: Step<Timestamp>,
+}
+
+impl Worklist {
+    pub(super) fn new(dialect: Dialect) -> Worklist {
+        Worklist {
+            dialect,
+            take_turns: take_turns(dialect),
+            take: take::take(dialect),
+            facts: facts::facts(dialect),
+            page: facts::page(dialect),
+            conclude: conclude::conclude(dialect),
+            fail: conclude::fail(dialect),
+            put_back: put_back::again(dialect),
+            put_back_delayed: put_back::delayed(dialect),
+            backlog: backlog::backlog(dialect),
+        }
+    }
+
+    /// The statements that write down what was judged, in one transaction. Where the database has several writers, those of one account,
+    /// one conversion and one click take turns first. Then, of all whose item is still the taker's and whose
+    /// conversion is as it was when it was read:
+    ///
+    /// (1) what the conversions came to is taken out of the totals
+    /// (2) they are as they were judged
+    /// (3) the first of an account's deposits is told from the others
+    /// (4) what they come to now is put into the totals
+    /// (5) items are put back of what has to be judged again on account of it
+    /// (6) the items are settled
+    fn conclusions(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Vec<Statement> {
+        let slot = judging_slot(self.dialect);
+        let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
+        let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
+        let turns = self.take_turns.iter().map(|step| step.over(&turns));
+        turns.chain(self.conclude.iter().map(|step| step.over(&rows))).collect()
+    }
+}
+
+impl std::fmt::Debug for Worklist {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worklist").field("dialect", &self.dialect).finish_non_exhaustive()
+    }
+}
+
+impl Store {
+    /// Takes items that are due: each is the lease's until it ends.
+    ///
+    /// # Errors
+    /// None was taken, or, when time ran out, that is not known: those that were are due again when the lease ends.
+    pub async fn take_items(&self, lease: &Lease) -> Result<Vec<Item>, StoreError> {
+        let done = self.of_items(vec![self.worklist().take.over(std::slice::from_ref(lease))]).await?;
+        take::taken(done)
+    }
+
+    /// What items' conversions are judged by. An event that made no revision of one has no facts.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn facts_of(&self, items: &[Item]) -> Result<HashMap<String, Facts>, StoreError> {
+        let done = self.of_items(vec![self.worklist().facts.over(items)]).await?;
+        facts::by_event(done)
+    }
+
+    /// What the next conversions are judged by and how they were judged, each with the last event that made it what it is, in the
+    /// order of their keys: at most [`PAGE`]; fewer are the last.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn facts_after(&self, after: &After) -> Result<Vec<(String, Facts)>, StoreError> {
+        facts::read(self.of_items(vec![self.worklist().page.over(std::slice::from_ref(after))]).await?)
+    }
+
+    /// Has conversions judged again.
+    ///
+    /// # Errors
+    /// None is, because of this.
+    pub async fn put_back(&self, conversions: &[Again]) -> Result<(), StoreError> {
+        self.of_items(vec![self.worklist().put_back.over(conversions)]).await.map(|_| ())
+    }
+
+    /// Writes down what was judged, as the contract above says.
+    ///
+    /// # Errors
+    /// Nothing was written, or, when time ran out, that is not known: the items are due again when the lease ends.
+    pub async fn conclude_items(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Result<(), StoreError> {
+        self.of_items(self.worklist().conclusions(lease, conclusions)).await.map(|_| ())
+    }
+
+    /// Puts an item off, or gives it up, because it could not be done.
+    ///
+    /// # Errors
+    /// As [`Store::conclude_items`].
+    pub async fn fail_item(&self, failure: Failure) -> Result<(), StoreError> {
+        let failures = [failure];
+        let statements = self.worklist().fail.iter().map(|step| step.over(&failures)).collect();
+        self.of_items(statements).await.map(|_| ())
+    }
+
+    /// Makes items due that have waited for rates since before an instant; answers how many.
+    ///
+    /// # Errors
+    /// None is due because of this.
+    pub async fn put_back_delayed(&self, delayed_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
+        let rates = put_back::Rates { now, delayed_before };
+        let done = self.of_items(vec![self.worklist().put_back_delayed.over(&[rates])]).await?;
+        Ok(done.first().map_or(0, |done| done.changed))
+    }
+
+    /// How much there is to do.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn backlog(&self, now: Timestamp) -> Result<Backlog, StoreError> {
+        backlog::read(self.of_items(vec![self.worklist().backlog.over(&[now])]).await?)
+    }
+
+    fn worklist(&self) -> &Worklist {
+        &self.core.worklist
+    }
+
+    async fn of_items(&self, statements: Vec<Statement>) -> Result<Vec<super::statement::Done>, StoreError> {
+        let database: &Database = self.database();
+        in_time(ITEMS_TIMEOUT, database.run(statements, End::Commit)).await
+    }
+}

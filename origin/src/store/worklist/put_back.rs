@@ -1,0 +1,125 @@
+//! Putting items back whose conversions have to be judged again. Whoever has one of them then has it no longer.
+
+use super::super::statement::{Column, Dialect, Step};
+use super::super::totals::happened_at;
+use super::conclude::{counts, has_earlier};
+use postback::time::Timestamp;
+
+/// Puts items of conversions' events back that a subquery finds, together with when they are due. An item that was done is there no
+/// longer, and is put down anew.
+fn put_back<T>(dialect: Dialect, columns: &'static [Column<T>], found: &str) -> Step<T> {
+    Step::new(
+        dialect,
+        columns,
+        &format!(
+            "insert into work_items (event_id, conversion_key, due_at, created_at, updated_at)
+             select event_id, conversion_key, min(at), min(at), min(at) from ({found}) as found
+             where event_id is not null group by event_id, conversion_key order by event_id
+             on conflict (event_id) do update set state = 'waiting', due_at = excluded.due_at, attempts = 0,
+                claim_id = null, updated_at = excluded.updated_at"
+        ),
+    )
+}
+
+/// Of each account: what is called its first deposit and is not, and what is its first deposit and is not called so.
+pub(super) fn firsts<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
+    let earliest = format!(
+        "(others.conversion_key, others.occurrence) = (
+            select first.conversion_key, first.occurrence from conversions as first
+            where first.account_id = input.account_id and {}
+            order by {}, first.conversion_key, first.occurrence limit 1)",
+        counts("first"),
+        happened_at("first")
+    );
+    let called_first =
+        format!("others.account_id = input.account_id and {} and others.deposit = 'first'", counts("others"));
+    let events = format!(
+        "select others.event_id, others.conversion_key, input.settled_at as at from input {} where {}
+         union all
+         select others.event_id, others.conversion_key, input.settled_at as at from input {}
+         where others.deposit = 'repeat'",
+        dialect.left_join_by_key("conversions", "others", &called_first),
+        has_earlier(dialect, "others"),
+        dialect.left_join_by_key("conversions", "others", &earliest),
+    );
+    put_back(dialect, columns, &events)
+}
+
+/// Money that goes back of a conversion which was judged: where the one did not know the other yet, or takes its amounts.
+pub(super) fn refunds<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
+    let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"];
+    let amounts = amounts.map(|name| format!("others.{}", dialect.amount(name))).join(", ");
+    let refund = "others.conversion_id = input.conversion_id and others.conversion_key <> input.conversion_key
+        and others.event in ('refund', 'chargeback')";
+    let events = format!(
+        "select others.event_id, others.conversion_key, input.settled_at as at from input {}
+         where input.event not in ('refund', 'chargeback')
+            and (others.refund_of is null or coalesce({amounts}) is null)",
+        dialect.left_join_by_key("conversions", "others", refund),
+    );
+    put_back(dialect, columns, &events)
+}
+
+/// What was judged to name an unknown click, which has become known since its facts were read.
+pub(super) fn clicked_meanwhile<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
+    let own = "own.conversion_key = input.conversion_key and own.occurrence = input.occurrence";
+    let events = format!(
+        "select own.event_id, own.conversion_key, input.settled_at as at from input {}
+         where own.attribution = 'unknown_click'
+            and exists (select 1 from clicks where clicks.click_id = own.click_id{})",
+        dialect.left_join_by_key("conversions", "own", own),
+        dialect.by_key(),
+    );
+    put_back(dialect, columns, &events)
+}
+
+/// What waited for a click that comes now.
+pub(in crate::store) fn waiting_for_clicks<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
+    let named = "others.click_id = input.click_id and others.attribution = 'unknown_click'";
+    let events = format!(
+        "select others.event_id, others.conversion_key, input.received_at as at from input {}",
+        dialect.left_join_by_key("conversions", "others", named)
+    );
+    put_back(dialect, columns, &events)
+}
+
+/// A conversion that is to be judged again.
+#[derive(Clone, Debug)]
+pub struct Again {
+    /// The last event that made it what it is.
+    pub event_id: String,
+    /// Its key.
+    pub conversion_key: String,
+    /// When it is due.
+    pub due_at: Timestamp,
+}
+
+/// Conversions that somebody wants to be judged again.
+pub(super) fn again(dialect: Dialect) -> Step<Again> {
+    const COLUMNS: &[Column<Again>] = &[
+        Column::text("event_id", |again| Some(again.event_id.clone())),
+        Column::text("conversion_key", |again| Some(again.conversion_key.clone())),
+        Column::time("at", |again| Some(again.due_at)),
+    ];
+    put_back(dialect, COLUMNS, "select input.event_id, input.conversion_key, input.at from input")
+}
+
+/// When items that wait for rates are due, and since when they must have waited.
+pub(super) struct Rates {
+    pub(super) now: Timestamp,
+    pub(super) delayed_before: Timestamp,
+}
+
+/// What has waited for rates since before some came.
+pub(super) fn delayed(dialect: Dialect) -> Step<Rates> {
+    const COLUMNS: &[Column<Rates>] = &[
+        Column::time("at", |rates| Some(rates.now)),
+        Column::time("delayed_before", |rates| Some(rates.delayed_before)),
+    ];
+    Step::new(
+        dialect,
+        COLUMNS,
+        "update work_items set state = 'waiting', due_at = input.at, attempts = 0, claim_id = null, updated_at = input.at
+         from input where state = 'delayed' and work_items.updated_at < input.delayed_before",
+    )
+}

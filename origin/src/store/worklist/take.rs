@@ -1,0 +1,77 @@
+//! Taking items that are due.
+
+use super::super::StoreError;
+use super::super::statement::{Column, Dialect, Done, Step};
+use postback::id::Nonce;
+use postback::time::Timestamp;
+use serde::Deserialize;
+
+/// Items that are taken at once: they share their statements.
+pub const ITEMS_MAX: usize = 100;
+
+/// For how long items are somebody's.
+#[derive(Clone, Debug)]
+pub struct Lease {
+    /// Random: whoever knows it has the items.
+    pub id: Nonce,
+    /// When it begins.
+    pub now: Timestamp,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+/// An item that was taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The event that it is for.
+    pub event_id: String,
+    /// The conversion that the event was about.
+    pub conversion_key: String,
+    /// How often it was taken since it was last put down or put back, this time included.
+    pub attempts: u32,
+}
+
+/// Takes the items that have been due for longest. Of several takers at once each gets others.
+pub(super) fn take(dialect: Dialect) -> Step<Lease> {
+    const COLUMNS: &[Column<Lease>] = &[
+        Column::text("claim_id", |lease| Some(lease.id.to_string())),
+        Column::time("begins_at", |lease| Some(lease.now)),
+        Column::time("ends_at", |lease| Some(lease.until)),
+    ];
+    let skip = match dialect {
+        Dialect::Postgres => "for update of work_items skip locked",
+        Dialect::Sqlite => "",
+    };
+    let answer = dialect.json_object(&[("attempts", "attempts".to_owned()), ("key", "conversion_key".to_owned())]);
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            ", due as (
+                select work_items.work_item_id from work_items, input
+                where work_items.state = 'waiting' and work_items.due_at <= input.begins_at
+                order by work_items.due_at, work_items.work_item_id limit {ITEMS_MAX} {skip})
+             update work_items set claim_id = input.claim_id, due_at = input.ends_at, attempts = attempts + 1,
+                updated_at = input.begins_at
+             from input where work_item_id in (select work_item_id from due)
+             returning event_id as id, {answer} as answer"
+        ),
+    )
+    .answering()
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    attempts: u32,
+    key: String,
+}
+
+/// The items that a statement answers.
+pub(super) fn taken(done: Vec<Done>) -> Result<Vec<Item>, StoreError> {
+    let item = |(event_id, answer): (String, String)| {
+        let answer: Answer = serde_json::from_str(&answer)
+            .map_err(|error| StoreError::Bug(format!("an item that cannot be read: {error}")))?;
+        Ok(Item { event_id, conversion_key: answer.key, attempts: answer.attempts })
+    };
+    done.into_iter().flat_map(|done| done.answers).map(item).collect()
+}

@@ -1,0 +1,345 @@
+//! What conversions mean (R49-R52, R64), whatever order their events and what they refer to come in.
+
+use crate::{Fresh, at, batch, click, nonce, partner, record};
+use bytec_origin::app::Platform;
+use bytec_origin::processing::{again, process};
+use bytec_origin::shared::{Change, Shared, read_ecb};
+use bytec_origin::store::location::Location;
+use bytec_origin::store::worklist::{Backlog, Conclusion, Judged, Lease, Next};
+use bytec_origin::store::{Record, Store};
+use postback::click::Click;
+use postback::money::Amount;
+use postback::partner::{FirstDeposit, Partner};
+use postback::time::Timestamp;
+use tempfile::TempDir;
+
+const CONVERSIONS: &str = "select conversion_key || ' ' || event || ' ' || coalesce(status, '-') || ' ' ||
+    coalesce(attribution, '-') || ' ' || coalesce(deposit, '-') || ' ' || coalesce(refund_of, '-') || ' ' ||
+    coalesce(cast(fx_sale_amount as text), '-') || ' ' || coalesce(cast(fx_rate_date as text), '-') || ' ' ||
+    replace(cast(findings as text), ' ', '')
+    from conversions order by conversion_key, occurrence";
+const DEPOSITS: &str =
+    "select conversion_key || ' ' || coalesce(deposit, '-') from conversions order by conversion_key";
+const FINDINGS: &str =
+    "select conversion_key || ' ' || replace(cast(findings as text), ' ', '') from conversions order by conversion_key";
+
+fn now() -> Timestamp {
+    at("2025-11-21T08:00:10Z")
+}
+
+/// What a partner's events are processed with.
+struct Processing {
+    shared: Shared,
+    partner: Partner,
+    _folder: TempDir,
+}
+
+impl Processing {
+    fn new() -> Processing {
+        let folder = TempDir::new().unwrap();
+        let place = format!("sqlite:{}", folder.path().display());
+        let first_deposit = FirstDeposit {
+            minimum: Amount::parse("10").unwrap(),
+            currency: "USD".to_owned(),
+            bonus_payment_methods: vec!["bonus".to_owned()],
+        };
+        let partner = Partner {
+            first_deposit: Some(first_deposit),
+            attribution_window_days: Some(30),
+            consent_required: true,
+            ..partner()
+        };
+        Processing { shared: Shared::at(Location::within(&place, "bytec_db").unwrap()), partner, _folder: folder }
+    }
+
+    /// Processes what is due, until nothing is.
+    async fn all(&self, store: &Store) {
+        let platform = Platform { now, random: Platform::SYSTEM.random };
+        let mut rounds = 0;
+        while process(&platform, &self.shared, &self.partner, store).await.unwrap() > 0 {
+            rounds += 1;
+            assert!(rounds < 20, "there is always more to process");
+        }
+    }
+
+    async fn import(&self, csv: &str) {
+        let change = Change { id: nonce(), at: now(), actor: "test".to_owned() };
+        self.shared.import_rates(&read_ecb(csv).unwrap(), &change).await.unwrap();
+    }
+}
+
+fn lease(seconds: i64) -> Lease {
+    let until = Timestamp::from_unix_ms(now().unix_ms() + seconds * 1000).unwrap();
+    Lease { id: nonce(), now: now(), until }
+}
+
+fn deposit(id: &str, account: &str, amount: &str, time: &str) -> String {
+    format!("conversion_id={id}&event=deposit&account_id={account}&usd_sale_amount={amount}&event_time={time}")
+}
+
+/// The totals, and what a recount of all conversions comes to.
+impl Fresh {
+    async fn assert_totals_are_a_recount(&self) {
+        let [usd_sale, fx_sale, total] = match self.store.database() {
+            bytec_origin::store::Database::Postgres(_) => {
+                ["usd_sale_amount * 1000000", "fx_sale_amount * 1000000", "reporting_sale_amount * 1000000"]
+            }
+            bytec_origin::store::Database::Sqlite(_) | bytec_origin::store::Database::D1(_) => {
+                ["usd_sale_amount_micros", "fx_sale_amount_micros", "reporting_sale_amount_micros"]
+            }
+        };
+        let counted = format!(
+            "select cast(sum(conversions) as text) || ' ' || cast(sum(first_deposits) as text) || ' ' ||
+                cast(cast(sum({total}) as bigint) as text) from totals"
+        );
+        let recounted = format!(
+            "select cast(count(*) as text) || ' ' || cast(sum(case when deposit = 'first' then 1 else 0 end) as text) || ' ' ||
+                cast(cast(coalesce(sum(coalesce({usd_sale}, {fx_sale})), 0) as bigint) as text) from conversions"
+        );
+        let [counted, recounted]: [&'static str; 2] = [counted.leak(), recounted.leak()];
+        assert_eq!(self.one(counted).await, self.one(recounted).await);
+    }
+
+    async fn processed(&self, processing: &Processing, sql: &'static str) -> Vec<String> {
+        processing.all(&self.store).await;
+        self.assert_totals_are_a_recount().await;
+        self.column(sql).await
+    }
+}
+
+contract! {
+    a_conversion_is_joined_to_its_click_whichever_comes_first(db) {
+        let processing = Processing::new();
+        let [known, later] = [click(1), click(2)];
+        db.store.record_clicks(&batch(vec![known.clone()], nonce())).await.unwrap();
+        db.record(&format!("conversion_id=c1&click_id={}&event_time=2025-11-21+16:00:05", known.click_id)).await;
+        db.record(&format!("conversion_id=c2&click_id={}&event_time=2025-11-21+16:00:05", later.click_id)).await;
+        db.record("conversion_id=c3").await;
+        assert_eq!(db.processed(&processing, CONVERSIONS).await, [
+            "c1 conversion - clicked - - - - []",
+            "c2 conversion - unknown_click - - - - [\"unknown_click\",\"consent_missing\"]",
+            "c3 conversion - no_click - - - - [\"consent_missing\"]",
+        ]);
+        assert_eq!(db.column("select coalesce(consent, '-') from conversions order by conversion_key").await, ["2", "-", "-"]);
+        db.store.record_clicks(&batch(vec![later], nonce())).await.unwrap();
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[1], "c2 conversion - clicked - - - - []");
+    }
+
+    a_click_that_cannot_have_led_to_it_is_told(db) {
+        let processing = Processing::new();
+        let click = click(1);
+        db.store.record_clicks(&batch(vec![click.clone()], nonce())).await.unwrap();
+        // The click is of 08:00:00.123 on 21 November 2025, UTC; the partner's clocks are eight hours ahead.
+        for (id, time) in [("c1", "2025-11-21+15:59:59"), ("c2", "2025-11-21+16:00:01")] {
+            db.record(&format!("conversion_id={id}&click_id={}&event_time={time}&consent_version=3", click.click_id)).await;
+        }
+        assert_eq!(db.processed(&processing, FINDINGS).await, [
+            "c1 [\"click_after_conversion\",\"consent_differs\"]",
+            "c2 [\"consent_differs\"]",
+        ]);
+        let old = Click { clicked_at: at("2025-10-20T08:00:00Z"), ..crate::click(2) };
+        db.store.record_clicks(&batch(vec![old.clone()], nonce())).await.unwrap();
+        for (id, time) in [("c3", "2025-11-19+16:00:00"), ("c4", "2025-11-19+16:00:01")] {
+            db.record(&format!("conversion_id={id}&click_id={}&event_time={time}&consent_version=2", old.click_id)).await;
+        }
+        assert_eq!(db.processed(&processing, FINDINGS).await[2..], ["c3 []", "c4 [\"click_too_old\"]"], "30 days");
+    }
+
+    the_first_deposit_is_the_earliest_that_counts_whichever_comes_first(db) {
+        let processing = Processing::new();
+        for query in [
+            deposit("d2", "a1", "20", "2025-11-20+10:00:00"),
+            deposit("d3", "a1", "30", "2025-11-20+11:00:00"),
+            deposit("d4", "a2", "5", "2025-11-20+09:00:00"),
+            deposit("d5", "a2", "0", "2025-11-20+09:30:00"),
+            deposit("d6", "a2", "50", "2025-11-20+10:00:00") + "&payment_method=Bonus",
+            deposit("d7", "a2", "50", "2025-11-20+12:00:00"),
+            "conversion_id=d8&event=deposit&usd_sale_amount=50".to_owned(),
+            "conversion_id=d9&event=deposit&account_id=a1".to_owned(),
+        ] {
+            db.record(&query).await;
+        }
+        assert_eq!(db.processed(&processing, DEPOSITS).await, [
+            "d2 first", "d3 repeat", "d4 too_small", "d5 zero", "d6 bonus", "d7 first", "d8 no_account", "d9 no_amount",
+        ]);
+        // An earlier one comes late; then it turns out to be none.
+        db.record(&deposit("d1", "a1", "10", "2025-11-20+09:00:00")).await;
+        assert_eq!(db.processed(&processing, DEPOSITS).await[..3], ["d1 first", "d2 repeat", "d3 repeat"]);
+        db.record("conversion_id=d1&status=Rejected").await;
+        assert_eq!(db.processed(&processing, DEPOSITS).await[..3], ["d1 rejected", "d2 first", "d3 repeat"]);
+        assert_eq!(db.one("select cast(sum(first_deposits) as text) from totals").await, "2");
+    }
+
+    money_that_goes_back_stands_beside_what_it_goes_back_of(db) {
+        let processing = Processing::new();
+        db.record("conversion_id=c1&event=purchase&status=Pending&usd_sale_amount=100&rewars=10&consent_version=1").await;
+        db.record("conversion_id=c1&status=Approved").await;
+        db.record("conversion_id=c1&event=refund&usd_sale_amount=100&rewars=10&consent_version=1").await;
+        // A chargeback that comes before what it is of, and does not say how much; two refunds of one sale.
+        db.record("conversion_id=c2&event=chargeback&consent_version=1").await;
+        db.record("conversion_id=c3&event=refund&event_id=r1&usd_sale_amount=3&consent_version=1").await;
+        db.record("conversion_id=c3&event=refund&event_id=r2&usd_sale_amount=4&consent_version=1").await;
+        let found = db.processed(&processing, CONVERSIONS).await;
+        assert!(found.contains(&"c1 purchase approved no_click - - - - []".to_owned()), "{found:?}");
+        let back = |found: &[String], of: &str| found.iter().filter(|row| row.contains(&format!(" - {of} "))).count();
+        assert_eq!((back(&found, "c1"), back(&found, "c2"), back(&found, "c3")), (1, 0, 0), "{found:?}");
+        assert_eq!(found.iter().filter(|row| row.contains("original_missing")).count(), 3, "{found:?}");
+        db.record("conversion_id=c2&event=purchase&usd_sale_amount=50&rewars=5&consent_version=1").await;
+        db.record("conversion_id=c3&event=purchase&usd_sale_amount=7&consent_version=1").await;
+        let found = db.processed(&processing, CONVERSIONS).await;
+        assert_eq!((back(&found, "c1"), back(&found, "c2"), back(&found, "c3")), (1, 1, 2), "{found:?}");
+        assert!(found.iter().any(|row| row.ends_with(" - c2 -50.00 - [\"amount_of_original\"]")), "{found:?}");
+        let all = "select cast(cast(sum(reporting_sale_amount) as integer) as text) from totals";
+        let micros = "select cast(sum(reporting_sale_amount_micros) as text) from totals";
+        let is_postgres = matches!(db.store.database(), bytec_origin::store::Database::Postgres(_));
+        assert_eq!(db.one(if is_postgres { all } else { micros }).await, "0", "all of it went back");
+    }
+
+    an_amount_in_another_currency_waits_for_its_rate(db) {
+        let processing = Processing::new();
+        let query = "event=deposit&account_id=a1&sale_amount_local=100&conversion_currency=EUR&consent_version=1";
+        db.record(&format!("conversion_id=d1&{query}&event_time=2025-11-20+12:00:00")).await;
+        db.record("conversion_id=d2&sale_amount_local=5&consent_version=1").await;
+        assert_eq!(db.processed(&processing, CONVERSIONS).await, [
+            "d1 deposit - no_click undecided - - - [\"rate_missing\"]",
+            "d2 conversion - no_click - - - - [\"currency_missing\"]",
+        ]);
+        let backlog = Backlog { waiting: 0, delayed: 1, dead: 0, lag_s: 0 };
+        assert_eq!(db.store.backlog(now()).await.unwrap(), backlog);
+        // A rate of the day before: the best there is until the day's own comes.
+        processing.import("Date,USD\n2025-11-19,1.1000\n").await;
+        assert_eq!(db.store.put_back_delayed(at("2025-11-21T07:00:00Z"), now()).await.unwrap(), 0, "it began to wait later");
+        assert_eq!(db.store.put_back_delayed(at("2025-11-21T09:00:00Z"), now()).await.unwrap(), 1);
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - 110.00 2025-11-19 [\"rate_provisional\"]");
+        processing.import("Date,USD\n2025-11-20,1.1523\n2025-11-19,1.1000\n").await;
+        assert_eq!(db.store.put_back_delayed(at("2025-11-21T09:00:00Z"), now()).await.unwrap(), 1);
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - 115.23 2025-11-20 []");
+        assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
+        // What the sender says in dollars afterwards is what counts.
+        db.record("conversion_id=d1&usd_sale_amount=116").await;
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - - - []");
+    }
+
+    an_item_is_one_takers_until_its_lease_ends(db) {
+        for number in 0..150 {
+            db.record(&format!("conversion_id=c{number}")).await;
+        }
+        let (first, second, third) = tokio::join!(
+            async { db.store.take_items(&lease(30)).await.unwrap() },
+            async { db.store.take_items(&lease(30)).await.unwrap() },
+            async { db.store.take_items(&lease(30)).await.unwrap() },
+        );
+        let mut taken: Vec<_> = [first, second, third].into_iter().flatten().map(|item| item.event_id).collect();
+        assert_eq!(taken.len(), 150);
+        taken.sort();
+        taken.dedup();
+        assert_eq!(taken.len(), 150, "none was taken twice");
+        assert!(db.store.take_items(&lease(30)).await.unwrap().is_empty());
+        let later = Lease { now: at("2025-11-21T08:00:41Z"), ..lease(60) };
+        let again = db.store.take_items(&later).await.unwrap();
+        assert_eq!((again.len(), again[0].attempts), (100, 2), "whoever had them is gone");
+    }
+
+    who_has_an_item_no_longer_writes_nothing(db) {
+        db.record("conversion_id=c1&rewars=1").await;
+        let slow = lease(1);
+        let items = db.store.take_items(&slow).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        let conclusion = |state| Conclusion {
+            item: items[0].clone(),
+            judged: Some((facts[&items[0].event_id].clone(), Judged { attribution: state, ..Judged::default() })),
+            next: Next::Done,
+        };
+        let quick = Lease { now: at("2025-11-21T08:00:20Z"), ..lease(60) };
+        assert_eq!(db.store.take_items(&quick).await.unwrap().len(), 1);
+        db.store.conclude_items(&slow, vec![conclusion("clicked")]).await.unwrap();
+        let state = "select coalesce(attribution, '-') || ' ' || (select cast(count(*) as text) from work_items) from conversions";
+        assert_eq!(db.one(state).await, "- 1");
+        db.store.conclude_items(&quick, vec![conclusion("no_click")]).await.unwrap();
+        assert_eq!(db.one(state).await, "no_click 0");
+    }
+
+    what_changed_since_it_was_read_is_left_to_the_item_of_the_change(db) {
+        db.record("conversion_id=c1&rewars=1").await;
+        let taken = lease(30);
+        let items = db.store.take_items(&taken).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        db.record("conversion_id=c1&rewars=2").await;
+        let judged = (facts[&items[0].event_id].clone(), Judged { attribution: "no_click", ..Judged::default() });
+        let conclusion = Conclusion { item: items[0].clone(), judged: Some(judged), next: Next::Done };
+        db.store.conclude_items(&taken, vec![conclusion]).await.unwrap();
+        assert_eq!(db.one("select coalesce(attribution, '-') from conversions").await, "-");
+        assert_eq!(db.store.backlog(now()).await.unwrap().waiting, 1, "the newer event's");
+        let processing = Processing::new();
+        assert_eq!(db.processed(&processing, FINDINGS).await, ["c1 [\"consent_missing\"]"]);
+    }
+
+    what_other_rules_would_change_is_told_before_it_is_changed(db) {
+        let processing = Processing::new();
+        for (id, account, amount, hour) in [("d1", "a1", "5", 9), ("d2", "a1", "20", 10), ("d3", "a2", "7", 9)] {
+            db.record(&(deposit(id, account, amount, &format!("2025-11-20+{hour:02}:00:00")) + "&consent_version=1")).await;
+        }
+        db.record("conversion_id=e1&payout_local=100&conversion_currency=EUR&event_time=2025-11-20+12:00:00&consent_version=1").await;
+        assert_eq!(db.processed(&processing, DEPOSITS).await, ["d1 too_small", "d2 first", "d3 too_small", "e1 -"]);
+        processing.import("Date,USD\n2025-11-20,1.5\n").await;
+        let rules = FirstDeposit { minimum: Amount::parse("6").unwrap(), ..processing.partner.first_deposit.clone().unwrap() };
+        let other = Processing { partner: Partner { first_deposit: Some(rules), ..processing.partner.clone() }, ..processing };
+        let compared = async |apply: bool| {
+            let differs = async |changed| match apply {
+                true => again::put_back(&db.store, changed, now()).await,
+                false => Ok(()),
+            };
+            again::compare(&other.shared, &other.partner, &db.store, |_| {}, differs).await.unwrap()
+        };
+        let told = compared(false).await;
+        let changes: Vec<_> = told.changes.iter().map(|(what, count)| format!("{what} {count}")).collect();
+        assert_eq!((told.conversions, told.changed, told.new), (4, 2, 0));
+        assert_eq!(changes, ["amounts 1", "deposit 1", "findings 1"]);
+        assert_eq!((told.first_deposits.before, told.first_deposits.after), (1, 2));
+        assert_eq!((told.payout.before.to_string(), told.payout.after.to_string()), ("0.000000".to_owned(), "150.000000".to_owned()));
+        assert_eq!(db.column(DEPOSITS).await, ["d1 too_small", "d2 first", "d3 too_small", "e1 -"], "nothing was changed");
+        assert_eq!(compared(true).await, told);
+        assert_eq!(db.processed(&other, DEPOSITS).await, ["d1 too_small", "d2 first", "d3 first", "e1 -"]);
+        assert_eq!(db.one("select cast(fx_payout as text) from conversions where conversion_key = 'e1'").await, "150.00");
+        assert_eq!(compared(false).await.changed, 0, "it is as it was told");
+    }
+
+    an_item_that_fails_is_put_off_and_holds_up_no_other(db) {
+        let processing = Processing::new();
+        db.record("conversion_id=good&consent_version=1").await;
+        db.record("conversion_id=bad&consent_version=1").await;
+        let items = db.store.take_items(&lease(0)).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        // A judgement that the database refuses, beside one that it takes.
+        let conclusions: Vec<_> = items.iter().map(|item| {
+            let facts = facts[&item.event_id].clone();
+            let attribution = if facts.conversion.conversion_id == "bad" { "nonsense" } else { "no_click" };
+            Conclusion { item: item.clone(), judged: Some((facts, Judged { attribution, ..Judged::default() })), next: Next::Done }
+        }).collect();
+        db.store.conclude_items(&lease(0), conclusions).await.unwrap();
+        assert_eq!(db.store.backlog(now()).await.unwrap().waiting, 2, "the lease was another's");
+        assert_eq!(db.processed(&processing, FINDINGS).await, ["bad []", "good []"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_s_deposits_that_are_judged_at_once_have_one_first() {
+    for kind in ["postgres", "sqlite", "d1"] {
+        let db = crate::fresh(kind).await;
+        let processing = Processing::new();
+        let records: Vec<Record> = (0..60)
+            .map(|n| record(&deposit(&format!("d{n:02}"), "a1", "20", &format!("2025-11-20+10:{n:02}:00"))))
+            .collect();
+        for record in records.into_iter().rev() {
+            db.store.record(record).await.unwrap();
+        }
+        let platform = Platform { now, random: Platform::SYSTEM.random };
+        let worker =
+            async || while process(&platform, &processing.shared, &processing.partner, &db.store).await.unwrap() > 0 {};
+        tokio::join!(worker(), worker(), worker());
+        processing.all(&db.store).await;
+        let firsts = db.column("select conversion_key from conversions where deposit = 'first'").await;
+        assert_eq!(firsts, ["d00"], "{kind}");
+        db.assert_totals_are_a_recount().await;
+    }
+}
