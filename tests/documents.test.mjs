@@ -42,7 +42,7 @@ test("docs/api.md lists every error code and verdict", () => {
   const codes = [
     ...find("postback/src/rejection.rs", /=> "([a-z0-9_]+)"/g),
     ...find("postback/src/verdict.rs", /=> "([a-z0-9_]+)"/g),
-    ...["src/error.rs", "origin/src/api/error.rs"].flatMap((path) => [
+    ...["src/error.rs", "origin/src/api/error.rs", "origin/src/reports/problem.rs"].flatMap((path) => [
       ...find(path, /whole\(\s*"([a-z0-9_]+)"/g),
       ...find(path, /code: "([a-z0-9_]+)"/g),
     ]),
@@ -70,6 +70,16 @@ test("docs/api.md lists every warning code in its section", () => {
   assert.ok(codes.length >= 11 && codes.includes("superseded_event"), `found ${codes}`);
   const rows = rowNames(section("docs/api.md", "Warnings"));
   assert.deepEqual(rows.toSorted(), codes.toSorted());
+});
+
+test("docs/processing.md has every finding, and every word for a deposit", () => {
+  const codes = find("origin/src/processing/finding.rs", /=> "([a-z_]+)"/g);
+  assert.ok(codes.length >= 11, `found ${codes}`);
+  const page = section("docs/processing.md", "What is judged");
+  assert.deepEqual(rowNames(page.split("| finding |")[1]).toSorted(), codes.toSorted());
+  const [, words] = /check \(deposit in \(([^)]*)\)\)/.exec(read("origin/migrations/postgres/0009_processing.sql"));
+  const deposits = section("docs/processing.md", "First deposits");
+  assert.deepEqual(words.replaceAll("'", "").split(", ").filter((word) => !deposits.includes(`\`${word}\``)), []);
 });
 
 test("docs/api.md has the state machine of the rules", () => {

@@ -21,5 +21,6 @@ pub mod databases;
 pub mod shared;
 pub mod store;
 pub mod processing;
+pub mod reports;
 pub mod upkeep;
 mod deadline;

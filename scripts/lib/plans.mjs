@@ -36,26 +36,62 @@ export async function plans() {
     }));
     for (let number = 0; number < WARM_UP; number += 1) await send(`w${number}`);
     // The log comes through a pipe: what came before is waited for by its last statement.
-    const isWritten = () => blocks(logged).some(({ text }) => text.includes("insert into postbacks"));
+    const written = (text) => blocks(logged).filter((block) => block.text.includes(text));
+    const once = (text) => until("the plans", async () => written(text).length > 0, { everyMs: 50, timeoutMs: 10_000 });
+    const isDone = async () => ask(postgres.psql, ["-XAtq", "-d", databaseOf(postgres), "-c", "select count(*) from work_items"]) === "0";
+    await until("processing", isDone, { everyMs: 50, timeoutMs: 60_000 });
+    ask(postgres.psql, ["-XAtq", "-d", databaseOf(postgres), "-c", "select 'all that was before'"]);
+    await until("the log", async () => logged.some((line) => line.includes("all that was before")), { everyMs: 20, timeoutMs: 10_000 });
     logged.length = 0;
     await send("one");
-    await until("the plans", async () => isWritten(), { everyMs: 50, timeoutMs: 10_000 });
-    return [...blocks(logged), ...asked(postgres)];
+    await until("processing", isDone, { everyMs: 50, timeoutMs: 10_000 });
+    await once("delete from work_items");
+    const [ofProcessing, ofPostbacks] = parted(blocks(logged));
+    logged.length = 0;
+    const secret = key(env);
+    for (const question of ["stats", "conversions", "conversions?conversion_id=one", "conversions?click_id=k-one", "conversions?account_id=a", "conversions?from=2025-01-01"]) {
+      const reply = await fetch(`${url}/partner/involve/event/${question}`, { headers: { authorization: `Bearer ${secret}` } });
+      if (reply.status !== 200) throw new Complaint(`a question was answered ${reply.status}: ${await reply.text()}`);
+    }
+    await once("known.account_id = (select");
+    await once(">= (select from_at");
+    const [, ofQuestions] = parted(blocks(logged).filter(({ text }) => /totals\.period_start >=|order by coalesce/.test(text)));
+    return [...ofPostbacks, ...ofProcessing, ...ofQuestions, ...asked(postgres)];
   } finally {
     await origin?.stop();
     await postgres.stop();
   }
 }
 
+/** Those of processing and the others, each once. Processing looks for work all the time, in between as well. */
+function parted(found) {
+  const once = [...new Map(found.map((block) => [block.text.replace(/^Query Text:/, ""), block])).values()];
+  const isProcessing = ({ text }) => /claim_id|revisions as made/.test(text);
+  const inOrder = (blocks) => blocks.toSorted((a, b) => Number(b.title === "take items") - Number(a.title === "take items"));
+  return [inOrder(once.filter(isProcessing)), once.filter((block) => !isProcessing(block))];
+}
+
+/** A key that opens what is asked for. */
+function key(env) {
+  const made = ask(join(ROOT, "target", "debug", "bytec-origin"), ["keys", "create", "--tenant", "bytec", "--scope", "read", "--json"], { env: { ...process.env, ...env } });
+  if (made === undefined) throw new Complaint("no key could be made");
+  return JSON.parse(made).secret;
+}
+
 /** Plans of what is asked beside postbacks, with the settings of the origin's connections. */
-function asked({ psql, url }) {
-  const target = new URL(url);
-  target.pathname = "/involve_asia_db";
-  const explain = (sql) => ask(psql, ["-XAtq", "-d", target.href, "-c", `set enable_seqscan = off; explain (costs off) ${sql}`]);
+function asked(postgres) {
+  const explain = (sql) => ask(postgres.psql, ["-XAtq", "-d", databaseOf(postgres), "-c", `set enable_seqscan = off; explain (costs off) ${sql}`]);
   return [
     ["count the day's requests", "select count(*) from postbacks where received_at >= now() - interval '1 hour'"],
     ["forget nonces", "delete from nonces where seen_at < now() - interval '1 hour'"],
   ].map(([name, sql]) => ({ title: name, text: sql, plan: explain(sql) }));
+}
+
+/** The URL of the partner's database. */
+function databaseOf({ url }) {
+  const target = new URL(url);
+  target.pathname = "/involve_asia_db";
+  return target.href;
 }
 
 /** The plans in a log. */
@@ -80,9 +116,19 @@ function blocks(lines) {
 
 /** What a statement does. */
 function title(text) {
-  const main = /\b(?:insert into|update|delete from) \w+/.exec(text);
-  if (main) return main[0];
-  return text.includes("pg_advisory_xact_lock") ? "take turns" : "select";
+  const known = [
+    [/skip locked/, "take items"],
+    [/revisions as made/, "read facts"],
+    [/pg_advisory_xact_lock/, "take turns"],
+    [/totals\.period_start >=/, "statistics"],
+    [/known\.(conversion_id|click_id|account_id) = \(select/, "conversions of one $1"],
+    [/>= \(select from_at/, "conversions since"],
+    [/as known where true\s+order by/, "conversions"],
+    [/\b(insert into|update|delete from) (\w+)/, "$1 $2"],
+  ];
+  const [pattern, name] = known.find(([pattern]) => pattern.test(text)) ?? [/^/, "select"];
+  const [, first = "", second = ""] = pattern.exec(text);
+  return name.replace("$1", first).replace("$2", second);
 }
 
 /** The page with these plans between its marks. */

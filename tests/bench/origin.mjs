@@ -23,6 +23,9 @@ const FILLED_AT_ONCE = 200_000;
 /** A postback's rows and indexes, and what is written of them beside; for a look at the disk beforehand. */
 const BYTES_PER_POSTBACK = 3_000;
 
+/** What docs/operations.md recommends, for origin and yardstick alike: a server as it is installed is set up for 128 MB of memory. */
+const SETTINGS = ["shared_buffers=2GB", "max_wal_size=8GB", "checkpoint_timeout=15min", "wal_compression=lz4"];
+
 /** Apart from what is deployed: its partners have no limits. */
 const TARGET = join(ROOT, "target", "bench");
 const built = (...path) => join(TARGET, "origin", ...path);
@@ -57,7 +60,7 @@ export async function benchOrigin({ seconds, rounds, rows }) {
     return text;
   };
   const server = async () => {
-    const started = await startPostgres();
+    const started = await startPostgres({ more: SETTINGS });
     servers.push(started);
     prepareLog(started);
     return started;

@@ -66,17 +66,19 @@ describe("the origin behind a service binding", () => {
     await until("what was queued", async () => (await rows("RECTOR_DB", `select 1 from conversions where conversion_id = '${id}'`)).length === 1, { timeoutMs: 60_000 });
   });
 
-  test("the cron trigger forgets nonces and drops requests that are too old", async () => {
+  test("the cron trigger processes events, forgets nonces and drops requests that are too old", async () => {
     const database = await edge.miniflare.getD1Database("RECTOR_DB", "origin");
     await edge.fetch(`/rector/event?${rector(uniqueId())}`);
     await database.prepare("update nonces set seen_at = '2025-01-01T00:00:00.000000Z'").run();
     await database.prepare("update postbacks set received_at = '2025-01-01T00:00:00.000000Z' where postback_id = 1").run();
     const [{ n: events }] = await rows("RECTOR_DB", "select count(*) as n from events");
-    const { outcome } = await (await edge.miniflare.getWorker("origin")).scheduled({ cron: "17 * * * *", scheduledTime: new Date() });
+    const { outcome } = await (await edge.miniflare.getWorker("origin")).scheduled({ cron: "* * * * *", scheduledTime: new Date() });
     assert.equal(outcome, "ok");
     assert.equal((await rows("RECTOR_DB", "select count(*) as n from nonces"))[0].n, 0);
     assert.equal((await rows("RECTOR_DB", "select count(*) as n from postbacks where postback_id = 1"))[0].n, 0);
     assert.equal((await rows("RECTOR_DB", "select count(*) as n from events"))[0].n, events);
+    assert.equal((await rows("RECTOR_DB", "select count(*) as n from work_items"))[0].n, 0);
+    assert.equal((await rows("RECTOR_DB", "select count(*) as n from conversions where not is_processed"))[0].n, 0);
   });
 });
 

@@ -37,6 +37,11 @@ alter table conversions set (fillfactor = 80);
 create index conversions_by_deposit on conversions
     (account_id, coalesce(conversion_datetime, ts_event, received_at), conversion_key, occurrence)
     where deposit in ('first', 'repeat');
+-- Pages of conversions, by when they happened.
+create index conversions_by_happening on conversions
+    (coalesce(conversion_datetime, ts_event, received_at), conversion_key, occurrence);
+drop index conversions_by_time;
+create index conversions_by_account on conversions (account_id) where account_id is not null;
 
 -- In the reporting currency, whoever reckoned it; and accounts' first deposits.
 alter table totals add column reporting_sale_amount numeric not null default 0;

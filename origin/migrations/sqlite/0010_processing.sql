@@ -46,6 +46,11 @@ alter table conversions add column findings text not null default '[]';
 create index conversions_by_deposit on conversions
     (account_id, coalesce(conversion_datetime, ts_event, received_at), conversion_key, occurrence)
     where deposit in ('first', 'repeat');
+-- Pages of conversions, by when they happened.
+create index conversions_by_happening on conversions
+    (coalesce(conversion_datetime, ts_event, received_at), conversion_key, occurrence);
+drop index conversions_by_time;
+create index conversions_by_account on conversions (account_id) where account_id is not null;
 
 -- In the reporting currency, whoever reckoned it; and accounts' first deposits.
 alter table totals add column reporting_sale_amount_micros integer not null default 0;

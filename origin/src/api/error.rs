@@ -1,6 +1,7 @@
 //! Everything that can go wrong at the origin, and the one place where it gets a status code and public words.
 
 use crate::quota::{OverDailyLimit, OverRate};
+use crate::reports::Problem;
 use crate::store::StoreError;
 use crate::verify::Disbelief;
 use postback::rejection::{Code, Rejection};
@@ -28,6 +29,12 @@ pub enum Error {
     BodyIncomplete,
     /// The caller is not believed.
     Disbelieved(Disbelief),
+    /// A question without a key.
+    KeyMissing,
+    /// A question with a key that does not open what is asked about: there is none, it has ended, or it is for something else.
+    KeyInvalid,
+    /// A question that cannot be read.
+    Question(Problem),
     /// The signature was used before.
     Replay,
     /// The postback cannot be read.
@@ -59,11 +66,13 @@ impl Error {
             | Error::Disbelieved(Disbelief::Unsignable(_))
             | Error::Malformed
             | Error::MalformedClicks
+            | Error::Question(_)
             | Error::BodyIncomplete => 400,
-            Error::Disbelieved(Disbelief::TokenMissing) => 401,
+            Error::Disbelieved(Disbelief::TokenMissing) | Error::KeyMissing => 401,
             Error::Disbelieved(
                 Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::SignatureInvalid { .. },
-            ) => 403,
+            )
+            | Error::KeyInvalid => 403,
             Error::PartnerNotFound => 404,
             Error::MethodNotAllowed { .. } => 405,
             Error::Replay | Error::Conflict => 409,
@@ -99,6 +108,11 @@ impl Error {
             }
             Error::Disbelieved(Disbelief::SignatureInvalid { .. }) => {
                 whole("signature_invalid", "check canonical order")
+            }
+            Error::KeyMissing => whole("key_missing", "send an API key as Authorization: Bearer"),
+            Error::KeyInvalid => whole("key_invalid", "this key opens nothing here; it may have ended"),
+            Error::Question(Problem { code, field, hint }) => {
+                Failure { field: Some(*field).filter(|field| !field.is_empty()), ..whole(code, hint) }
             }
             Error::Replay => whole("replay", "this signature was used before; sign each attempt anew"),
             Error::Rejected(rejection) | Error::Disbelieved(Disbelief::Unsignable(rejection)) => Failure {
@@ -138,7 +152,9 @@ impl Error {
     pub fn header(&self) -> Option<(&'static str, Cow<'static, str>)> {
         match self {
             Error::MethodNotAllowed { allow } => Some(("allow", Cow::Borrowed(allow))),
-            Error::Disbelieved(Disbelief::TokenMissing) => Some(("www-authenticate", Cow::Borrowed("Bearer"))),
+            Error::Disbelieved(Disbelief::TokenMissing) | Error::KeyMissing => {
+                Some(("www-authenticate", Cow::Borrowed("Bearer")))
+            }
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", Cow::Borrowed("1"))),
             Error::RateLimited(OverRate { retry_after_s }) | Error::DailyLimit(OverDailyLimit { retry_after_s }) => {
                 Some(("retry-after", Cow::Owned(retry_after_s.to_string())))
@@ -149,6 +165,8 @@ impl Error {
             | Error::UnsupportedEncoding
             | Error::BodyIncomplete
             | Error::Disbelieved(_)
+            | Error::KeyInvalid
+            | Error::Question(_)
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed
@@ -174,6 +192,9 @@ impl Error {
             | Error::Disbelieved(
                 Disbelief::TokenMissing | Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::Unsignable(_),
             )
+            | Error::KeyMissing
+            | Error::KeyInvalid
+            | Error::Question(_)
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed
@@ -189,6 +210,12 @@ impl Error {
 impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         Error::Store(error)
+    }
+}
+
+impl From<Problem> for Error {
+    fn from(problem: Problem) -> Self {
+        Error::Question(problem)
     }
 }
 

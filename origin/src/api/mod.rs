@@ -7,13 +7,14 @@ mod exchange;
 mod postback;
 mod smoke;
 mod clicks;
+mod data;
 mod reply;
 
 use crate::api::error::Error;
 use crate::app::App;
 use ::postback::reply::Format;
 use axum::Router;
-use axum::extract::State;
+use axum::extract::{Request, State};
 use axum::response::Response;
 use axum::routing::{any, get};
 use std::sync::Arc;
@@ -26,13 +27,25 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/info", get(health::info))
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
-        .route("/partner/{*endpoint}", any(postback::postback))
+        .route("/partner/{*endpoint}", any(partner))
         .route("/smoke", any(smoke::smoke))
         .route("/smoke/{*endpoint}", any(smoke::smoke))
         .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method);
     catching_panics(router).with_state(app)
+}
+
+/// A partner's events, or questions about them.
+async fn partner(state: State<Arc<App>>, request: Request) -> Response {
+    let State(app) = &state;
+    match data::asked(&app.config.registry, request.uri().path()) {
+        Some((partner, about)) => {
+            let (parts, _) = request.into_parts();
+            data::data(app, partner, about, &parts).await
+        }
+        None => postback::postback(state, request).await,
+    }
 }
 
 /// No request should reach a panic; if one does, it costs that request alone.

@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use crate::ingest::Ingested;
+use crate::reports::Answer;
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -38,6 +39,19 @@ pub fn to_edge(told: &impl Serialize, event_id: &str, verdict: Verdict, request_
     let mut response = build(200, reply::Body { content_type: "application/json", text }, request_id);
     set(&mut response, header::EVENT_ID, event_id);
     set(&mut response, header::VERDICT, verdict.name());
+    response
+}
+
+/// The answer to a question. Of a HEAD request it has the head alone.
+pub fn answer(answer: Answer, is_head: bool, request_id: &str) -> Response {
+    let Answer { content_type, body, next_cursor } = answer;
+    let mut response = build(200, reply::Body { content_type, text: body }, request_id);
+    if let Some(cursor) = next_cursor {
+        set(&mut response, "bytec-next-cursor", &cursor);
+    }
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
     response
 }
 

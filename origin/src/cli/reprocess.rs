@@ -85,7 +85,9 @@ async fn one(
         },
     );
     let difference = difference.await.map_err(|error| error.to_string())?;
-    if apply.is_some() {
+    if let Some(change) = apply {
+        let told = serde_json::to_value(&difference).unwrap_or_default();
+        shared.note("reprocess", code, &told, change).await.map_err(|error| error.to_string())?;
         let mut progress = Progress::new(format!("{code}: judging"));
         let mut judged: u64 = 0;
         loop {

@@ -10,7 +10,7 @@ use crate::upkeep;
 use axum_server::Handle;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tracing::{error, info, warn};
 
 /// How long a connection may take to send its headers.
@@ -23,6 +23,10 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// The same where the last one failed.
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(5);
+/// While postbacks wait to be stored, processing pauses for so many times as long as it took.
+const YIELD_TIMES: u32 = 4;
+/// For how long: then it has waited long enough.
+const YIELD_FOR: Duration = Duration::from_secs(30);
 /// How often databases are made ready for what comes, and freed of what is too old.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
 
@@ -129,18 +133,29 @@ async fn forget_nonces(app: Arc<App>) {
     }
 }
 
-/// Processes one partner's events, soon after they were stored.
+/// Processes one partner's events, soon after they were stored. Postbacks that wait to be stored come first: while there are some,
+/// processing takes a part of the time only, unless that goes on for long.
 async fn process(app: Arc<App>, code: String) {
     let Some(partner) = app.config.registry.by_code(&code) else { return };
+    let mut behind_since: Option<Instant> = None;
     loop {
-        let outcome = match app.databases.of(&code).await {
+        let began = Instant::now();
+        let store = app.databases.of(&code).await;
+        let outcome = match &store {
             Ok(store) => processing::process(&app.platform, &app.shared, partner, store).await,
-            Err(error) => Err(error),
+            Err(error) => Err(error.clone()),
         };
         let pause = match outcome {
             // There may be more.
-            Ok(ITEMS_MAX..) => continue,
-            Ok(_) => LOOK_EVERY,
+            Ok(ITEMS_MAX..) => {
+                let has_patience = behind_since.get_or_insert(began).elapsed() < YIELD_FOR;
+                let is_in_the_way = store.as_ref().is_ok_and(|store| store.is_pressed());
+                if is_in_the_way && has_patience { began.elapsed().saturating_mul(YIELD_TIMES) } else { continue }
+            }
+            Ok(_) => {
+                behind_since = None;
+                LOOK_EVERY
+            }
             Err(error) => {
                 warn!(partner = code, reason = %error, "events could not be processed; trying again");
                 LOOK_AGAIN_AFTER

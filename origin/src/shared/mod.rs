@@ -287,6 +287,20 @@ impl Shared {
         Ok(done.iter().take(imports).map(|done| done.changed).sum())
     }
 
+    /// Notes what an operator did that is seen elsewhere.
+    ///
+    /// # Errors
+    /// It was not noted.
+    pub async fn note(
+        &self,
+        action: &str,
+        subject: &str,
+        details: &serde_json::Value,
+        change: &Change,
+    ) -> Result<(), StoreError> {
+        self.change(|statements| vec![statements.note_operation(action, subject, details, change)]).await.map(|_| ())
+    }
+
     /// The rates of the days from one to another.
     ///
     /// # Errors

@@ -83,6 +83,7 @@ pub struct Statements {
     last_entries: Step<Question>,
     import_rates: Step<Importing>,
     note_import: Step<Noting>,
+    note_operation: Step<Noting>,
     rates: Step<Days>,
     last_import: Step<Question>,
 }
@@ -106,6 +107,7 @@ impl Statements {
             last_entries: last_entries(dialect),
             import_rates: import_rates(dialect),
             note_import: note_import(dialect),
+            note_operation: note_operation(dialect),
             rates: rates(dialect),
             last_import: last_import(dialect),
         }
@@ -197,6 +199,22 @@ impl Statements {
         };
         let imports = rows.chunks(at_once.max(1)).map(|rows| self.import_rates.over(rows));
         imports.chain([self.note_import.over(&[note])]).collect()
+    }
+
+    /// Notes what an operator did that left no other trace here.
+    pub fn note_operation(
+        &self,
+        action: &str,
+        subject: &str,
+        details: &serde_json::Value,
+        change: &Change,
+    ) -> Statement {
+        self.note_operation.over(&[Noting {
+            change: change.clone(),
+            action: action.to_owned(),
+            subject: subject.to_owned(),
+            details: details.to_string(),
+        }])
     }
 
     /// The rates of the days from one to another, and the last day of which there are any.
@@ -469,6 +487,15 @@ fn note_import(dialect: Dialect) -> Step<Noting> {
             "insert into audit_log (change_id, at, actor, action, subject, details)
              select change_id, at, actor, action, subject, {details} from input where {changed} > 0"
         ),
+    )
+}
+
+fn note_operation(dialect: Dialect) -> Step<Noting> {
+    Step::new(
+        dialect,
+        NOTING,
+        "insert into audit_log (change_id, at, actor, action, subject, details)
+         select change_id, at, actor, action, subject, details from input",
     )
 }
 

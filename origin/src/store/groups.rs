@@ -35,6 +35,11 @@ impl Groups {
         Groups { waiting }
     }
 
+    /// Whether postbacks wait for a lane now.
+    pub fn is_pressed(&self) -> bool {
+        self.waiting.capacity() < self.waiting.max_capacity()
+    }
+
     /// Records a postback together with others. Whoever stops waiting does not take it out of its group.
     ///
     /// # Errors

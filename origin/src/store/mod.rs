@@ -22,6 +22,7 @@ mod turns;
 mod totals;
 mod ledger;
 pub mod worklist;
+pub mod reader;
 pub mod d1;
 #[cfg(not(target_family = "wasm"))]
 mod groups;
@@ -230,6 +231,12 @@ impl Store {
         // Each request of a Worker has a lifetime of its own, and none may wait for another's.
         #[cfg(target_family = "wasm")]
         only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Commit)).await?)
+    }
+
+    /// Whether postbacks wait to be recorded now: what can wait better should.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn is_pressed(&self) -> bool {
+        self.groups.is_pressed()
     }
 
     /// Does everything that recording does, and undoes it: what it came to is what recording would have come to. Nothing

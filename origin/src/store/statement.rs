@@ -271,6 +271,14 @@ impl Dialect {
         }
     }
 
+    /// A sum of amounts in micro-units, as a text of digits: it may be more than an integer holds.
+    pub fn micros_text(self, sum: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("trunc({sum} * 1000000)::text"),
+            Dialect::Sqlite => format!("cast({sum} as text)"),
+        }
+    }
+
     /// An instant as RFC 3339 with microseconds, in UTC.
     pub fn time_text(self, instant: &str) -> String {
         match self {

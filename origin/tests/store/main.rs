@@ -36,6 +36,7 @@ mod upgrade;
 mod rehearsals;
 mod clicks;
 mod processing;
+mod reading;
 mod postgres;
 mod shared;
 

@@ -196,6 +196,7 @@ required = true
             ("\"example/event\"", "\"smoke/x\"", "example.toml: endpoint: \"smoke/x\" begins with a segment"),
             ("\"example/event\"", "\"clicks\"", "example.toml: endpoint: \"clicks\" begins with a segment"),
             ("\"example/event\"", "\"ops\"", "example.toml: endpoint: \"ops\" begins with a segment"),
+            ("\"example/event\"", "\"a/stats\"", "example.toml: endpoint: \"a/stats\" ends with a segment"),
             ("\"example_db\"", "\"Example-DB\"", "example.toml: database: \"Example-DB\" must be lower-case"),
             ("[\"open\"]", "[]", "example.toml: auth: names no mode"),
             ("[\"open\"]", "[\"opne\"]", "example.toml: auth[0]: unknown variant `opne`"),

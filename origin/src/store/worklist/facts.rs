@@ -121,13 +121,13 @@ pub struct Before {
     pub findings: String,
 }
 
-fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
+pub(in crate::store) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
     let text = String::deserialize(from)?;
     Timestamp::parse(&text, &Zone::utc()).ok_or_else(|| serde::de::Error::custom("not an instant"))
 }
 
 /// An amount travels in micro-units.
-fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Amount>, D::Error> {
+pub(in crate::store) fn amount<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Amount>, D::Error> {
     Ok(Option::<i64>::deserialize(from)?.and_then(Amount::from_micros))
 }
 

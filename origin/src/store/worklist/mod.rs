@@ -18,6 +18,7 @@ mod backlog;
 pub use backlog::Backlog;
 pub use conclude::{Conclusion, Failure, Judged, Next};
 pub use facts::{After, Before, Click, Facts, Original, PAGE};
+pub(super) use facts::{amount, time};
 pub use put_back::Again;
 pub(super) use put_back::waiting_for_clicks;
 pub use take::{ITEMS_MAX, Item, Lease};

@@ -11,6 +11,8 @@ use crate::partner::zones::zone;
 use crate::zone::Zone;
 
 /// First segments of paths that belong to the service itself.
+/// What is asked behind an endpoint (R42).
+const QUESTIONS: [&str; 2] = ["stats", "conversions"];
 const RESERVED_SEGMENTS: [&str; 12] = [
     "postback",
     "partner",
@@ -151,6 +153,9 @@ impl Checks<'_> {
         }
         if endpoint.split('/').next().is_some_and(|first| RESERVED_SEGMENTS.contains(&first)) {
             self.wrong("endpoint", format!("{endpoint:?} begins with a segment of the service's own"));
+        }
+        if endpoint.split('/').next_back().is_some_and(|last| QUESTIONS.contains(&last)) {
+            self.wrong("endpoint", format!("{endpoint:?} ends with a segment of the service's own"));
         }
     }
 

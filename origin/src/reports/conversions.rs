@@ -1,0 +1,154 @@
+//! Conversions by the page, the latest first.
+
+use super::question::Parameters;
+use super::table::Table;
+use super::{Answer, Form, Problem, cursor, days};
+use crate::processing::REPORTING_CURRENCY;
+use crate::store::reader::{Conversion, Filter, Page, Position};
+use crate::store::{Store, StoreError};
+use jiff::Timestamp as Instant;
+use jiff::tz::TimeZone;
+use postback::event::Event;
+use postback::limits::ID_BYTES_MAX;
+use postback::money::Amount;
+use postback::status::Status;
+use postback::time::Timestamp;
+use serde_json::{Value, json};
+
+/// Conversions of a page at most, and where nothing is said.
+const LIMIT_MAX: u32 = 1000;
+const LIMIT_DEFAULT: u32 = 100;
+
+/// A question about conversions.
+#[derive(Clone, Debug)]
+pub struct ConversionsQuestion {
+    page: Page,
+    zone: TimeZone,
+    form: Form,
+}
+
+impl ConversionsQuestion {
+    /// Reads one: `from`, `to`, `event`, `status`, `click_id`, `conversion_id`, `account_id`, `limit`, `cursor`, `tz`, `format`.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn read(query: &str, accept: Option<&str>) -> Result<ConversionsQuestion, Problem> {
+        let mut parameters = Parameters::of(query)?;
+        let form = parameters.form(accept)?;
+        let zone = parameters.zone()?;
+        let (from, to) = (parameters.take("from"), parameters.take("to"));
+        let (from, to) = days::bounds(from.as_deref(), to.as_deref(), &zone)?;
+        let limit = match parameters.take("limit") {
+            None => LIMIT_DEFAULT,
+            Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or(Problem::LIMIT)?,
+        };
+        let status = parameters.take("status").map(|name| Status::parse(&name).ok_or(Problem::STATUS)).transpose()?;
+        let event = parameters.take("event").map(|name| Event::parse(&name).ok_or(Problem::EVENT)).transpose()?;
+        let after = parameters.take("cursor").map(|text| cursor::read(&text).ok_or(Problem::CURSOR)).transpose()?;
+        let mut id = |name: &'static str| {
+            let fits = |id: &String| id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control);
+            parameters.take(name).map(|id| Some(id).filter(fits).ok_or(Problem::id(name))).transpose()
+        };
+        let filter = Filter {
+            from: from.and_then(days::timestamp),
+            to: to.and_then(days::timestamp),
+            event: event.map(|event| event.name().to_owned()),
+            status: status.map(|status| status.name().to_owned()),
+            click_id: id("click_id")?,
+            conversion_id: id("conversion_id")?,
+            account_id: id("account_id")?,
+        };
+        parameters.end()?;
+        Ok(ConversionsQuestion { page: Page { filter, after, limit }, zone, form })
+    }
+}
+
+/// Answers a question about conversions.
+///
+/// # Errors
+/// The database cannot say.
+pub async fn answer(partner: &str, store: &Store, question: &ConversionsQuestion) -> Result<Answer, StoreError> {
+    let ConversionsQuestion { page, zone, form } = question;
+    // One more, to know whether there is a next page.
+    let asked = Page { limit: page.limit.saturating_add(1), ..page.clone() };
+    let mut conversions = store.conversions(&asked).await?;
+    let limit = usize::try_from(page.limit).unwrap_or(usize::MAX);
+    let has_more = conversions.len() > limit;
+    conversions.truncate(limit);
+    let position = |last: &Conversion| Position {
+        happened_at: last.happened_at,
+        conversion_key: last.conversion_key.clone(),
+        occurrence: last.occurrence,
+    };
+    let next_cursor = conversions.last().filter(|_| has_more).map(|last| cursor::write(&position(last)));
+    let rows = conversions.iter().map(|conversion| cells(conversion, zone));
+    let answer = match form {
+        Form::Csv => Answer::csv(Table::of(rows)),
+        Form::Json => {
+            let object = |cells: Vec<(&str, Value)>| -> Value {
+                cells.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+            };
+            Answer::json(&json!({
+                "partner": partner,
+                "time_zone": zone.iana_name().unwrap_or("UTC"),
+                "currency": REPORTING_CURRENCY,
+                "conversions": rows.map(object).collect::<Vec<_>>(),
+                "next_cursor": next_cursor,
+            }))
+        }
+    };
+    Ok(Answer { next_cursor, ..answer })
+}
+
+/// A conversion's cells, in the order of a table's columns.
+fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)> {
+    let Conversion { origin, money, judged, .. } = conversion;
+    let at = |at: Timestamp| {
+        let shown = Instant::from_millisecond(at.unix_ms()).map(|at| days::shown(at, zone));
+        shown.map_or(Value::Null, Value::from)
+    };
+    let amount = |amount: Option<Amount>| amount.map_or(Value::Null, |amount| Value::from(amount.to_string()));
+    let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
+    // What the database holds is a list of ours.
+    let findings: Value = serde_json::from_str(&judged.findings).unwrap_or_default();
+    vec![
+        ("conversion_id", conversion.conversion_id.clone().into()),
+        ("occurrence", conversion.occurrence.into()),
+        ("revision", conversion.revision.into()),
+        ("event_id", conversion.event_id.clone().into()),
+        ("event", conversion.event.clone().into()),
+        ("status", text(&conversion.status)),
+        ("happened_at", at(conversion.happened_at)),
+        ("received_at", at(conversion.received_at)),
+        ("updated_at", at(conversion.updated_at)),
+        ("sale_amount", amount(money.sale_amount)),
+        ("payout", amount(money.payout)),
+        ("currency", text(&money.currency)),
+        ("usd_sale_amount", amount(money.usd_sale_amount)),
+        ("usd_payout", amount(money.usd_payout)),
+        ("reporting_sale_amount", amount(money.reporting.reporting_sale_amount)),
+        ("reporting_payout", amount(money.reporting.reporting_payout)),
+        ("fx_rate", text(&money.reporting.fx_rate)),
+        ("fx_rate_date", text(&money.reporting.fx_rate_date)),
+        ("click_id", text(&origin.click_id)),
+        ("attribution", text(&judged.attribution)),
+        ("media_id", text(&origin.media_id)),
+        ("sub_id", text(&origin.sub_id)),
+        ("offer_id", text(&origin.offer_id)),
+        ("offer_name", text(&origin.offer_name)),
+        ("order_id", text(&origin.order_id)),
+        ("account_id", text(&origin.account_id)),
+        ("campaign", text(&origin.campaign)),
+        ("geo", text(&origin.geo)),
+        ("device", text(&origin.device)),
+        ("payment_method", text(&origin.payment_method)),
+        ("is_ftd", origin.is_ftd.map_or(Value::Null, Value::from)),
+        ("deposit", text(&judged.deposit)),
+        ("refund_of", text(&judged.refund_of)),
+        ("consent", text(&judged.consent)),
+        ("is_duplicate", conversion.is_duplicate.into()),
+        ("is_processed", conversion.is_processed.into()),
+        ("processing_error", text(&conversion.processing_error)),
+        ("findings", findings),
+    ]
+}

@@ -1,0 +1,41 @@
+//! Where a page ends, for whoever asks for the next: a text without meaning to anybody else.
+
+use crate::store::reader::Position;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use postback::time::Timestamp;
+use postback::zone::Zone;
+
+/// Bytes of a cursor at most: an id has 128 bytes, and room for its encoding.
+const CURSOR_BYTES_MAX: usize = 512;
+
+/// The cursor of a position.
+pub fn write(position: &Position) -> String {
+    let Position { happened_at, conversion_key, occurrence } = position;
+    URL_SAFE_NO_PAD.encode(format!("1 {} {occurrence} {conversion_key}", happened_at.to_sortable()))
+}
+
+/// The position of a cursor; None where it is none of ours.
+pub fn read(cursor: &str) -> Option<Position> {
+    let bytes = (cursor.len() <= CURSOR_BYTES_MAX).then(|| URL_SAFE_NO_PAD.decode(cursor).ok()).flatten()?;
+    let text = String::from_utf8(bytes).ok()?;
+    let mut parts = text.splitn(4, ' ');
+    let ("1", at, occurrence, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?) else { return None };
+    let happened_at = Timestamp::parse(at, &Zone::utc())?;
+    Some(Position { happened_at, conversion_key: key.to_owned(), occurrence: occurrence.parse().ok()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
+        let happened_at = Timestamp::parse("2025-11-21T08:00:00.123Z", &Zone::utc()).unwrap();
+        let position = Position { happened_at, conversion_key: "a b ü".to_owned(), occurrence: 2 };
+        assert_eq!(read(&write(&position)), Some(position));
+        for wrong in ["", "1", "!!", "AAAA", &"A".repeat(600), &URL_SAFE_NO_PAD.encode("1 now 1 k")] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! What is asked about what was stored, and the answers (R42, R53): statistics in any time zone, conversions by the page. Reading it is
+//! [`crate::store`]'s, who may ask is `crate::api`'s.
+
+mod problem;
+mod question;
+mod days;
+mod statistics;
+mod conversions;
+mod cursor;
+mod table;
+
+pub use conversions::{ConversionsQuestion, answer as conversions};
+pub use problem::Problem;
+pub use statistics::{StatisticsQuestion, answer as statistics};
+
+/// An answer, in the form that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// `application/json` or `text/csv; charset=utf-8`.
+    pub content_type: &'static str,
+    /// The body.
+    pub body: String,
+    /// Where the next page is, where there is one: for a header, because CSV has no place for it.
+    pub next_cursor: Option<String>,
+}
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// JSON.
+    #[default]
+    Json,
+    /// CSV (RFC 4180), for spreadsheets: no cell of it is taken for a formula.
+    Csv,
+}
+
+impl Form {
+    /// What a request's `Accept` asks for, where its query says nothing.
+    pub fn of_accept(accept: Option<&str>) -> Form {
+        let wants_csv = accept.is_some_and(|accept| {
+            accept
+                .split(',')
+                .any(|kind| kind.split(';').next().is_some_and(|kind| kind.trim().eq_ignore_ascii_case("text/csv")))
+        });
+        if wants_csv { Form::Csv } else { Form::Json }
+    }
+}
+
+impl Answer {
+    fn json(value: &serde_json::Value) -> Answer {
+        Answer { content_type: "application/json", body: value.to_string(), next_cursor: None }
+    }
+
+    fn csv(body: String) -> Answer {
+        Answer { content_type: "text/csv; charset=utf-8", body, next_cursor: None }
+    }
+}

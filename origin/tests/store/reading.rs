@@ -1,0 +1,68 @@
+//! Reading what was stored (R42): the same answers from every kind of database.
+
+use crate::at;
+use bytec_origin::store::reader::{Filter, Page, Position, Span};
+
+contract! {
+    totals_are_summed_by_spans(db) {
+        for (id, time, amount) in [("c1", "2025-11-20+10:00:00", "10.50"), ("c2", "2025-11-20+10:20:00", "0.000001"), ("c3", "2025-11-21+10:00:00", "7")] {
+            db.record(&format!("conversion_id={id}&rewars={amount}&event_time={time}&status=Approved")).await;
+        }
+        db.record("conversion_id=c1&rewars=999999999999.999999&event_time=2025-11-20+10:00:00").await;
+        let span = |number, start, end| Span { number, start: at(start), end: at(end) };
+        let spans = [
+            span(0, "2025-11-20T02:00:00Z", "2025-11-20T02:15:00Z"),
+            span(1, "2025-11-20T02:15:00Z", "2025-11-21T00:00:00Z"),
+            span(2, "2025-11-21T00:00:00Z", "2025-11-22T00:00:00Z"),
+            span(3, "2025-11-22T00:00:00Z", "2025-11-23T00:00:00Z"),
+        ];
+        let counted: Vec<_> = db.store.totals_of(&spans).await.unwrap().into_iter().map(|row| {
+            format!("{} {} {} {} {}", row.span, row.event, row.status, row.sums.conversions, row.sums.reporting_payout.normalize())
+        }).collect();
+        assert_eq!(counted, [
+            "0 conversion approved 1 999999999999.999999",
+            "1 conversion approved 1 0.000001",
+            "2 conversion approved 1 7",
+        ]);
+        assert!(db.store.totals_of(&[]).await.unwrap().is_empty());
+    }
+
+    pages_are_filtered_and_follow_each_other(db) {
+        for number in 0..7 {
+            let status = if number % 2 == 0 { "Approved" } else { "Pending" };
+            // Two at each time: the key decides between them.
+            db.record(&format!(
+                "conversion_id=c{number}&status={status}&click_id=k{}&account_id=a&rewars=1.50&event_time=2025-11-20+1{}:00:00",
+                number % 3, number / 2,
+            )).await;
+        }
+        let page = |filter: &Filter, after: Option<Position>, limit| Page { filter: filter.clone(), after, limit };
+        let asked = async |filter: Filter| {
+            let (mut ids, mut after) = (Vec::new(), None);
+            loop {
+                let found = db.store.conversions(&page(&filter, after, 2)).await.unwrap();
+                let Some(last) = found.last() else { return ids.join(" ") };
+                after = Some(Position {
+                    happened_at: last.happened_at,
+                    conversion_key: last.conversion_key.clone(),
+                    occurrence: last.occurrence,
+                });
+                ids.extend(found.into_iter().map(|conversion| conversion.conversion_id));
+            }
+        };
+        let text = |text: &str| Some(text.to_owned());
+        assert_eq!(asked(Filter::default()).await, "c6 c5 c4 c3 c2 c1 c0");
+        assert_eq!(asked(Filter { status: text("pending"), ..Filter::default() }).await, "c5 c3 c1");
+        assert_eq!(asked(Filter { click_id: text("k1"), ..Filter::default() }).await, "c4 c1");
+        assert_eq!(asked(Filter { conversion_id: text("c2"), ..Filter::default() }).await, "c2");
+        assert_eq!(asked(Filter { account_id: text("b"), ..Filter::default() }).await, "");
+        let from = Some(at("2025-11-20T03:00:00Z"));
+        assert_eq!(asked(Filter { from, to: Some(at("2025-11-20T05:00:00Z")), ..Filter::default() }).await, "c5 c4 c3 c2");
+        assert_eq!(asked(Filter { event: text("deposit"), from, ..Filter::default() }).await, "");
+        let one = Filter { conversion_id: text("c0"), ..Filter::default() };
+        let found = db.store.conversions(&page(&one, None, 1)).await.unwrap();
+        assert_eq!(found[0].money.usd_payout.unwrap().to_string(), "1.50");
+        assert_eq!((found[0].is_duplicate, found[0].is_processed, found[0].revision), (false, false, 1));
+        assert_eq!(found[0].happened_at, at("2025-11-20T02:00:00Z"));
+    }
+}

@@ -1,0 +1,202 @@
+// What events mean, as an origin that runs says it: processed by itself, asked with a key (docs/processing.md, docs/api.md).
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { after, before, describe, test } from "node:test";
+import { until } from "../../scripts/lib/processes.mjs";
+import { ROOT } from "../../scripts/lib/run.mjs";
+import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
+import { TOKEN } from "./lib/requests.mjs";
+
+/** Amounts are compared in micro-units: no float touches money here either. */
+function micros(text) {
+  const [, sign, whole, fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
+  return BigInt(`${sign}${whole}${fraction.padEnd(6, "0")}`);
+}
+
+for (const kind of KINDS) {
+  describe(`what events mean, on ${kind}`, () => {
+    let databases;
+    let origin;
+    let key;
+    const command = (line, input = "") =>
+      spawnSync(BINARY, line.split(" "), { cwd: ROOT, env: { ...process.env, ...databases.env }, input, encoding: "utf8" });
+    const done = (line, input) => {
+      const { status, stdout, stderr } = command(line, input);
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    const send = async (partner, query) => {
+      const reply = await origin.fetch(`/postback/${partner}/event?${query}&ts_token=${TOKEN}`);
+      assert.equal(reply.status, 200, await reply.text());
+    };
+    const ask = async (path, { secret = key, accept } = {}) => {
+      const headers = { ...(secret ? { authorization: `Bearer ${secret}` } : {}), ...(accept ? { accept } : {}) };
+      return origin.fetch(`/partner/${path}`, { headers });
+    };
+    const asked = async (path) => {
+      const reply = await ask(path);
+      const body = await reply.json();
+      assert.equal(reply.status, 200, JSON.stringify(body));
+      return body;
+    };
+    const workLeft = (database) => databases.rows(database, "select state from work_items");
+    const processed = (database) => until("processing", async () => workLeft(database).every(({ state }) => state === "delayed"), { everyMs: 100, timeoutMs: 10_000 });
+    const conversion = async (id, event) => {
+      const { conversions } = await asked(`involve/event/conversions?conversion_id=${id}${event ? `&event=${event}` : ""}`);
+      assert.equal(conversions.length, 1, JSON.stringify(conversions));
+      return conversions[0];
+    };
+
+    before(async () => {
+      databases = freshDatabases(kind);
+      origin = await startOrigin({ env: databases.env });
+      key = JSON.parse(done("keys create --tenant bytec --scope read --json")).secret;
+      await until("the key", async () => (await ask("involve/event/stats")).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+    });
+    after(async () => {
+      await origin?.stop();
+      databases?.remove();
+    });
+
+    test("each comes to what it should, with its history", async () => {
+      for (const query of [
+        // Pending, approved, refunded.
+        "conversion_id=r1&event=purchase&status=Pending&usd_sale_amount=100.00&rewars=10.50&event_time=2025-10-20+10:00:00",
+        "conversion_id=r1&status=Approved",
+        "conversion_id=r1&event=refund&usd_sale_amount=100.00&rewars=10.50&event_time=2025-10-22+10:00:00",
+        // A repeat deposit comes before the first one, and a top-up of nothing before both.
+        "conversion_id=d2&event=deposit&account_id=u1&usd_sale_amount=30&event_time=2025-10-21+10:00:00",
+        "conversion_id=d1&event=deposit&account_id=u1&usd_sale_amount=20&event_time=2025-10-20+10:00:00",
+        "conversion_id=d0&event=deposit&account_id=u1&usd_sale_amount=0&event_time=2025-10-19+10:00:00",
+        "conversion_id=d1&event=chargeback&usd_sale_amount=20&event_time=2025-10-25+10:00:00",
+        "conversion_id=e1&event=deposit&account_id=u2&sale_amount_local=50.00&conversion_currency=EUR&event_time=2025-10-26+12:00:00",
+      ]) await send("involve", query);
+      await processed("involve_asia_db");
+      const sale = await conversion("r1", "purchase");
+      assert.deepEqual([sale.status, sale.revision, sale.reporting_payout], ["approved", 2, "10.50"]);
+      const refund = await conversion("r1", "refund");
+      assert.deepEqual([refund.refund_of, refund.reporting_sale_amount, refund.reporting_payout], ["r1", "-100.00", "-10.50"]);
+      const deposits = {};
+      for (const id of ["d0", "d1", "d2"]) deposits[id] = (await conversion(id, "deposit")).deposit;
+      assert.deepEqual(deposits, { d0: "zero", d1: "first", d2: "repeat" });
+      assert.equal((await conversion("d1", "chargeback")).reporting_sale_amount, "-20.00");
+      const waiting = await conversion("e1");
+      assert.deepEqual([waiting.reporting_sale_amount, waiting.findings], [null, ["rate_missing"]]);
+      assert.deepEqual(workLeft("involve_asia_db"), [{ state: "delayed" }]);
+      assert.match(done("rates import -", "Date, USD, MYR, \n24 October 2025, 1.1612, 4.9, \n"), /^2 rates of 2025-10-24 to 2025-10-24 read; 2 were new/);
+      done("reprocess --yes --partner involve_asia");
+      const provisional = await conversion("e1");
+      assert.deepEqual([provisional.reporting_sale_amount, provisional.fx_rate_date, provisional.findings], ["58.06", "2025-10-24", ["rate_provisional"]]);
+      done("rates import -", "Date,USD\n2025-10-27,1.17\n");
+      done("reprocess --yes --partner involve_asia");
+      const converted = await conversion("e1");
+      assert.deepEqual([converted.reporting_sale_amount, converted.fx_rate, converted.deposit, converted.findings], ["58.06", "1.1612", "first", []]);
+    });
+
+    test("statistics are a recount to the last digit, in two time zones over a change of the clocks", async () => {
+      const rows = databases.rows(
+        "involve_asia_db",
+        `select coalesce(conversion_datetime, ts_event, received_at) as at, status, cast(coalesce(usd_sale_amount, fx_sale_amount) as text) as sale,
+         cast(coalesce(usd_payout, fx_payout) as text) as payout, deposit from conversions`,
+      );
+      assert.ok(rows.length >= 7);
+      for (const zone of ["Europe/Berlin", "America/New_York", "UTC"]) {
+        const dayOf = new Intl.DateTimeFormat("en-CA", { timeZone: zone, dateStyle: "short" });
+        const expected = new Map();
+        for (const row of rows.filter(({ status }) => status !== "rejected")) {
+          const day = dayOf.format(new Date(row.at));
+          const sum = expected.get(day) ?? { conversions: 0, first: 0, sale: 0n, payout: 0n };
+          expected.set(day, {
+            conversions: sum.conversions + 1,
+            first: sum.first + (row.deposit === "first" ? 1 : 0),
+            sale: sum.sale + micros(row.sale ?? "0"),
+            payout: sum.payout + micros(row.payout ?? "0"),
+          });
+        }
+        const { periods, total } = await asked(`involve/event/stats?from=2025-10-15&to=2025-11-05&tz=${encodeURIComponent(zone)}`);
+        assert.equal(periods.length, 22);
+        let conversions = 0;
+        for (const period of periods) {
+          const sum = expected.get(period.start.slice(0, 10)) ?? { conversions: 0, first: 0, sale: 0n, payout: 0n };
+          const found = { conversions: period.conversions, first: period.first_deposits, sale: micros(period.sale_amount), payout: micros(period.payout) };
+          assert.deepEqual(found, sum, `${zone} ${period.start}`);
+          conversions += period.conversions;
+        }
+        assert.equal(total.conversions, conversions);
+      }
+      const hours = await asked("involve/event/stats?from=2025-10-26&to=2025-10-26&tz=Europe/Berlin&interval=hour");
+      assert.equal(hours.periods.length, 25, "the day on which the clocks go back");
+    });
+
+    test("pages come to all conversions once, whatever comes meanwhile", async () => {
+      for (let number = 0; number < 25; number++) await send("rector", `conversion_id=p${number}&usd_earning=1&conversion_datetime=2025-10-${10 + (number % 10)}`);
+      const seen = [];
+      let cursor = "";
+      do {
+        const page = await asked(`rector/event/conversions?limit=4${cursor ? `&cursor=${cursor}` : ""}`);
+        seen.push(...page.conversions.map(({ conversion_id }) => conversion_id));
+        cursor = page.next_cursor;
+        if (seen.length === 8) await send("rector", "conversion_id=later&usd_earning=1&conversion_datetime=2025-10-30");
+      } while (cursor);
+      assert.equal(seen.length, 25);
+      assert.equal(new Set(seen).size, 25);
+      const dates = (await asked("rector/event/conversions?limit=1000")).conversions.map(({ happened_at }) => happened_at);
+      assert.deepEqual(dates, [...dates].sort().reverse(), "the latest first");
+      const filtered = await asked("rector/event/conversions?from=2025-10-12&to=2025-10-13&limit=1000");
+      assert.deepEqual(filtered.conversions.map(({ conversion_id }) => conversion_id).sort(), ["p12", "p13", "p2", "p22", "p23", "p3"]);
+    });
+
+    test("CSV is safe to open in a spreadsheet", async () => {
+      await send("rector", `conversion_id=x1&usd_earning=2&offer_name=${encodeURIComponent("=HYPERLINK(\"http://evil.example\")")}`);
+      const reply = await ask("rector/event/conversions?conversion_id=x1", { accept: "text/csv" });
+      assert.equal(reply.headers.get("content-type"), "text/csv; charset=utf-8");
+      const [head, row] = (await reply.text()).split("\r\n");
+      assert.match(head, /^conversion_id,occurrence,/);
+      assert.ok(row.includes(`"'=HYPERLINK(""http://evil.example"")"`), row);
+      const stats = await (await ask("rector/event/stats?format=csv&from=2025-10-12&to=2025-10-12")).text();
+      assert.equal(stats.split("\r\n")[1].split(",")[2], "3");
+    });
+
+    test("a key opens its own partner's data and nothing else, by any way", async () => {
+      const rectors = JSON.parse(done("keys create --tenant bytec --scope read --for-partner rector --json")).secret;
+      await until("the key", async () => (await ask("rector/event/stats", { secret: rectors })).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      for (const path of ["involve/event/stats", "involve/event/conversions", "stats", "conversions", "involve/event/conversions?conversion_id=x1", "involve/event/stats?format=csv"]) {
+        const reply = await ask(path, { secret: rectors });
+        assert.equal(reply.status, 403, path);
+        assert.equal((await reply.json()).error, "key_invalid");
+      }
+      for (const secret of [TOKEN, "bck_00", "no"]) assert.equal((await ask("rector/event/stats", { secret })).status, 403, secret);
+      const bare = await ask("rector/event/stats", { secret: "" });
+      assert.deepEqual([bare.status, (await bare.json()).error, bare.headers.get("www-authenticate")], [401, "key_missing", "Bearer"]);
+      assert.equal((await origin.fetch(`/partner/rector/event/stats?ts_token=${rectors}`)).status, 401, "a key is in no URL");
+      assert.equal((await ask("nobody/event/stats")).status, 404);
+      assert.equal((await origin.fetch("/partner/rector/event/stats", { method: "POST", headers: { authorization: `Bearer ${key}` } })).status, 405);
+      const { conversions } = await (await ask("rector/event/conversions?conversion_id=r1", { secret: rectors })).json();
+      assert.deepEqual(conversions, [], "another partner's conversion is none of this one's");
+    });
+
+    test("what cannot be read is told, by code and parameter", async () => {
+      for (const [path, code, field] of [
+        ["stats?tz=Mars/Olympus", "invalid_time_zone", "tz"],
+        ["stats?from=yesterday", "invalid_time", "from"],
+        ["stats?from=2025-01-02&to=2025-01-01", "invalid_range", "to"],
+        ["stats?from=2020-01-01&to=2025-01-01", "invalid_range", "to"],
+        ["stats?interval=week", "invalid_interval", "interval"],
+        ["stats?form=2025-01-01", "unknown_param", undefined],
+        ["stats?tz=UTC&tz=Asia/Tokyo", "invalid_query", undefined],
+        ["stats?tz=%zz", "invalid_query", undefined],
+        ["conversions?limit=0", "invalid_limit", "limit"],
+        ["conversions?limit=1001", "invalid_limit", "limit"],
+        ["conversions?cursor=abc", "invalid_cursor", "cursor"],
+        ["conversions?status=Approved", "invalid_status", "status"],
+        ["conversions?format=xml", "invalid_format", "format"],
+        [`conversions?click_id=${"x".repeat(129)}`, "invalid_id", "click_id"],
+        ["conversions?conversion_id=%27%20or%201%3D1", undefined, undefined],
+      ]) {
+        const reply = await ask(`rector/event/${path}`);
+        const body = await reply.json();
+        assert.deepEqual([reply.status, body.error, body.field], [code ? 400 : 200, code, field], `${path}: ${JSON.stringify(body)}`);
+      }
+    });
+  });
+}
