@@ -80,6 +80,16 @@ function assertNothingLostOrDoubled(sent, rows, run) {
   assert.equal(sum(stored), sum(sent));
 }
 
+/** What was taken to be processed when it crashed is taken again when its lease has ended, and totals are a recount. */
+async function assertAllIsProcessed(rows, kind) {
+  await until("processing", async () => rows("select 1 as one from work_items limit 1").length === 0, { everyMs: 500, timeoutMs: 60_000 });
+  assert.deepEqual(rows("select conversion_id from conversions where not is_processed"), []);
+  const micros = kind === "sqlite" ? "_micros" : "";
+  const [totals] = rows(`select cast(sum(conversions) as text) as conversions, cast(sum(reporting_payout${micros}) as text) as payout from totals`);
+  const [recount] = rows(`select cast(count(*) as text) as conversions, cast(sum(usd_payout${micros}) as text) as payout from conversions`);
+  assert.deepEqual(totals, recount);
+}
+
 const tell = (t, sent) => {
   const answers = sent.flatMap((entry) => entry.statuses);
   const of = (status) => answers.filter((answer) => answer === status).length;
@@ -103,7 +113,9 @@ for (const kind of KINDS) {
       const sent = await load.stop();
       tell(t, sent);
       assert.ok(sent.some((entry) => entry.statuses.includes(0)), "the crashes were noticed");
-      assertNothingLostOrDoubled(sent, (sql) => databases.rows("rector_db", sql), run);
+      const rows = (sql) => databases.rows("rector_db", sql);
+      assertNothingLostOrDoubled(sent, rows, run);
+      await assertAllIsProcessed(rows, kind);
     } finally {
       await origin.stop();
       databases.remove();
@@ -143,6 +155,7 @@ describe("PostgreSQL of its own", () => {
       tell(t, sent);
       assert.ok(sent.some((entry) => entry.statuses.includes(503)), "the crashes were noticed");
       assertNothingLostOrDoubled(sent, rowsOf(postgres, "rector_db"), run);
+      await assertAllIsProcessed(rowsOf(postgres, "rector_db"), "postgres");
     } finally {
       await origin.stop();
     }

@@ -2,12 +2,16 @@
 
 use crate::app::App;
 use crate::store::StoreError;
+use crate::store::worklist::Backlog;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// For how many seconds events may wait to be processed before that is told: on D1 a minute passes anyway.
+const LAG_S_MAX: u64 = 120;
 
 /// The body of `/health` and `/ready`.
 #[derive(Serialize)]
@@ -19,6 +23,9 @@ pub struct Health {
     databases: BTreeMap<String, &'static str>,
     /// The same of the database that all partners share.
     shared_database: &'static str,
+    /// `ok`, `behind` or `failing`, by partner code: how it stands with the events that are to be processed. Of partners whose
+    /// database answers.
+    processing: BTreeMap<String, &'static str>,
 }
 
 /// The body of `/info`.
@@ -73,6 +80,10 @@ async fn look(app: &App) -> Health {
     let state = |outcome: &Result<(), StoreError>| if outcome.is_ok() { "ok" } else { "unavailable" };
     let databases: BTreeMap<_, _> = pings.iter().map(|(code, ping)| ((*code).to_owned(), state(ping))).collect();
     let shared_database = state(&shared);
+    let backlogs =
+        app.databases.opened().map(async |(code, store)| (code.to_owned(), store.backlog((app.platform.now)()).await));
+    let backlogs = futures_util::future::join_all(backlogs).await;
+    let processing = backlogs.into_iter().filter_map(|(code, backlog)| Some((code, standing(backlog.ok()?)))).collect();
     let degraded = shared.is_err() || pings.values().any(Result::is_err);
     Health {
         status: if degraded { "degraded" } else { "healthy" },
@@ -80,5 +91,17 @@ async fn look(app: &App) -> Health {
         version: env!("CARGO_PKG_VERSION"),
         databases,
         shared_database,
+        processing,
+    }
+}
+
+/// What a backlog says in a word: some was given up, some has been due for long, or neither.
+fn standing(backlog: Backlog) -> &'static str {
+    if backlog.dead > 0 {
+        "failing"
+    } else if backlog.lag_s > LAG_S_MAX {
+        "behind"
+    } else {
+        "ok"
     }
 }

@@ -220,6 +220,18 @@ contract! {
         assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - - - []");
     }
 
+    several_events_of_one_conversion_are_judged_and_counted_once(db) {
+        let processing = Processing::new();
+        processing.import("Date,USD\n2025-11-20,1.5\n").await;
+        let query = "conversion_id=d1&event=deposit&account_id=a1&conversion_currency=EUR&event_time=2025-11-20+12:00:00&consent_version=1";
+        for (amount, status) in [("10", "Pending"), ("20", "Pending"), ("30", "Approved")] {
+            db.record(&format!("{query}&sale_amount_local={amount}&status={status}")).await;
+        }
+        assert_eq!(db.processed(&processing, CONVERSIONS).await, ["d1 deposit approved no_click first - 45.00 2025-11-20 []"]);
+        assert_eq!(db.one("select cast(sum(first_deposits) as text) from totals").await, "1");
+        assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
+    }
+
     an_item_is_one_takers_until_its_lease_ends(db) {
         for number in 0..150 {
             db.record(&format!("conversion_id=c{number}")).await;

@@ -9,6 +9,7 @@ use super::take::{Item, Lease};
 use postback::id::Nonce;
 use postback::money::Amount;
 use postback::time::Timestamp;
+use std::collections::HashSet;
 
 /// What became of an item.
 #[derive(Clone, Debug)]
@@ -139,6 +140,19 @@ const ROW: &[Column<Row>] = &[
         findings.iter().map(|code| serde_json::Value::from(*code)).collect::<serde_json::Value>().to_string()
     }),
 ];
+
+/// Of several items of one conversion the first carries its judgement, which was made by the same facts: what is written twice would be
+/// counted twice.
+pub(super) fn once_for_each_conversion(conclusions: Vec<Conclusion>) -> Vec<Conclusion> {
+    let mut seen = HashSet::new();
+    let once = |conclusion: Conclusion| {
+        let is_first = conclusion.judged.as_ref().is_none_or(|(facts, _)| {
+            seen.insert((facts.conversion.conversion_key.clone(), facts.conversion.occurrence))
+        });
+        if is_first { conclusion } else { Conclusion { judged: None, next: Next::Done, ..conclusion } }
+    };
+    conclusions.into_iter().map(once).collect()
+}
 
 /// The statements of [`super::Worklist::conclusions`], in their order.
 pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {

@@ -77,6 +77,7 @@ impl Worklist {
     /// (6) the items are settled
     fn conclusions(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Vec<Statement> {
         let slot = judging_slot(self.dialect);
+        let conclusions = conclude::once_for_each_conversion(conclusions);
         let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
         let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
         let turns = self.take_turns.iter().map(|step| step.over(&turns));
