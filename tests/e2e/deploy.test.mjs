@@ -100,7 +100,7 @@ test("the origin on D1 has a database of its own for each partner and one that t
       assert.equal(database_name.toUpperCase(), binding);
       assert.equal(migrations_dir, binding === "BYTEC_DB" ? "migrations/shared/sqlite" : "migrations/sqlite");
     }
-    assert.deepEqual(triggers.crons, ["17 * * * *"]);
+    assert.deepEqual(triggers.crons, ["* * * * *"]);
     assert.ok(!workers_dev && !routes, "it is reached by the edge's binding alone");
   }
 });
