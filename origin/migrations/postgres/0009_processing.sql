@@ -1,5 +1,5 @@
--- What conversions mean (R49-R51, R64): what that is judged by, and what it was judged to be. A program of before leaves these
--- columns empty; its items wait until a program that knows them comes.
+-- What conversions mean (R49-R51, R64): what that is judged by, and what it was judged to be. A program of before must not
+-- write beside one that knows these columns: it would leave them, and what the totals have of them, as they were.
 
 -- Said by postbacks, as the columns beside them.
 alter table conversions add column payment_method text;
@@ -21,6 +21,8 @@ alter table conversions add column attribution text constraint conversions_attri
     check (attribution in ('clicked', 'unknown_click', 'no_click'));
 alter table conversions add column deposit text constraint conversions_deposit
     check (deposit in ('first', 'repeat', 'too_small', 'bonus', 'zero', 'no_amount', 'no_account', 'rejected', 'undecided'));
+-- whose deposit it was when it was judged
+alter table conversions add column deposit_account text;
 -- of what money that goes back goes back
 alter table conversions add column refund_of text;
 -- in the reporting currency, where the sender did not say: by which rate, and of which day

@@ -50,16 +50,16 @@ pub async fn process(
     if items.is_empty() {
         return Ok(0);
     }
-    steps.done(1, "taken", items.len());
+    let taken = items.len();
+    steps.done(1, "taken", taken);
     // (2)
-    let mut facts = store.facts_of(&items).await?;
+    let (items, mut facts) = read(platform, store, &lease, items).await?;
     steps.done(2, "facts read", facts.len());
     // (3)
     let days: Vec<_> = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner)).collect();
     let rates = rates_of(shared, &days).await;
     steps.done(3, "rates read", days.len());
     // (4)
-    let taken = items.len();
     let conclusions: Vec<_> =
         items.into_iter().filter_map(|item| conclusion(item, &mut facts, partner, rates.as_ref().ok())).collect();
     steps.done(4, "judged", conclusions.len());
@@ -68,6 +68,34 @@ pub async fn process(
     steps.done(5, "written", taken);
     match rates {
         Ok(_) => Ok(taken),
+        Err(error) => Err(error),
+    }
+}
+
+/// What items are judged by. What cannot be read together because of one of them is read one by one, and what fails then is put off.
+async fn read(
+    platform: &Platform,
+    store: &Store,
+    lease: &Lease,
+    items: Vec<Item>,
+) -> Result<(Vec<Item>, HashMap<String, Facts>), StoreError> {
+    match store.facts_of(&items).await {
+        Ok(facts) => Ok((items, facts)),
+        Err(StoreError::Bug(reason)) => {
+            warn!(reason, items = items.len(), "facts could not be read together; each is read alone");
+            let (mut readable, mut facts) = (Vec::new(), HashMap::new());
+            for item in items {
+                match store.facts_of(std::slice::from_ref(&item)).await {
+                    Ok(read) => {
+                        facts.extend(read);
+                        readable.push(item);
+                    }
+                    Err(StoreError::Bug(reason)) => give_back((platform.now)(), store, lease, item, reason).await?,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok((readable, facts))
+        }
         Err(error) => Err(error),
     }
 }
@@ -136,12 +164,13 @@ async fn write(
 
 /// Puts an item off that could not be written, or gives it up after its last try.
 async fn give_back(now: Timestamp, store: &Store, lease: &Lease, item: Item, reason: String) -> Result<(), StoreError> {
-    let delay_s = Schedule::standard().delay_s(item.attempts, &item.event_id);
+    let attempts = item.attempts.saturating_add(1);
+    let delay_s = Schedule::standard().delay_s(attempts, &item.event_id);
     let after = |delay_s: u32| now.unix_ms().saturating_add(i64::from(delay_s).saturating_mul(1000));
     let due_at = delay_s.and_then(|delay_s| Timestamp::from_unix_ms(after(delay_s)));
     match due_at {
-        Some(_) => warn!(event_id = item.event_id, reason, attempts = item.attempts, "an item failed; trying again"),
-        None => error!(event_id = item.event_id, reason, attempts = item.attempts, "an item was given up"),
+        Some(_) => warn!(event_id = item.event_id, reason, attempts, "an item failed; trying again"),
+        None => error!(event_id = item.event_id, reason, attempts, "an item was given up"),
     }
     store.fail_item(Failure { item, lease: lease.id.clone(), reason, due_at, now }).await
 }

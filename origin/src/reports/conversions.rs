@@ -50,8 +50,8 @@ impl ConversionsQuestion {
             parameters.take(name).map(|id| Some(id).filter(fits).ok_or(Problem::id(name))).transpose()
         };
         let filter = Filter {
-            from: from.and_then(days::timestamp),
-            to: to.and_then(days::timestamp),
+            from: from.map(|at| days::timestamp(at).ok_or(Problem::FROM)).transpose()?,
+            to: to.map(|at| days::timestamp(at).ok_or(Problem::TO)).transpose()?,
             event: event.map(|event| event.name().to_owned()),
             status: status.map(|status| status.name().to_owned()),
             click_id: id("click_id")?,

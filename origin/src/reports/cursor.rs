@@ -21,7 +21,7 @@ pub fn read(cursor: &str) -> Option<Position> {
     let text = String::from_utf8(bytes).ok()?;
     let mut parts = text.splitn(4, ' ');
     let ("1", at, occurrence, key) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?) else { return None };
-    let happened_at = Timestamp::parse(at, &Zone::utc())?;
+    let happened_at = Timestamp::parse(at, &Zone::utc()).filter(|_| !key.chars().any(char::is_control))?;
     Some(Position { happened_at, conversion_key: key.to_owned(), occurrence: occurrence.parse().ok()? })
 }
 
@@ -34,7 +34,15 @@ mod tests {
         let happened_at = Timestamp::parse("2025-11-21T08:00:00.123Z", &Zone::utc()).unwrap();
         let position = Position { happened_at, conversion_key: "a b ü".to_owned(), occurrence: 2 };
         assert_eq!(read(&write(&position)), Some(position));
-        for wrong in ["", "1", "!!", "AAAA", &"A".repeat(600), &URL_SAFE_NO_PAD.encode("1 now 1 k")] {
+        for wrong in [
+            "",
+            "1",
+            "!!",
+            "AAAA",
+            &"A".repeat(600),
+            &URL_SAFE_NO_PAD.encode("1 now 1 k"),
+            &URL_SAFE_NO_PAD.encode("1 2025-11-21T08:00:00Z 1 \0"),
+        ] {
             assert_eq!(read(wrong), None, "{wrong}");
         }
     }

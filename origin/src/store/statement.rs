@@ -271,11 +271,14 @@ impl Dialect {
         }
     }
 
-    /// A sum of amounts in micro-units, as a text of digits: it may be more than an integer holds.
-    pub fn micros_text(self, sum: &str) -> String {
+    /// The sum of an amount's column, as a text, because it may be more than an integer holds: in micro-units, or, in SQLite, whose
+    /// sums of integers must not be that large, as `units:micros`.
+    pub fn sum_text(self, amount: &str) -> String {
         match self {
-            Dialect::Postgres => format!("trunc({sum} * 1000000)::text"),
-            Dialect::Sqlite => format!("cast({sum} as text)"),
+            Dialect::Postgres => format!("trunc(sum({amount}) * 1000000)::text"),
+            Dialect::Sqlite => {
+                format!("cast(sum({amount} / 1000000) as text) || ':' || cast(sum({amount} % 1000000) as text)")
+            }
         }
     }
 

@@ -25,6 +25,13 @@ contract! {
             "2 conversion approved 1 7",
         ]);
         assert!(db.store.totals_of(&[]).await.unwrap().is_empty());
+        // More than an integer of micro-units holds, in quarters of an hour apart.
+        for hour in 0..12 {
+            db.record(&format!("conversion_id=m{hour}&rewars=999999999999.999999&event_time=2025-11-19+{hour:02}:00:00")).await;
+        }
+        let day = [span(0, "2025-11-18T00:00:00Z", "2025-11-20T00:00:00Z")];
+        let most = db.store.totals_of(&day).await.unwrap();
+        assert_eq!(most[0].sums.reporting_payout.normalize().to_string(), "11999999999999.999988");
     }
 
     pages_are_filtered_and_follow_each_other(db) {

@@ -21,7 +21,7 @@ pub use entry::Entry;
 use super::StoreError;
 use super::record::{ClickBatch, Record, Recorded, RecordedClicks, Rejected};
 use super::statement::{Column, Dialect, Done, Statement, Step};
-use super::totals::slot;
+use super::totals::{judging_slot, slot};
 use super::turns::{Turn, take_turns};
 use clicks::{BatchedClick, enter_clicks, put_back_for_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
@@ -116,7 +116,10 @@ impl Ledger {
     /// came before their click are judged again.
     pub fn click_statements(&self, batch: &ClickBatch) -> Vec<Statement> {
         let ClickBatch { clicks, nonce, receipt_id, now } = batch;
-        let turns: Vec<_> = clicks.iter().map(|click| Turn::Click(click.click_id.to_string())).collect();
+        // Conversions are put back, which only one at a time does.
+        let slot = Turn::Slot(judging_slot(self.dialect));
+        let turns = clicks.iter().map(|click| Turn::Click(click.click_id.to_string())).chain([slot]);
+        let turns: Vec<_> = turns.collect();
         let spending = Spending { nonce: Some(nonce.clone()), receipt_id: receipt_id.clone(), now: *now };
         let clicks = clicks.iter().map(|click| BatchedClick {
             click: click.clone(),

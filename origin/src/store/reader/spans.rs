@@ -72,11 +72,14 @@ impl Sums {
     }
 }
 
-/// A sum travels as a text of micro-units: it may be more than an integer holds.
+/// A sum travels as a text ([`Dialect::sum_text`]): it may be more than an integer holds.
 fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
     let text = String::deserialize(from)?;
-    let micros: i128 = text.parse().map_err(|_| serde::de::Error::custom("not a sum"))?;
-    Decimal::try_from_i128_with_scale(micros, 6).map_err(serde::de::Error::custom)
+    let (units, micros) = text.split_once(':').unwrap_or(("0", &text));
+    let [units, micros] = [units, micros].map(|part| part.parse::<i128>().ok());
+    let sum = units.zip(micros).and_then(|(units, micros)| units.checked_mul(1_000_000)?.checked_add(micros));
+    let sum = sum.and_then(|sum| Decimal::try_from_i128_with_scale(sum, 6).ok());
+    sum.ok_or_else(|| serde::de::Error::custom("not a sum"))
 }
 
 pub(super) fn totals_of(dialect: Dialect) -> Step<Span> {
@@ -89,14 +92,13 @@ pub(super) fn totals_of(dialect: Dialect) -> Step<Span> {
     let amounts = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
     let sums: Vec<_> = amounts
         .iter()
-        .map(|name| format!("sum(totals.{column}) as {name}", column = dialect.amount(name)))
+        .map(|name| format!("{} as {name}", dialect.sum_text(&format!("totals.{}", dialect.amount(name)))))
         .chain(["conversions", "first_deposits"].map(|name| format!("sum(totals.{name}) as {name}")))
         .collect();
     let column = |name: &'static str| (name, format!("counted.{name}"));
-    let amount = |name: &'static str| (name, dialect.micros_text(&format!("counted.{name}")));
     let mut members: Vec<_> =
         ["span", "event", "status", "currency", "is_duplicate", "conversions", "first_deposits"].map(column).into();
-    members.extend(amounts.map(amount));
+    members.extend(amounts.map(column));
     Step::new(
         dialect,
         COLUMNS,

@@ -93,6 +93,7 @@ impl Row {
         let of = |read: fn(&super::facts::Conversion) -> Option<Turn>| conversion.and_then(read);
         [
             of(|conversion| conversion.account_id.clone().map(Turn::Account)),
+            self.account_before().map(Turn::Account),
             of(|conversion| Some(Turn::ConversionId(conversion.conversion_id.clone()))),
             of(|conversion| conversion.click_id.clone().map(Turn::Click)),
             of(|conversion| Some(Turn::Conversion(conversion.conversion_key.clone()))),
@@ -103,6 +104,11 @@ impl Row {
 
     fn facts(&self) -> Option<&Facts> {
         self.conclusion.judged.as_ref().map(|(facts, _)| facts)
+    }
+
+    /// Whose the conversion was when it was judged before.
+    fn account_before(&self) -> Option<String> {
+        self.facts()?.judged.as_ref()?.deposit_account.clone()
     }
 
     fn judged(&self) -> Option<&Judged> {
@@ -127,6 +133,7 @@ const ROW: &[Column<Row>] = &[
     Column::text("event", |row| row.facts().map(|facts| facts.conversion.event.clone())),
     Column::text("conversion_id", |row| row.facts().map(|facts| facts.conversion.conversion_id.clone())),
     Column::text("account_id", |row| row.facts().and_then(|facts| facts.conversion.account_id.clone())),
+    Column::text("account_before", Row::account_before),
     Column::text("attribution", |row| row.judged().map(|judged| judged.attribution.to_owned())),
     Column::text("deposit", |row| row.judged().and_then(|judged| judged.deposit.map(str::to_owned))),
     Column::text("refund_of", |row| row.judged().and_then(|judged| judged.refund_of.clone())),
@@ -191,6 +198,7 @@ fn judge(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
             "update conversions as known set is_processed = true, processing_error = null, processed_at = input.settled_at,
                 attribution = input.attribution,
                 deposit = case when input.deposit = '{counts}' then 'repeat' else input.deposit end,
+                deposit_account = case when input.deposit = '{counts}' then input.account_id end,
                 refund_of = input.refund_of, {fx_sale_amount} = input.{fx_sale_amount}, {fx_payout} = input.{fx_payout},
                 fx_rate = {fx_rate}, fx_rate_date = {fx_rate_date}, consent = input.consent, findings = input.findings
              from input where {this}{} and {as_read}",
@@ -271,7 +279,7 @@ pub(super) fn fail(dialect: Dialect) -> [Step<Failure>; 2] {
     let item = format!(
         "update work_items set state = case when input.next_due_at is null then 'dead' else 'waiting' end,
             due_at = coalesce(input.next_due_at, due_at), last_error = input.reason, claim_id = null,
-            updated_at = input.failed_at
+            attempts = attempts + 1, updated_at = input.failed_at
          from input where work_items.event_id = input.event_id and work_items.claim_id = input.claim_id{}",
         dialect.among(COLUMNS, "work_items.event_id", "event_id"),
     );

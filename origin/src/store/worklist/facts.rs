@@ -103,6 +103,8 @@ pub struct Before {
     pub attribution: Option<String>,
     /// What was said of a deposit.
     pub deposit: Option<String>,
+    /// Whose deposit it was, where it counted.
+    pub deposit_account: Option<String>,
     /// What it was found to go back of.
     pub refund_of: Option<String>,
     /// What the customer paid, in the reporting currency, where the sender did not say.
@@ -203,6 +205,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
     let judged = dialect.json_members(&[
         column("attribution"),
         column("deposit"),
+        column("deposit_account"),
         column("refund_of"),
         ("fx_sale_amount", amount("known", "fx_sale_amount")),
         ("fx_payout", amount("known", "fx_payout")),

@@ -65,6 +65,11 @@ impl Worklist {
         }
     }
 
+    /// The turn of whoever puts items back without judging: two that put back the same ones would otherwise wait for each other.
+    fn turn(&self) -> Option<Statement> {
+        self.take_turns.as_ref().map(|step| step.over(&[Turn::Slot(judging_slot(self.dialect))]))
+    }
+
     /// The statements that write down what was judged, in one transaction. Where the database has several writers, those of one account,
     /// one conversion and one click take turns first. Then, of all whose item is still the taker's and whose
     /// conversion is as it was when it was read:
@@ -124,7 +129,9 @@ impl Store {
     /// # Errors
     /// None is, because of this.
     pub async fn put_back(&self, conversions: &[Again]) -> Result<(), StoreError> {
-        self.of_items(vec![self.worklist().put_back.over(conversions)]).await.map(|_| ())
+        let worklist = self.worklist();
+        let statements = worklist.turn().into_iter().chain([worklist.put_back.over(conversions)]).collect();
+        self.of_items(statements).await.map(|_| ())
     }
 
     /// Writes down what was judged, as the contract above says.
@@ -151,8 +158,10 @@ impl Store {
     /// None is due because of this.
     pub async fn put_back_delayed(&self, delayed_before: Timestamp, now: Timestamp) -> Result<u64, StoreError> {
         let rates = put_back::Rates { now, delayed_before };
-        let done = self.of_items(vec![self.worklist().put_back_delayed.over(&[rates])]).await?;
-        Ok(done.first().map_or(0, |done| done.changed))
+        let worklist = self.worklist();
+        let statements = worklist.turn().into_iter().chain([worklist.put_back_delayed.over(&[rates])]).collect();
+        let done = self.of_items(statements).await?;
+        Ok(done.last().map_or(0, |done| done.changed))
     }
 
     /// How much there is to do.

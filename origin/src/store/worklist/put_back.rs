@@ -31,12 +31,15 @@ pub(super) fn firsts<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step
         counts("first"),
         happened_at("first")
     );
+    // Those too that conversions belonged to when they were judged before.
+    let accounts = "(select account_id, settled_at from input
+            union all select account_before as account_id, settled_at from input) as input";
     let called_first =
         format!("others.account_id = input.account_id and {} and others.deposit = 'first'", counts("others"));
     let events = format!(
-        "select others.event_id, others.conversion_key, input.settled_at as at from input {} where {}
+        "select others.event_id, others.conversion_key, input.settled_at as at from {accounts} {} where {}
          union all
-         select others.event_id, others.conversion_key, input.settled_at as at from input {}
+         select others.event_id, others.conversion_key, input.settled_at as at from {accounts} {}
          where others.deposit = 'repeat'",
         dialect.left_join_by_key("conversions", "others", &called_first),
         has_earlier(dialect, "others"),
@@ -45,7 +48,8 @@ pub(super) fn firsts<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step
     put_back(dialect, columns, &events)
 }
 
-/// Money that goes back of a conversion which was judged: where the one did not know the other yet, or takes its amounts.
+/// Money that goes back of a conversion which was judged: where the one did not know the other yet, took another one for it that comes
+/// later in the order of keys, or takes its amounts.
 pub(super) fn refunds<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
     let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"];
     let amounts = amounts.map(|name| format!("others.{}", dialect.amount(name))).join(", ");
@@ -54,7 +58,7 @@ pub(super) fn refunds<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Ste
     let events = format!(
         "select others.event_id, others.conversion_key, input.settled_at as at from input {}
          where input.event not in ('refund', 'chargeback')
-            and (others.refund_of is null or coalesce({amounts}) is null)",
+            and (others.refund_of is null or others.refund_of > input.conversion_key or coalesce({amounts}) is null)",
         dialect.left_join_by_key("conversions", "others", refund),
     );
     put_back(dialect, columns, &events)

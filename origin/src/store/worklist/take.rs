@@ -27,7 +27,7 @@ pub struct Item {
     pub event_id: String,
     /// The conversion that the event was about.
     pub conversion_key: String,
-    /// How often it was taken since it was last put down or put back, this time included.
+    /// How often it failed since it was last put back.
     pub attempts: u32,
 }
 
@@ -51,7 +51,7 @@ pub(super) fn take(dialect: Dialect) -> Step<Lease> {
                 select work_items.work_item_id from work_items, input
                 where work_items.state = 'waiting' and work_items.due_at <= input.begins_at
                 order by work_items.due_at, work_items.work_item_id limit {ITEMS_MAX} {skip})
-             update work_items set claim_id = input.claim_id, due_at = input.ends_at, attempts = attempts + 1,
+             update work_items set claim_id = input.claim_id, due_at = input.ends_at,
                 updated_at = input.begins_at
              from input where work_item_id in (select work_item_id from due)
              returning event_id as id, {answer} as answer"
