@@ -2,8 +2,10 @@
 //! and never holds data. The kinds of database differ in how rows travel, in how they hold times, amounts and JSON, and in
 //! nothing else that we use.
 
+use super::StoreError;
 use postback::money::Amount;
 use postback::time::Timestamp;
+use serde::de::DeserializeOwned;
 use std::sync::Arc;
 
 /// A kind of database.
@@ -175,6 +177,14 @@ pub struct Done {
     pub changed: u64,
     /// Rows that it answers.
     pub answers: Vec<(String, String)>,
+}
+
+/// The JSON that a statement answers.
+///
+/// # Errors
+/// It is not as our statements make it.
+pub fn read_json<T: DeserializeOwned>(what: &str, answer: &str) -> Result<T, StoreError> {
+    serde_json::from_str(answer).map_err(|error| StoreError::Bug(format!("{what} that cannot be read: {error}")))
 }
 
 impl Dialect {

@@ -50,8 +50,8 @@ pub(super) fn count<T>(
     let own = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(|name| dialect.amount(name));
     let selected = own.each_ref().map(|name| format!("known.{name}"));
     let reporting = ["sale_amount", "payout"].map(|name| {
-        let [usd, fx, name] = ["usd", "fx", "reporting"].map(|prefix| dialect.amount(&format!("{prefix}_{name}")));
-        (format!("coalesce(known.{usd}, known.{fx}) as {name}"), name)
+        let column = dialect.amount(&format!("reporting_{name}"));
+        (format!("{} as {column}", in_reporting_currency(dialect, "known", name)), column)
     });
     let amounts: Vec<_> = own.iter().chain(reporting.iter().map(|(_, name)| name)).cloned().collect();
     let selected: Vec<_> = selected.iter().chain(reporting.iter().map(|(selected, _)| selected)).cloned().collect();
@@ -79,6 +79,12 @@ pub(super) fn count<T>(
             added = added.join(", "),
         ),
     )
+}
+
+/// A conversion's amount in the reporting currency: what its sender says, or else what it was converted to.
+pub(super) fn in_reporting_currency(dialect: Dialect, conversion: &str, amount: &str) -> String {
+    let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{amount}")));
+    format!("coalesce({conversion}.{usd}, {conversion}.{fx})")
 }
 
 /// When a conversion happened: as it says itself, or else when its event did, or else when it was received.

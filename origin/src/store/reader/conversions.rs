@@ -1,8 +1,8 @@
 //! Conversions by the page.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Statement, Step};
-use super::super::totals::happened_at;
+use super::super::statement::{Column, Dialect, Done, Statement, Step, read_json};
+use super::super::totals::{happened_at, in_reporting_currency};
 use super::super::worklist::{amount, time};
 use super::{flag, optional_flag, optional_time};
 use postback::money::Amount;
@@ -210,10 +210,7 @@ fn object(dialect: Dialect) -> String {
     let time = |name: &'static str| (name, dialect.time_text(&format!("known.{name}")));
     let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));
     let amount = |name: &'static str| (name, dialect.micros(&format!("known.{}", dialect.amount(name))));
-    let reporting = |name: &'static str, of: &str| {
-        let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{of}")));
-        (name, dialect.micros(&format!("coalesce(known.{usd}, known.{fx})")))
-    };
+    let reporting = |name: &'static str, of: &str| (name, dialect.micros(&in_reporting_currency(dialect, "known", of)));
     let origin = [
         "click_id",
         "media_id",
@@ -269,9 +266,6 @@ fn object(dialect: Dialect) -> String {
 }
 
 pub(super) fn read(done: Vec<Done>) -> Result<Vec<Conversion>, StoreError> {
-    let conversion = |(_, answer): (String, String)| {
-        serde_json::from_str(&answer)
-            .map_err(|error| StoreError::Bug(format!("a conversion that cannot be read: {error}")))
-    };
+    let conversion = |(_, answer): (String, String)| read_json("a conversion", &answer);
     done.into_iter().flat_map(|done| done.answers).map(conversion).collect()
 }

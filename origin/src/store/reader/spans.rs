@@ -1,7 +1,7 @@
 //! Totals by spans of time.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step};
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -117,8 +117,6 @@ pub(super) fn totals_of(dialect: Dialect) -> Step<Span> {
 }
 
 pub(super) fn read(done: Vec<Done>) -> Result<Vec<Counted>, StoreError> {
-    let counted = |(_, answer): (String, String)| {
-        serde_json::from_str(&answer).map_err(|error| StoreError::Bug(format!("a total that cannot be read: {error}")))
-    };
+    let counted = |(_, answer): (String, String)| read_json("a total", &answer);
     done.into_iter().flat_map(|done| done.answers).map(counted).collect()
 }

@@ -1,7 +1,7 @@
 //! How much there is to do.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step};
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use postback::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -40,5 +40,5 @@ pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
 pub(super) fn read(done: Vec<Done>) -> Result<Backlog, StoreError> {
     let answer = done.into_iter().flat_map(|done| done.answers).next();
     let (_, answer) = answer.ok_or_else(|| StoreError::Bug("a backlog without an answer".to_owned()))?;
-    serde_json::from_str(&answer).map_err(|error| StoreError::Bug(format!("a backlog that cannot be read: {error}")))
+    read_json("a backlog", &answer)
 }

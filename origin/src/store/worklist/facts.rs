@@ -1,8 +1,8 @@
 //! What a conversion is judged by, read in one statement.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step};
-use super::super::totals::happened_at;
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::super::totals::{happened_at, in_reporting_currency};
 use super::take::Item;
 use postback::money::Amount;
 use postback::time::Timestamp;
@@ -193,10 +193,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         ("clicked_at", dialect.time_text("clicks.clicked_at")),
         ("consent_version", "clicks.consent_version".to_owned()),
     ]);
-    let reporting = |name: &str| {
-        let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{name}")));
-        dialect.micros(&format!("coalesce(original.{usd}, original.{fx})"))
-    };
+    let reporting = |name: &str| dialect.micros(&in_reporting_currency(dialect, "original", name));
     let original = dialect.json_members(&[
         ("conversion_key", "original.conversion_key".to_owned()),
         ("reporting_sale_amount", reporting("sale_amount")),
@@ -250,10 +247,6 @@ pub(super) fn by_event(done: Vec<Done>) -> Result<HashMap<String, Facts>, StoreE
 
 /// The facts that a statement answers, each with its event, in their order.
 pub(super) fn read(done: Vec<Done>) -> Result<Vec<(String, Facts)>, StoreError> {
-    let facts = |(event_id, answer): (String, String)| {
-        let facts = serde_json::from_str(&answer)
-            .map_err(|error| StoreError::Bug(format!("a conversion that cannot be read: {error}")))?;
-        Ok((event_id, facts))
-    };
+    let facts = |(event_id, answer): (String, String)| Ok((event_id, read_json("a conversion", &answer)?));
     done.into_iter().flat_map(|done| done.answers).map(facts).collect()
 }

@@ -1,7 +1,7 @@
 //! Taking items that are due.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step};
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use postback::id::Nonce;
 use postback::time::Timestamp;
 use serde::Deserialize;
@@ -69,8 +69,7 @@ struct Answer {
 /// The items that a statement answers.
 pub(super) fn taken(done: Vec<Done>) -> Result<Vec<Item>, StoreError> {
     let item = |(event_id, answer): (String, String)| {
-        let answer: Answer = serde_json::from_str(&answer)
-            .map_err(|error| StoreError::Bug(format!("an item that cannot be read: {error}")))?;
+        let answer: Answer = read_json("an item", &answer)?;
         Ok(Item { event_id, conversion_key: answer.key, attempts: answer.attempts })
     };
     done.into_iter().flat_map(|done| done.answers).map(item).collect()
