@@ -99,7 +99,7 @@ pub fn empty(request_id: &Nonce) -> Reply {
 }
 
 /// The headers that every reply has, and those about the event where there is one.
-fn headers(request_id: &Nonce, event_id: Option<&EventId>, verdict: Option<&str>) -> Vec<(&'static str, String)> {
+pub fn headers(request_id: &Nonce, event_id: Option<&EventId>, verdict: Option<&str>) -> Vec<(&'static str, String)> {
     let mut headers =
         vec![("cache-control", "no-store".to_owned()), (header::REQUEST_ID, request_id.as_str().to_owned())];
     headers.extend(event_id.map(|event_id| (header::EVENT_ID, event_id.as_str().to_owned())));

@@ -3,6 +3,7 @@
 
 use crate::config::Config;
 use crate::databases::Databases;
+use crate::metrics::Metrics;
 use crate::quota::Quotas;
 use crate::room::Room;
 use crate::shared::{Change, Shared};
@@ -78,6 +79,8 @@ pub struct App {
     pub started_at: Timestamp,
     /// For requests about a partner's data.
     pub room: Room,
+    /// What this process counts of itself.
+    pub metrics: Metrics,
 }
 
 impl App {
@@ -96,7 +99,11 @@ impl App {
     }
 
     /// An origin with this configuration; no database is opened yet.
-    pub fn new(config: Config, platform: Platform) -> Arc<App> {
+    ///
+    /// # Errors
+    /// What it counts has a wrong name, which a test holds.
+    pub fn new(config: Config, platform: Platform) -> Result<Arc<App>, String> {
+        let metrics = Metrics::new().map_err(|error| error.to_string())?;
         let room = Room::of(&config.registry);
         let databases = Databases::at(&config.locations.partners, &config.registry);
         let shared = Shared::at(config.locations.shared.clone());
@@ -104,6 +111,7 @@ impl App {
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
         let instance = format!("{random:08x}");
-        Arc::new(App { config, databases, shared, quotas: Quotas::default(), platform, instance, started_at, room })
+        let quotas = Quotas::default();
+        Ok(Arc::new(App { config, databases, shared, quotas, platform, instance, started_at, room, metrics }))
     }
 }

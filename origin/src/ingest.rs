@@ -82,13 +82,21 @@ pub async fn ingest(
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
     // (3)
+    let received_at = receipt.received_at;
     let recorded = store.record(Record { receipt_id: app.platform.receipt_id()?, reading, receipt, now }).await;
     if !matches!(recorded, Ok(Recorded::As(_))) {
         // It will come again, and an outage must not use up the day.
         app.quotas.give_back(partner, now);
     }
     match recorded? {
-        Recorded::As(verdict) => Ok(Ingested { event_id, verdict }),
+        Recorded::As(verdict) => {
+            let via = match caller {
+                Caller::Edge(_) => "edge",
+                Caller::Direct { .. } => "direct",
+            };
+            app.metrics.stored(&partner.code, via, received_at, (app.platform.now)());
+            Ok(Ingested { event_id, verdict })
+        }
         // (4)
         Recorded::Replayed => Err(Error::Replay),
     }

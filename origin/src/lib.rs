@@ -22,5 +22,7 @@ pub mod shared;
 pub mod store;
 pub mod processing;
 pub mod reports;
+pub mod watch;
+pub mod metrics;
 pub mod upkeep;
 mod deadline;

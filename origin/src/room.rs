@@ -34,6 +34,16 @@ impl Room {
         }
     }
 
+    /// How many places are taken.
+    pub fn taken(&self) -> u64 {
+        self.places().saturating_sub(u64::try_from(self.all.available_permits()).unwrap_or(0))
+    }
+
+    /// How many places there are.
+    pub fn places(&self) -> u64 {
+        u64::try_from(IN_FLIGHT_MAX).unwrap_or(u64::MAX)
+    }
+
     /// A place for a request of a partner's; None when there is none.
     ///
     /// In a Worker there is always one: what a request holds there is not let go of when its caller goes away, because it is then

@@ -63,8 +63,9 @@ pub async fn process_all(app: &App, rounds_max: usize) {
         for _ in 0..rounds_max {
             match processing::process(&app.platform, &app.shared, partner, store).await {
                 Ok(0) => break,
-                Ok(_) => {}
+                Ok(items) => app.metrics.processed(code, items),
                 Err(error) => {
+                    app.metrics.processing_failed(code);
                     warn!(partner = code, reason = %error, "events could not be processed; trying again later");
                     break;
                 }

@@ -66,7 +66,8 @@ fn app(env: &Env) -> Result<Arc<App>, JsValue> {
         Some(app) => Ok(Arc::clone(app)),
         None => {
             start_logging();
-            let app = App::new(configuration(env).map_err(told)?, Platform::SYSTEM);
+            let app =
+                App::new(configuration(env).map_err(told)?, Platform::SYSTEM).map_err(|problem| told(vec![problem]))?;
             Ok(Arc::clone(known.get_or_init(|| app)))
         }
     })

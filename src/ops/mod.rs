@@ -1,8 +1,9 @@
-//! What operators can ask of the edge, each with a token of their own: the parked postbacks, and whether all of the way to
-//! the origins works. Every call leaves a line in the log that names the operator.
+//! What operators can ask of the edge, each with a token of their own: the parked postbacks, how many there are, and whether all of
+//! the way to the origins works. Every call leaves a line in the log that names the operator.
 
 mod parked;
 mod smoke;
+mod metrics;
 
 use crate::config::Config;
 use crate::error::Error;
@@ -80,6 +81,8 @@ pub async fn operate(
         ("parked", _) => Err(Error::MethodNotAllowed { allow: "GET" }.into()),
         ("parked/replay", "POST") => parked::replay(bindings, query, request_id).await,
         ("parked/replay", _) => Err(Error::MethodNotAllowed { allow: "POST" }.into()),
+        ("metrics", "GET") => metrics::metrics(bindings, request_id).await,
+        ("metrics", _) => Err(Error::MethodNotAllowed { allow: "GET" }.into()),
         ("smoke", "POST") => smoke::smoke(config, bindings, query, request_id).await,
         ("smoke", _) => Err(Error::MethodNotAllowed { allow: "POST" }.into()),
         (other, method) => match (other.strip_prefix("parked/"), method) {

@@ -94,6 +94,19 @@ pub struct Count {
     pub count: u64,
 }
 
+/// How many rows of a partner that are not delivered stand so.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Standing {
+    /// The partner.
+    pub partner: Option<String>,
+    /// parked or replaying.
+    pub state: String,
+    /// The reason.
+    pub reason: String,
+    /// Rows.
+    pub count: u64,
+}
+
 const COLUMNS: &str =
     "request_id, partner, event_id, received_at, state, reason, detail, attempts, parked_at, changed_at, replays";
 
@@ -190,6 +203,16 @@ impl Table {
               order by partner, reason"
         );
         self.database.run_one(with_all(sql, values)).await?.rows()
+    }
+
+    /// How many rows stand how, of those that are not delivered.
+    ///
+    /// # Errors
+    /// The database does not answer.
+    pub async fn standings(&self) -> Result<Vec<Standing>, String> {
+        let sql = "select partner, state, reason, count(*) as count from parked where state in ('parked', 'replaying')
+                    group by partner, state, reason order by partner, state, reason";
+        self.database.run_one(Statement::of(sql.to_owned())).await?.rows()
     }
 
     /// Takes rows of a filter to be replayed, those that have been so the longest first, but none that changed at `before` or later: what

@@ -90,7 +90,7 @@ impl World {
             "ORIGIN_URL" => Some("http://origin.test".to_owned()),
             _ => None,
         });
-        World { edge: edge.unwrap(), app: App::new(origin, Platform { now, random }), _folder: folder }
+        World { edge: edge.unwrap(), app: App::new(origin, Platform { now, random }).unwrap(), _folder: folder }
     }
 
     /// The same world, with an origin whose partners have another limit: a number of their files, by its name.
@@ -106,7 +106,7 @@ impl World {
             partner.as_object_mut().unwrap().insert(name.to_owned(), limit.into());
         }
         origin.registry = Registry::from_json(&partners.to_string()).unwrap();
-        World { app: App::new(origin, Platform { now, random }), ..self }
+        World { app: App::new(origin, Platform { now, random }).unwrap(), ..self }
     }
 
     /// What the edge makes of a partner's request.

@@ -6,6 +6,7 @@ use super::exchange::{Exchange, Outcome, Served, Words};
 use super::reply;
 use crate::app::App;
 use crate::clicks::{Collected, collect};
+use crate::metrics::Kind;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -60,6 +61,7 @@ struct Told {
 }
 
 impl Outcome for Collected {
+    const KIND: Kind = Kind::Clicks;
     const WORDS: Words = Words { done: "clicks recorded", failed: "clicks not recorded", refused: "clicks refused" };
 
     fn event_id(&self) -> &str {

@@ -3,6 +3,7 @@
 use super::error::Error;
 use super::reply;
 use crate::app::App;
+use crate::metrics::{Answered, Kind};
 use crate::reports::{self, ConversionsQuestion, StatisticsQuestion};
 use crate::shared::Scope;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
@@ -12,6 +13,7 @@ use postback::limits::TARGET_BYTES_MAX;
 use postback::partner::{Partner, Registry};
 use postback::reply::Format;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +47,17 @@ pub fn asked<'r>(registry: &'r Registry, path: &str) -> Option<(&'r Partner, Abo
 /// (5) and answered ..................................... 500, 503
 pub async fn data(app: &Arc<App>, partner: &Partner, about: About, parts: &Parts) -> Response {
     let request_id = app.request_id();
-    match answer(app, partner, about, parts).await {
+    let began = (app.platform.now)();
+    let outcome = answer(app, partner, about, parts).await;
+    let duration_ms = (app.platform.now)().unix_ms().saturating_sub(began.unix_ms());
+    app.metrics.answered(&Answered {
+        kind: Kind::Question,
+        partner: Some(&partner.code),
+        via: "key",
+        outcome: outcome.as_ref().map_or_else(|error| error.failure().code, |_| "answered"),
+        duration: Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0)),
+    });
+    match outcome {
         Ok(answer) => reply::answer(answer, parts.method.as_str() == "HEAD", &request_id),
         Err(error) => {
             if let Error::Store(reason) = &error {
@@ -91,7 +103,7 @@ async fn answer(app: &App, partner: &Partner, about: About, parts: &Parts) -> Re
 }
 
 /// The key in `Authorization: Bearer`: nowhere else, because URLs are written into logs.
-fn bearer(parts: &Parts) -> Option<&str> {
+pub(super) fn bearer(parts: &Parts) -> Option<&str> {
     let (scheme, key) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim()).filter(|key| !key.is_empty())
 }

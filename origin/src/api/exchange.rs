@@ -4,6 +4,7 @@
 use super::error::Error;
 use super::reply;
 use crate::app::App;
+use crate::metrics::{Answered, Kind};
 use crate::verify::{self, FromEdge};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode};
@@ -15,6 +16,7 @@ use postback::partner::Partner;
 use postback::reply::Format;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
+use std::time::Duration;
 
 /// A request and its reply, from the moment the request is there.
 pub struct Exchange<'a> {
@@ -31,6 +33,8 @@ pub struct Exchange<'a> {
 
 /// What a request came to where nothing failed.
 pub trait Outcome {
+    /// What these are counted as.
+    const KIND: Kind;
     /// What the log says of these.
     const WORDS: Words;
 
@@ -123,14 +127,24 @@ impl<'a> Exchange<'a> {
                 reply::minimise(&mut response);
             }
         }
-        self.log(served, request_id, response.status().as_u16());
+        let duration_ms = (self.app.platform.now)().unix_ms().saturating_sub(self.now.unix_ms());
+        self.count(served, duration_ms);
+        self.log(served, request_id, response.status().as_u16(), duration_ms);
         response
     }
 
-    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16) {
+    fn count<T: Outcome>(&self, served: &Served<T>, duration_ms: i64) {
+        let outcome = match &served.result {
+            Ok(outcome) => outcome.verdict().name(),
+            Err(error) => error.failure().code,
+        };
+        let partner = self.partner.map(|partner| partner.code.as_str());
+        let duration = Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0));
+        self.app.metrics.answered(&Answered { kind: T::KIND, partner, via: self.via, outcome, duration });
+    }
+
+    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16, duration_ms: i64) {
         let (via, partner) = (self.via, self.partner.map_or("-", |partner| partner.code.as_str()));
-        let now = (self.app.platform.now)();
-        let duration_ms = now.unix_ms().saturating_sub(self.now.unix_ms());
         let Words { done, failed, refused } = T::WORDS;
         match &served.result {
             Ok(done_as) => {

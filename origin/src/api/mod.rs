@@ -8,6 +8,7 @@ mod postback;
 mod smoke;
 mod clicks;
 mod data;
+mod metrics;
 mod reply;
 
 use crate::api::error::Error;
@@ -25,6 +26,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/info", get(health::info))
+        .route("/metrics", any(metrics::metrics))
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(partner))

@@ -6,6 +6,7 @@ use super::exchange::{Exchange, Outcome, Served, Words};
 use super::reply;
 use crate::app::App;
 use crate::ingest::{Ingested, ingest};
+use crate::metrics::Kind;
 use crate::verify::{self, Believed, Caller, Head, Received};
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -87,6 +88,7 @@ async fn let_in<'a>(
 }
 
 impl Outcome for Ingested {
+    const KIND: Kind = Kind::Postback;
     const WORDS: Words =
         Words { done: "postback recorded", failed: "postback not recorded", refused: "postback refused" };
 

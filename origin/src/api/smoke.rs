@@ -7,6 +7,7 @@ use super::exchange::{Exchange, Outcome, Served, Words};
 use super::reply;
 use crate::app::App;
 use crate::ingest::{Rehearsed, rehearse};
+use crate::metrics::Kind;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::request::Parts;
@@ -117,6 +118,7 @@ struct Told<'a> {
 }
 
 impl Outcome for Rehearsal<'_> {
+    const KIND: Kind = Kind::Rehearsal;
     const WORDS: Words = Words { done: "rehearsal done", failed: "rehearsal failed", refused: "rehearsal refused" };
 
     fn event_id(&self) -> &str {

@@ -38,7 +38,7 @@ pub async fn serve(config: Config) -> Result<(), String> {
     start_logging();
     let bind = config.bind;
     let environment = config.environment;
-    let app = App::new(config, Platform::SYSTEM);
+    let app = App::new(config, Platform::SYSTEM)?;
     let listener = std::net::TcpListener::bind(bind).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
     listener.set_nonblocking(true).map_err(|error| format!("cannot listen on {bind}: {error}"))?;
     let handle = Handle::new();
@@ -145,6 +145,10 @@ async fn process(app: Arc<App>, code: String) {
             Ok(store) => processing::process(&app.platform, &app.shared, partner, store).await,
             Err(error) => Err(error.clone()),
         };
+        match &outcome {
+            Ok(items) => app.metrics.processed(&code, *items),
+            Err(_) => app.metrics.processing_failed(&code),
+        }
         let pause = match outcome {
             // There may be more.
             Ok(ITEMS_MAX..) => {

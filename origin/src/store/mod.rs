@@ -118,6 +118,25 @@ pub(crate) enum End {
     Undo,
 }
 
+/// The connections to a database.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connections {
+    /// Those that are open.
+    pub open: u64,
+    /// Of these, those that nobody uses.
+    pub idle: u64,
+    /// How many there may be.
+    pub max: u64,
+}
+
+#[cfg(not(target_family = "wasm"))]
+impl Connections {
+    fn of<D: sqlx::Database>(pool: &sqlx::Pool<D>) -> Connections {
+        let idle = u64::try_from(pool.num_idle()).unwrap_or(u64::MAX);
+        Connections { open: u64::from(pool.size()), idle, max: u64::from(pool.options().get_max_connections()) }
+    }
+}
+
 /// Which tables a database has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tables {
@@ -168,6 +187,18 @@ impl Database {
             #[cfg(not(target_family = "wasm"))]
             Database::Sqlite(_) => Dialect::Sqlite,
             Database::D1(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// How many connections there are.
+    pub fn connections(&self) -> Connections {
+        match self {
+            #[cfg(not(target_family = "wasm"))]
+            Database::Postgres(database) => database.connections(),
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(database) => database.connections(),
+            // It has none that would last.
+            Database::D1(_) => Connections::default(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! PostgreSQL.
 
 use super::statement::{Done, Statement, Values};
-use super::{End, StoreError, Tables, in_time, months};
+use super::{Connections, End, StoreError, Tables, in_time, months};
 use postback::money::Amount;
 use postback::time::Timestamp;
 use sqlx::migrate::Migrator;
@@ -59,6 +59,10 @@ impl Postgres {
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .connect_lazy_with(options.clone().options(SESSION_LIMITS).options(PLANS));
         Ok(Postgres { pool })
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        Connections::of(&self.pool)
     }
 
     /// See [`super::Database::run`].

@@ -2,7 +2,7 @@
 //! request waits for it as it would wait for the lock.
 
 use super::statement::{Done, Statement};
-use super::{End, StoreError, Tables};
+use super::{Connections, End, StoreError, Tables};
 use postback::time::Timestamp;
 use sqlx::AssertSqlSafe;
 use sqlx::migrate::Migrator;
@@ -44,6 +44,10 @@ impl Sqlite {
             SqlitePoolOptions::new().max_connections(1).acquire_timeout(ACQUIRE_TIMEOUT).connect_with(options).await?;
         migrations(tables).run(&pool).await?;
         Ok(Sqlite { pool })
+    }
+
+    pub(super) fn connections(&self) -> Connections {
+        Connections::of(&self.pool)
     }
 
     /// See [`super::Database::run`].

@@ -37,6 +37,7 @@ mod rehearsals;
 mod clicks;
 mod processing;
 mod reading;
+mod arrivals;
 mod postgres;
 mod shared;
 

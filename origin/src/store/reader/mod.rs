@@ -1,8 +1,11 @@
-//! Reading what was stored: totals by spans of time, and conversions by the page (R42). Nothing here changes anything.
+//! Reading what was stored: totals by spans of time, conversions by the page (R42), and how postbacks have been arriving (R58).
+//! Nothing here changes anything.
 
 mod spans;
 mod conversions;
+mod arrivals;
 
+pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
 pub use spans::{Counted, Span, Sums};
 
@@ -11,10 +14,13 @@ use super::{End, Store, StoreError, in_time};
 use postback::time::Timestamp;
 use postback::zone::Zone;
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// How long reading may take: the connection's own limit on a statement, and room for what is to be fetched.
 const READ_TIMEOUT: Duration = Duration::from_secs(4);
+/// The same of what is asked every few seconds.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Store {
     /// What conversions that happened within spans of time come to: for each span, event, status, currency and mark of a duplicate.
@@ -36,6 +42,26 @@ impl Store {
         let statement = conversions::select(self.dialect(), page);
         let database = self.database();
         conversions::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// How postbacks have been arriving lately.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn arrivals(&self, now: Timestamp) -> Result<Arrivals, StoreError> {
+        let statement = arrivals::lately(self.dialect()).over(&[now]);
+        let database = self.database();
+        arrivals::read_lately(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// The numbers of those spans of time within which a postback came; they may begin and end anywhere.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn spans_with_arrivals(&self, spans: &[Span]) -> Result<BTreeSet<i64>, StoreError> {
+        let statement = arrivals::within(self.dialect()).over(spans);
+        let database = self.database();
+        arrivals::read_within(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
     fn dialect(&self) -> Dialect {

@@ -6,7 +6,7 @@ use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
 
-/// A span of time that begins and ends at a quarter of an hour.
+/// A span of time; one that totals are asked of begins and ends at a quarter of an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// A number of the caller's.

@@ -1,0 +1,150 @@
+//! What is read when Prometheus asks: how databases stand, what is still to be processed, and how senders do.
+
+use super::PARTNER;
+use crate::app::App;
+use crate::store::worklist::Backlog;
+use crate::store::{Connections, Store};
+use crate::watch::{Watched, watch};
+use futures_util::future::{join, join_all};
+use postback::time::Timestamp;
+use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
+use prometheus::{IntGaugeVec, Opts};
+
+/// What is known of a partner's database; nothing of one that does not answer.
+struct Look<'a> {
+    partner: &'a str,
+    seen: Option<Seen>,
+}
+
+struct Seen {
+    backlog: Backlog,
+    watched: Watched,
+    connections: Connections,
+}
+
+/// A gauge and its values, each with those of its labels.
+struct Gauge {
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+    values: Vec<(Vec<String>, i64)>,
+}
+
+/// All gauges of these partners.
+///
+/// # Errors
+/// Never, unless a name here is wrong.
+pub async fn gauges(app: &App, partners: &[&str]) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let now = (app.platform.now)();
+    // All at once, so that several databases that hang cost no more time than one.
+    let looks = join_all(partners.iter().map(|partner| look(app, partner, now)));
+    let (looks, shared) = join(looks, app.shared.ping()).await;
+    let shared_is_up = i64::from(shared.is_ok());
+    let of_all = [
+        whole("shared_database_up", "Whether the database that all partners share answers", shared_is_up),
+        whole("requests_in_flight", "Requests about partners' data in flight", number(app.room.taken())),
+        whole("requests_in_flight_max", "How many of them there may be", number(app.room.places())),
+        Gauge {
+            name: "build_info",
+            help: "What runs here; always 1",
+            labels: &["version"],
+            values: vec![(vec![env!("CARGO_PKG_VERSION").to_owned()], 1)],
+        },
+        whole("start_time_seconds", "When it was started, in Unix seconds", app.started_at.unix_s()),
+    ];
+    let families = of_all.into_iter().chain(of_partners(&looks)).map(Gauge::collect);
+    Ok(families.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+}
+
+fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
+    let is_up = |look: &Look<'_>| Some(i64::from(look.seen.is_some()));
+    let seen = |of: fn(&Seen) -> Option<i64>| move |look: &Look<'_>| look.seen.as_ref().and_then(of);
+    let by_partner = |name, help, value: &dyn Fn(&Look<'_>) -> Option<i64>| Gauge {
+        name,
+        help,
+        labels: &[PARTNER],
+        values: looks.iter().filter_map(|look| Some((vec![look.partner.to_owned()], value(look)?))).collect(),
+    };
+    vec![
+        by_partner("database_up", "Whether the partner's database answers", &is_up),
+        by_state(looks, "database_connections", "Connections to the partner's database", |seen| {
+            let Connections { open, idle, max } = seen.connections;
+            vec![("used", open.saturating_sub(idle)), ("idle", idle), ("max", max)]
+        }),
+        by_state(looks, "work_items", "Events that are still to be processed", |Seen { backlog, .. }| {
+            vec![("waiting", backlog.waiting), ("delayed", backlog.delayed), ("dead", backlog.dead)]
+        }),
+        by_partner(
+            "processing_lag_seconds",
+            "For how long the oldest event has been due that nobody processes",
+            &seen(|seen| Some(number(seen.backlog.lag_s))),
+        ),
+        by_partner(
+            "last_postback_timestamp_seconds",
+            "When the partner's last postback came, in Unix seconds",
+            &seen(|seen| seen.watched.last_s),
+        ),
+        by_partner(
+            "partner_silent",
+            "1 where the partner usually sends at this time of the day, and has not for long",
+            &seen(|seen| Some(i64::from(seen.watched.is_silent))),
+        ),
+        by_partner(
+            "partner_clock_offset_seconds",
+            "By how many half hours the times that the partner sends are in the past: a wrong time zone, unless 0",
+            &seen(|seen| Some(seen.watched.clock_offset_s)),
+        ),
+    ]
+}
+
+async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
+    let seen = async {
+        let store = app.databases.of(partner).await?;
+        // It answers what it is asked; that it can be written to is asked apart.
+        store.ping().await?;
+        let (backlog, watched) = join(store.backlog(now), watch(store, now)).await;
+        Ok(Seen { backlog: backlog?, watched: watched?, connections: connections(store) })
+    };
+    let seen: Result<Seen, crate::store::StoreError> = seen.await;
+    if let Err(error) = &seen {
+        tracing::warn!(partner, reason = %error, "a database could not be looked at");
+    }
+    Look { partner, seen: seen.ok() }
+}
+
+fn connections(store: &Store) -> Connections {
+    store.database().connections()
+}
+
+fn whole(name: &'static str, help: &'static str, value: i64) -> Gauge {
+    Gauge { name, help, labels: &[], values: vec![(Vec::new(), value)] }
+}
+
+fn by_state(
+    looks: &[Look<'_>],
+    name: &'static str,
+    help: &'static str,
+    of: fn(&Seen) -> Vec<(&'static str, u64)>,
+) -> Gauge {
+    let values = looks.iter().flat_map(|look| {
+        let states = look.seen.as_ref().map(of).unwrap_or_default();
+        states.into_iter().map(|(state, value)| (vec![look.partner.to_owned(), state.to_owned()], number(value)))
+    });
+    Gauge { name, help, labels: &[PARTNER, "state"], values: values.collect() }
+}
+
+fn number(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+impl Gauge {
+    fn collect(self) -> Result<Vec<MetricFamily>, prometheus::Error> {
+        let opts = Opts::new(format!("bytec_origin_{}", self.name), self.help);
+        let gauge = IntGaugeVec::new(opts, self.labels)?;
+        for (labels, value) in &self.values {
+            gauge.get_metric_with_label_values(&labels.iter().map(String::as_str).collect::<Vec<_>>())?.set(*value);
+        }
+        Ok(gauge.collect())
+    }
+}

@@ -1,0 +1,211 @@
+//! What the origin counts of itself, for Prometheus (R58): requests and how long they took, postbacks and how late they were stored,
+//! and what was processed. What can be read from the databases is not counted here: [`gauges`] looks there when it is asked.
+//!
+//! Labels have few values: partners' codes, and words of ours. Nothing that a sender writes becomes one.
+
+pub mod gauges;
+
+use postback::time::Timestamp;
+use prometheus::proto::MetricFamily;
+use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use std::time::Duration;
+
+/// The label that says whose a series is.
+const PARTNER: &str = "partner";
+/// Upper bounds of how long requests take, in seconds. The target is 0.5 (R58).
+const DURATIONS_S: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+/// Upper bounds of how late postbacks are stored, in seconds. The target is 60 (R58); the edge goes on trying for 72 hours.
+const DELAYS_S: [f64; 10] = [0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 3_600.0, 28_800.0, 259_200.0];
+
+/// What a request asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// That a postback is stored.
+    Postback,
+    /// That clicks are.
+    Clicks,
+    /// What would become of a postback.
+    Rehearsal,
+    /// What was stored.
+    Question,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Kind::Postback => "postback",
+            Kind::Clicks => "clicks",
+            Kind::Rehearsal => "rehearsal",
+            Kind::Question => "question",
+        }
+    }
+}
+
+/// A request that was answered.
+#[derive(Clone, Copy, Debug)]
+pub struct Answered<'a> {
+    /// What it asked for.
+    pub kind: Kind,
+    /// Its partner's code; none where its path names no partner.
+    pub partner: Option<&'a str>,
+    /// Who brought it: `edge`, `direct` or `key`.
+    pub via: &'static str,
+    /// What became of it: a verdict, or an error's code.
+    pub outcome: &'a str,
+    /// How long it took.
+    pub duration: Duration,
+}
+
+/// The counters of this process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    durations: HistogramVec,
+    delays: HistogramVec,
+    processed: IntCounterVec,
+    processing_failures: IntCounterVec,
+}
+
+impl Metrics {
+    /// Counters that stand at nothing.
+    ///
+    /// # Errors
+    /// Never, unless a name here is wrong; a test holds that.
+    pub fn new() -> Result<Metrics, prometheus::Error> {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            IntCounterVec::new(Opts::new(format!("bytec_origin_{name}"), help), labels)
+        };
+        let histogram = |name: &str, help: &str, bounds: &[f64], labels: &[&str]| {
+            let opts = HistogramOpts::new(format!("bytec_origin_{name}"), help).buckets(bounds.to_vec());
+            HistogramVec::new(opts, labels)
+        };
+        let metrics = Metrics {
+            registry: Registry::new(),
+            requests: counter(
+                "requests_total",
+                "Requests answered, by what they asked for, who brought them and what became of them",
+                &[PARTNER, "kind", "via", "outcome"],
+            )?,
+            durations: histogram(
+                "request_duration_seconds",
+                "How long requests took",
+                &DURATIONS_S,
+                &[PARTNER, "kind"],
+            )?,
+            delays: histogram(
+                "postback_delay_seconds",
+                "From a postback's arrival, at the edge where it came that way, until it was stored",
+                &DELAYS_S,
+                &[PARTNER, "via"],
+            )?,
+            processed: counter("processed_total", "Events processed, by this process", &[PARTNER])?,
+            processing_failures: counter(
+                "processing_failures_total",
+                "Attempts to process events that failed as a whole",
+                &[PARTNER],
+            )?,
+        };
+        metrics.registry.register(Box::new(metrics.requests.clone()))?;
+        metrics.registry.register(Box::new(metrics.durations.clone()))?;
+        metrics.registry.register(Box::new(metrics.delays.clone()))?;
+        metrics.registry.register(Box::new(metrics.processed.clone()))?;
+        metrics.registry.register(Box::new(metrics.processing_failures.clone()))?;
+        #[cfg(all(target_os = "linux", not(target_family = "wasm")))]
+        metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
+        Ok(metrics)
+    }
+
+    /// Counts a request that was answered.
+    pub fn answered(&self, answered: &Answered<'_>) {
+        let Answered { kind, partner, via, outcome, duration } = *answered;
+        let (partner, kind) = (partner.unwrap_or("-"), kind.name());
+        if let Ok(counter) = self.requests.get_metric_with_label_values(&[partner, kind, via, outcome]) {
+            counter.inc();
+        }
+        observe(self.durations.get_metric_with_label_values(&[partner, kind]), duration);
+    }
+
+    /// Counts a postback that was stored so long after it had arrived.
+    pub fn stored(&self, partner: &str, via: &str, arrived: Timestamp, now: Timestamp) {
+        let delay_ms = u64::try_from(now.unix_ms().saturating_sub(arrived.unix_ms())).unwrap_or(0);
+        observe(self.delays.get_metric_with_label_values(&[partner, via]), Duration::from_millis(delay_ms));
+    }
+
+    /// Counts events that were processed.
+    pub fn processed(&self, partner: &str, events: usize) {
+        if let Ok(counter) = self.processed.get_metric_with_label_values(&[partner]) {
+            counter.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Counts an attempt to process events that failed as a whole.
+    pub fn processing_failed(&self, partner: &str) {
+        if let Ok(counter) = self.processing_failures.get_metric_with_label_values(&[partner]) {
+            counter.inc();
+        }
+    }
+
+    /// All that was counted.
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.registry.gather()
+    }
+}
+
+fn observe(histogram: Result<Histogram, prometheus::Error>, duration: Duration) {
+    if let Ok(histogram) = histogram {
+        histogram.observe(duration.as_secs_f64());
+    }
+}
+
+/// Prometheus' text of what is one of these partners', or nobody's.
+///
+/// # Errors
+/// Never, unless a family here is empty or has no name.
+pub fn exposition(families: Vec<MetricFamily>, partners: &[&str]) -> Result<String, prometheus::Error> {
+    let shown = families.into_iter().filter_map(|mut family| {
+        family.mut_metric().retain(|metric| {
+            let of = metric.get_label().iter().find(|label| label.name() == PARTNER);
+            of.is_none_or(|label| label.value() == "-" || partners.contains(&label.value()))
+        });
+        (!family.get_metric().is_empty()).then_some(family)
+    });
+    TextEncoder::new().encode_to_string(&shown.collect::<Vec<_>>())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_is_shown_to_whom_it_belongs() {
+        let metrics = Metrics::new().unwrap();
+        let answered = |partner: Option<&'static str>, outcome: &'static str| {
+            let (via, duration) = ("edge", Duration::from_millis(30));
+            metrics.answered(&Answered { kind: Kind::Postback, partner, via, outcome, duration });
+        };
+        answered(Some("rector"), "created");
+        answered(Some("rector"), "created");
+        answered(Some("involve_asia"), "duplicate");
+        answered(None, "partner_not_found");
+        let at = |ms: i64| Timestamp::from_unix_ms(ms).unwrap();
+        metrics.stored("rector", "edge", at(0), at(70_000));
+        metrics.stored("rector", "edge", at(5_000), at(0));
+        metrics.processed("rector", 7);
+        metrics.processing_failed("rector");
+        let text = exposition(metrics.gather(), &["rector"]).unwrap();
+        for line in [
+            r#"bytec_origin_requests_total{kind="postback",outcome="created",partner="rector",via="edge"} 2"#,
+            r#"bytec_origin_requests_total{kind="postback",outcome="partner_not_found",partner="-",via="edge"} 1"#,
+            r#"bytec_origin_request_duration_seconds_bucket{kind="postback",partner="rector",le="0.025"} 0"#,
+            r#"bytec_origin_request_duration_seconds_bucket{kind="postback",partner="rector",le="0.05"} 2"#,
+            r#"bytec_origin_postback_delay_seconds_bucket{partner="rector",via="edge",le="60"} 1"#,
+            r#"bytec_origin_postback_delay_seconds_bucket{partner="rector",via="edge",le="300"} 2"#,
+            r#"bytec_origin_processed_total{partner="rector"} 7"#,
+            r#"bytec_origin_processing_failures_total{partner="rector"} 1"#,
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains("involve_asia"), "another's:\n{text}");
+    }
+}
