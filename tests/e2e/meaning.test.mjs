@@ -5,13 +5,8 @@ import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { ROOT } from "../../scripts/lib/run.mjs";
 import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
+import { answered, byDay, COUNTED } from "./lib/recount.mjs";
 import { TOKEN } from "./lib/requests.mjs";
-
-/** Amounts are compared in micro-units: no float touches money here either. */
-function micros(text) {
-  const [, sign, whole, fraction = ""] = /^(-?)(\d+)(?:\.(\d+))?$/.exec(text);
-  return BigInt(`${sign}${whole}${fraction.padEnd(6, "0")}`);
-}
 
 for (const kind of KINDS) {
   describe(`what events mean, on ${kind}`, () => {
@@ -94,35 +89,14 @@ for (const kind of KINDS) {
     });
 
     test("statistics are a recount to the last digit, in two time zones over a change of the clocks", async () => {
-      const rows = databases.rows(
-        "involve_asia_db",
-        `select coalesce(conversion_datetime, ts_event, received_at) as at, status, cast(coalesce(usd_sale_amount, fx_sale_amount) as text) as sale,
-         cast(coalesce(usd_payout, fx_payout) as text) as payout, deposit from conversions`,
-      );
+      const rows = databases.rows("involve_asia_db", COUNTED);
       assert.ok(rows.length >= 7);
       for (const zone of ["Europe/Berlin", "America/New_York", "UTC"]) {
-        const dayOf = new Intl.DateTimeFormat("en-CA", { timeZone: zone, dateStyle: "short" });
-        const expected = new Map();
-        for (const row of rows.filter(({ status }) => status !== "rejected")) {
-          const day = dayOf.format(new Date(row.at));
-          const sum = expected.get(day) ?? { conversions: 0, first: 0, sale: 0n, payout: 0n };
-          expected.set(day, {
-            conversions: sum.conversions + 1,
-            first: sum.first + (row.deposit === "first" ? 1 : 0),
-            sale: sum.sale + micros(row.sale ?? "0"),
-            payout: sum.payout + micros(row.payout ?? "0"),
-          });
-        }
         const { periods, total } = await asked(`involve/event/stats?from=2025-10-15&to=2025-11-05&tz=${encodeURIComponent(zone)}`);
         assert.equal(periods.length, 22);
-        let conversions = 0;
-        for (const period of periods) {
-          const sum = expected.get(period.start.slice(0, 10)) ?? { conversions: 0, first: 0, sale: 0n, payout: 0n };
-          const found = { conversions: period.conversions, first: period.first_deposits, sale: micros(period.sale_amount), payout: micros(period.payout) };
-          assert.deepEqual(found, sum, `${zone} ${period.start}`);
-          conversions += period.conversions;
-        }
-        assert.equal(total.conversions, conversions);
+        const days = byDay(rows, zone);
+        assert.deepEqual(Object.fromEntries(answered(periods)), Object.fromEntries([...days].sort()), zone);
+        assert.equal(total.conversions, [...days.values()].reduce((sum, { conversions }) => sum + conversions, 0));
       }
       const hours = await asked("involve/event/stats?from=2025-10-26&to=2025-10-26&tz=Europe/Berlin&interval=hour");
       assert.equal(hours.periods.length, 25, "the day on which the clocks go back");

@@ -11,6 +11,7 @@ mod reprocess;
 mod request;
 mod serve;
 mod sign;
+mod simulate;
 
 use crate::app::Platform;
 use crate::config::{Config, Settings, read_locations};
@@ -78,6 +79,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Send realistic traffic of partners, to try an edge or an origin with. Exits with 1 when something was not answered with 200.
+    Simulate(simulate::Simulate),
     /// Show the string to sign and the bytec-v1 signature of a request. Exits with 1 when it cannot be signed.
     Sign {
         #[command(flatten)]
@@ -186,6 +189,11 @@ pub async fn run() -> ExitCode {
                 explain::partners(partners.as_deref())
                     .and_then(|registry| explain::run(&registry, &request.read()?, received_at.as_deref(), now, json)),
             );
+        }
+        Command::Simulate(args) => {
+            let random = (Platform::SYSTEM.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
+            let now_s = (Platform::SYSTEM.now)().unix_s();
+            return answered(simulate::run(&args, now_s, u64::try_from(random).unwrap_or(0)).await);
         }
         Command::Sign { request, sign, json } => {
             let (now, random) = ((Platform::SYSTEM.now)(), (Platform::SYSTEM.random)());
