@@ -1,14 +1,15 @@
-// `npm run bench [-- core | edge | origin]`: what one live postback costs. `core` is the rules natively, with a yardstick of
-// the same run; `edge` is the built Worker beside Workers in JavaScript; `origin` is the origin beside pgbench. All without
-// a word. docs/performance.md has the figures.
+// `npm run bench [-- core | edge | origin | questions]`: what one live postback costs, and a question. `core` is the rules natively, with a yardstick of
+// the same run; `edge` is the built Worker beside Workers in JavaScript; `origin` is the origin beside pgbench,
+// `questions` are those of the API where there are a million conversions. All without a word. docs/performance.md has the figures.
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { benchEdge } from "../tests/bench/edge.mjs";
 import { benchOrigin } from "../tests/bench/origin.mjs";
+import { benchQuestions } from "../tests/bench/questions.mjs";
 import { Complaint, main, ROOT, run, step } from "./lib/run.mjs";
 
-const NAMES = ["core", "edge", "origin"];
+const NAMES = ["core", "edge", "origin", "questions"];
 const PARTS = ["read", "canonicalise", "sign", "all"];
 const YARDSTICK = "yardstick_hmac_sha256_1_kib";
 
@@ -28,6 +29,7 @@ await main(async () => {
   if (asked("core")) await benchCore();
   if (asked("edge") && !(await benchEdge({ seconds, rounds }))) missed.push("the edge misses a target");
   if (asked("origin") && !(await benchOrigin({ seconds, rounds, rows }))) missed.push("the origin misses a target");
+  if (asked("questions") && !(await benchQuestions({ seconds, rows: rows || 1_000_000 }))) missed.push("a question takes too long");
   if (missed.length) throw new Complaint(missed.join("; "));
 });
 

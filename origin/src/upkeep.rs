@@ -12,6 +12,8 @@ const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
 /// How long after an import items are put back that began to wait meanwhile: they may have been judged by what was there before it
 /// was committed, and by a clock ahead of its.
 const IMPORT_MARGIN_MS: i64 = 3 * 60 * 1000;
+/// How long after a period began its totals are put together: most of what happened in it has been added by then.
+const TOTALS_MS: i64 = 2 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
 
 /// Forgets nonces whose signatures have run out. Once a minute is often enough.
@@ -81,6 +83,11 @@ pub async fn tidy(app: &App) {
     for (code, store) in app.databases.opened() {
         if let Err(error) = store.make_ready(now).await {
             warn!(partner = code, reason = %error, "no room was made for the time to come; trying again later");
+        }
+        if let Some(before) = ago(now, TOTALS_MS)
+            && let Err(error) = store.put_totals_together(before).await
+        {
+            warn!(partner = code, reason = %error, "not all totals were put together; trying again later");
         }
         let days = app.config.registry.by_code(code).map(|partner| i64::from(partner.data_retention_days));
         if let Some(before) = days.and_then(|days| ago(now, days.saturating_mul(DAY_MS))) {

@@ -102,6 +102,21 @@ for (const kind of KINDS) {
       assert.equal(hours.periods.length, 25, "the day on which the clocks go back");
     });
 
+    test("the command reports what the API answers", async () => {
+      const question = "--from 2025-10-15 --to 2025-11-05 --tz Europe/Berlin --partner involve_asia";
+      const { total, periods } = await asked("involve/event/stats?from=2025-10-15&to=2025-11-05&tz=Europe/Berlin");
+      assert.deepEqual(JSON.parse(done(`report ${question} --json`)).periods, periods);
+      const lines = done(`report ${question}`).trimEnd().split("\n");
+      assert.match(lines[0], /^involve_asia, Europe\/Berlin, amounts in USD$/);
+      assert.deepEqual(lines.at(-1).trim().split(/ +/), ["total", total.conversions, total.rejected, total.duplicates, total.first_deposits, total.sale_amount, total.payout].map(String));
+      assert.equal(lines.length, 3 + periods.filter(({ conversions, rejected, duplicates }) => conversions + rejected + duplicates > 0).length);
+      assert.equal(done(`report ${question} --csv`).trimEnd().split("\n").length, 1 + periods.length);
+      for (const [line, problem] of [["report --csv", /one partner/], ["report --tz Mars/Olympus", /--tz: /], ["report --from yesterday", /--from: /]]) {
+        const { status, stderr } = command(line);
+        assert.deepEqual([status, problem.test(stderr)], [2, true], stderr);
+      }
+    });
+
     test("pages come to all conversions once, whatever comes meanwhile", async () => {
       for (let number = 0; number < 25; number++) await send("rector", `conversion_id=p${number}&usd_earning=1&conversion_datetime=2025-10-${10 + (number % 10)}`);
       const seen = [];

@@ -7,6 +7,7 @@ mod migrate;
 mod partners;
 mod progress;
 mod rates;
+mod report;
 mod reprocess;
 mod request;
 mod serve;
@@ -52,6 +53,8 @@ enum Command {
     /// Exchange rates, by which amounts are converted.
     #[command(subcommand)]
     Rates(rates::Rates),
+    /// Show what conversions come to, by days of any time zone.
+    Report(report::Report),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
     /// Show who changed what, the last changes at the end.
@@ -177,6 +180,7 @@ pub async fn run() -> ExitCode {
         Command::Tokens(tokens) => return credentials::tokens(tokens).await,
         Command::Keys(keys) => return credentials::keys(keys).await,
         Command::Rates(rates) => return rates::rates(rates).await,
+        Command::Report(command) => return report::report(command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,

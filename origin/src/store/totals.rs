@@ -1,7 +1,9 @@
-//! What conversions come to, by quarters of an hour (R47): every transaction that changes conversions takes out what they came to
+//! What conversions come to, by quarters of an hour and by hours (R47): every transaction that changes conversions takes out what they came to
 //! before and puts in what they come to now.
 
 use super::statement::{Column, Dialect, Step};
+use postback::time::Timestamp;
+use std::ops::RangeInclusive;
 
 /// PostgreSQL has many writers, and each holds what it wrote until its commit: with one row for one thing they would all stand in
 /// one line. So each transaction adds into the rows of one slot, and those of one slot take turns.
@@ -24,6 +26,49 @@ pub(super) fn judging_slot(dialect: Dialect) -> i64 {
     }
 }
 
+/// All slots: whoever has the turn of each of them is alone with the totals.
+pub(super) fn all_slots(dialect: Dialect) -> RangeInclusive<i64> {
+    0..=judging_slot(dialect)
+}
+
+/// How long the periods of a table of totals are. Midnight is at a quarter of an hour in every time zone, and at an hour in most:
+/// there is a table of each, so that nobody goes through the quarters of a year.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Grain {
+    Quarter,
+    Hour,
+}
+
+impl Grain {
+    pub(super) const ALL: [Grain; 2] = [Grain::Quarter, Grain::Hour];
+
+    pub(super) const fn table(self) -> &'static str {
+        match self {
+            Grain::Quarter => "totals",
+            Grain::Hour => "totals_by_hour",
+        }
+    }
+
+    /// The beginning of an instant's period.
+    fn start(self, dialect: Dialect, time: &str) -> String {
+        match (dialect, self) {
+            (Dialect::Postgres, Grain::Quarter) => {
+                format!("date_bin('15 minutes', {time}, timestamptz '2000-01-01 00:00+00')")
+            }
+            (Dialect::Postgres, Grain::Hour) => {
+                format!("date_bin('1 hour', {time}, timestamptz '2000-01-01 00:00+00')")
+            }
+            (Dialect::Sqlite, Grain::Quarter) => {
+                format!("substr({time}, 1, 14) || printf('%02d', substr({time}, 15, 2) / 15 * 15) || ':00.000000Z'")
+            }
+            (Dialect::Sqlite, Grain::Hour) => format!("substr({time}, 1, 14) || '00:00.000000Z'"),
+        }
+    }
+}
+
+/// What tells a row of totals from the others.
+const KEY: &str = "period_start, event, status, currency, is_duplicate, slot";
+
 /// What a transaction does to the totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Count {
@@ -33,16 +78,27 @@ pub(super) enum Count {
     Out,
 }
 
-/// Counts the conversions that a condition finds for rows with a `slot`: `known`, joined with `input` by `on`. A statement may touch
-/// a row but once, so they are put together first.
+/// Counts the conversions that a condition finds for rows with a `slot`: `known`, joined with `input` by `on`. One statement for each
+/// grain; each may touch a row but once, so conversions are put together first.
 pub(super) fn count<T>(
     dialect: Dialect,
     columns: &'static [Column<T>],
     count: Count,
     on: &str,
     condition: &str,
+) -> [Step<T>; 2] {
+    Grain::ALL.map(|grain| count_by(grain, dialect, columns, count, on, condition))
+}
+
+fn count_by<T>(
+    grain: Grain,
+    dialect: Dialect,
+    columns: &'static [Column<T>],
+    count: Count,
+    on: &str,
+    condition: &str,
 ) -> Step<T> {
-    const KEY: &str = "period_start, event, status, currency, is_duplicate, slot";
+    let table = grain.table();
     let sign = match count {
         Count::In => "",
         Count::Out => "-",
@@ -56,27 +112,64 @@ pub(super) fn count<T>(
     let amounts: Vec<_> = own.iter().chain(reporting.iter().map(|(_, name)| name)).cloned().collect();
     let selected: Vec<_> = selected.iter().chain(reporting.iter().map(|(selected, _)| selected)).cloned().collect();
     let sums: Vec<_> = amounts.iter().map(|name| format!("{sign}{}", sum(dialect, name))).collect();
-    let added: Vec<_> = amounts.iter().map(|name| format!("{name} = {}", plus(dialect, name))).collect();
+    let added: Vec<_> = amounts.iter().map(|name| format!("{name} = {}", plus(dialect, table, name))).collect();
     Step::new(
         dialect,
         columns,
         &format!(
             ", counted as (
-                select {quarter} as period_start, known.event, coalesce(known.status, '') as status,
+                select {start} as period_start, known.event, coalesce(known.status, '') as status,
                     coalesce(known.currency, '') as currency, known.is_duplicate, input.slot,
                     case when known.deposit = 'first' then 1 else 0 end as first_deposit, {selected}
                 from input {known} where {condition})
-             insert into totals ({KEY}, conversions, first_deposits, {amounts})
+             insert into {table} ({KEY}, conversions, first_deposits, {amounts})
              select {KEY}, {sign}count(*), {sign}sum(first_deposit), {sums}
              from counted where true group by {KEY} order by {KEY}
-             on conflict ({KEY}) do update set conversions = totals.conversions + excluded.conversions,
-                first_deposits = totals.first_deposits + excluded.first_deposits, {added}",
-            quarter = quarter(dialect, &happened_at("known")),
+             on conflict ({KEY}) do update set conversions = {table}.conversions + excluded.conversions,
+                first_deposits = {table}.first_deposits + excluded.first_deposits, {added}",
+            start = grain.start(dialect, &happened_at("known")),
             selected = selected.join(", "),
             known = dialect.left_join_by_key("conversions", "known", on),
             amounts = amounts.join(", "),
             sums = sums.join(", "),
             added = added.join(", "),
+        ),
+    )
+}
+
+/// Rows that are put together at once, so that nobody waits long.
+const PUT_TOGETHER_MAX: u32 = 2_000;
+
+/// Puts rows of slots together whose periods began before an instant: one for each thing is read faster than nine. Whoever does that
+/// has the turn of all slots.
+pub(super) fn put_together(dialect: Dialect, grain: Grain) -> Step<Timestamp> {
+    const COLUMNS: &[Column<Timestamp>] = &[Column::time("began_before", |before| Some(*before))];
+    let table = grain.table();
+    let amounts =
+        ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "reporting_sale_amount", "reporting_payout"];
+    let names: Vec<_> = ["conversions", "first_deposits"]
+        .map(str::to_owned)
+        .into_iter()
+        .chain(amounts.map(|name| dialect.amount(name)))
+        .collect();
+    let sums: Vec<_> = names.iter().map(|name| format!("sum({name})")).collect();
+    let added: Vec<_> = names.iter().map(|name| format!("{name} = {}", plus(dialect, table, name))).collect();
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            ", gone as (
+                delete from {table} where ctid = any(array(
+                    select ctid from {table} where slot <> 0 and period_start < (select began_before from input)
+                    order by period_start limit {PUT_TOGETHER_MAX}))
+                returning *)
+             insert into {table} ({KEY}, {})
+             select period_start, event, status, currency, is_duplicate, 0, {} from gone
+             group by period_start, event, status, currency, is_duplicate order by 1, 2, 3, 4, 5
+             on conflict ({KEY}) do update set {}",
+            names.join(", "),
+            sums.join(", "),
+            added.join(", "),
         ),
     )
 }
@@ -92,16 +185,6 @@ pub(super) fn happened_at(conversion: &str) -> String {
     format!("coalesce({conversion}.conversion_datetime, {conversion}.ts_event, {conversion}.received_at)")
 }
 
-/// The beginning of an instant's quarter of an hour.
-fn quarter(dialect: Dialect, time: &str) -> String {
-    match dialect {
-        Dialect::Postgres => format!("date_bin('15 minutes', {time}, timestamptz '2000-01-01 00:00+00')"),
-        Dialect::Sqlite => {
-            format!("substr({time}, 1, 14) || printf('%02d', substr({time}, 15, 2) / 15 * 15) || ':00.000000Z'")
-        }
-    }
-}
-
 /// A sum of amounts. In SQLite units and micro-units apart: a sum of integers that is too large for one would be an error, and no
 /// postback is refused because there was too much money before it.
 fn sum(dialect: Dialect, amount: &str) -> String {
@@ -115,8 +198,8 @@ fn sum(dialect: Dialect, amount: &str) -> String {
 }
 
 /// What there was of an amount and what is added. In SQLite it stays at the largest integer when it comes to more, as above.
-fn plus(dialect: Dialect, amount: &str) -> String {
-    let plus = format!("totals.{amount} + excluded.{amount}");
+fn plus(dialect: Dialect, table: &str, amount: &str) -> String {
+    let plus = format!("{table}.{amount} + excluded.{amount}");
     match dialect {
         Dialect::Postgres => plus,
         Dialect::Sqlite => format!("cast({plus} as integer)"),

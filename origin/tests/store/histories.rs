@@ -142,9 +142,17 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
         let history = proptest::collection::vec(sent(), 1..24);
         let outcome = TestRunner::new(config).run(&history, |history| {
             runtime.block_on(async {
-                for table in
-                    ["totals", "links", "work_items", "revisions", "conversions", "postbacks", "nonces", "events"]
-                {
+                for table in [
+                    "totals",
+                    "totals_by_hour",
+                    "links",
+                    "work_items",
+                    "revisions",
+                    "conversions",
+                    "postbacks",
+                    "nonces",
+                    "events",
+                ] {
                     db.execute(&format!("delete from {table}")).await;
                 }
                 let mut model = Model::default();

@@ -88,16 +88,20 @@ impl Fresh {
                 ["usd_sale_amount_micros", "fx_sale_amount_micros", "reporting_sale_amount_micros"]
             }
         };
-        let counted = format!(
-            "select cast(sum(conversions) as text) || ' ' || cast(sum(first_deposits) as text) || ' ' ||
-                cast(cast(sum({total}) as bigint) as text) from totals"
-        );
+        let counted = |table: &str| {
+            format!(
+                "select cast(sum(conversions) as text) || ' ' || cast(sum(first_deposits) as text) || ' ' ||
+                cast(cast(sum({total}) as bigint) as text) from {table}"
+            )
+        };
         let recounted = format!(
             "select cast(count(*) as text) || ' ' || cast(sum(case when deposit = 'first' then 1 else 0 end) as text) || ' ' ||
                 cast(cast(coalesce(sum(coalesce({usd_sale}, {fx_sale})), 0) as bigint) as text) from conversions"
         );
-        let [counted, recounted]: [&'static str; 2] = [counted.leak(), recounted.leak()];
-        assert_eq!(self.one(counted).await, self.one(recounted).await);
+        let recounted = self.one(recounted.leak()).await;
+        for table in ["totals", "totals_by_hour"] {
+            assert_eq!(self.one(counted(table).leak()).await, recounted, "{table}");
+        }
     }
 
     async fn processed(&self, processing: &Processing, sql: &'static str) -> Vec<String> {

@@ -2,6 +2,7 @@
 
 use crate::at;
 use bytec_origin::store::reader::{Filter, Page, Position, Span};
+use postback::time::Timestamp;
 
 contract! {
     totals_are_summed_by_spans(db) {
@@ -32,6 +33,40 @@ contract! {
         let day = [span(0, "2025-11-18T00:00:00Z", "2025-11-20T00:00:00Z")];
         let most = db.store.totals_of(&day).await.unwrap();
         assert_eq!(most[0].sums.reporting_payout.normalize().to_string(), "11999999999999.999988");
+    }
+
+    spans_are_summed_from_hours_and_the_quarters_around_them(db) {
+        // One every seven minutes for a day and a half, each worth another amount.
+        for number in 0..310_i64 {
+            let minute = number * 7;
+            let time = format!("2025-11-{:02}+{:02}:{:02}:30", 19 + minute / 1440, minute / 60 % 24, minute % 60);
+            db.record(&format!("conversion_id=c{number}&rewars={}&event_time={time}", 1 + number)).await;
+        }
+        let quarter = |number: i64| Timestamp::from_unix_ms(at("2025-11-18T16:00:00Z").unix_ms() + number * 900_000).unwrap();
+        let happened_in = |start: i64, end: i64| {
+            let happened = |number: &i64| (start * 900..end * 900).contains(&(number * 420 + 30));
+            (0..310).filter(happened).map(|number| 1 + number).sum::<i64>()
+        };
+        // Of every length, from every quarter of an hour on.
+        for start in 0..8 {
+            for end in [start, start + 1, start + 2, start + 3, start + 4, start + 5, start + 9, start + 95, start + 96, start + 140] {
+                let span = Span { number: 7, start: quarter(start), end: quarter(end) };
+                let found = db.store.totals_of(&[span]).await.unwrap();
+                let sum: rust_decimal::Decimal = found.iter().map(|row| row.sums.reporting_payout).sum();
+                assert_eq!(sum, happened_in(start, end).into(), "from quarter {start} to {end}");
+            }
+        }
+        // What is put together comes to the same, and goes on being added to.
+        let all = [Span { number: 0, start: quarter(0), end: quarter(1000) }];
+        let before = db.store.totals_of(&all).await.unwrap();
+        db.store.put_totals_together(quarter(60)).await.unwrap();
+        assert_eq!(db.store.totals_of(&all).await.unwrap(), before);
+        assert_eq!(db.totals().await, db.recount().await);
+        let apart = db.one("select cast(count(*) as text) from totals where slot <> 0 and period_start < '2025-11-19T07:00:00Z'").await;
+        assert_eq!(apart, "0");
+        db.record("conversion_id=c1&rewars=1000&event_time=2025-11-19+00:07:30").await;
+        assert_eq!(db.totals().await, db.recount().await);
+        assert_eq!(db.store.put_totals_together(quarter(0)).await.unwrap(), 0, "nothing is that old");
     }
 
     pages_are_filtered_and_follow_each_other(db) {

@@ -11,6 +11,17 @@ impl Fresh {
     /// What the totals say: quarter of an hour, event, status, currency, whether marked, conversions, and the four amounts in
     /// micro-units. What comes to nothing is left out.
     pub async fn totals(&self) -> Vec<String> {
+        let hour = match self.store.database() {
+            Database::Postgres(_) => "to_timestamp(floor(extract(epoch from period_start) / 3600) * 3600)",
+            Database::Sqlite(_) | Database::D1(_) => {
+                "strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(period_start) / 3600 * 3600, 'unixepoch')"
+            }
+        };
+        let amounts = self.amounts().map(|(column, _)| column).join(", ");
+        let by_hour = format!(
+            "(select {hour} as period_start, event, status, currency, is_duplicate, conversions, {amounts} from totals) as hours"
+        );
+        assert_eq!(self.summed("totals_by_hour").await, self.summed(&by_hour).await, "hours are their quarters");
         self.summed("totals").await
     }
 

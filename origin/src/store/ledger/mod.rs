@@ -53,21 +53,19 @@ pub struct Ledger {
 impl Ledger {
     /// The statements for a kind of database and a partner's policy.
     pub fn new(dialect: Dialect, policy: DuplicatePolicy) -> Ledger {
-        let record = [
-            Some(enter_event(dialect)),
-            count_out(dialect, policy),
-            Some(create_conversion(dialect, policy)),
-            Some(revise_conversion(dialect, policy)),
-            Some(note_revision(dialect, policy)),
-            Some(count_in(dialect, policy)),
-            Some(write_down(dialect, policy)),
-        ];
+        let mut record = vec![enter_event(dialect)];
+        record.extend(count_out(dialect, policy).into_iter().flatten());
+        record.push(create_conversion(dialect, policy));
+        record.push(revise_conversion(dialect, policy));
+        record.push(note_revision(dialect, policy));
+        record.extend(count_in(dialect, policy));
+        record.push(write_down(dialect, policy));
         Ledger {
             dialect,
             policy,
             take_turns: take_turns(dialect),
             spend_nonces: spend_nonces(dialect),
-            record: record.into_iter().flatten().collect(),
+            record,
             conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
             put_back: put_back_for_clicks(dialect),

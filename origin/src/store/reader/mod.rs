@@ -29,7 +29,8 @@ impl Store {
     /// # Errors
     /// The database cannot say.
     pub async fn totals_of(&self, spans: &[Span]) -> Result<Vec<Counted>, StoreError> {
-        let statement = spans::totals_of(self.dialect()).over(spans);
+        let parts: Vec<_> = spans.iter().copied().flat_map(spans::parts).collect();
+        let statement = spans::totals_of(self.dialect()).over(&parts);
         let database = self.database();
         spans::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }

@@ -2,6 +2,7 @@
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::super::totals::Grain;
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -82,19 +83,55 @@ fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
     sum.ok_or_else(|| serde::de::Error::custom("not a sum"))
 }
 
-pub(super) fn totals_of(dialect: Dialect) -> Step<Span> {
-    const COLUMNS: &[Column<Span>] = &[
-        Column::number("span", |span| span.number),
-        Column::time("start_at", |span| Some(span.start)),
-        Column::time("end_at", |span| Some(span.end)),
+/// A part of a span, and the totals that it is summed from.
+pub(super) struct Part {
+    span: Span,
+    grain: Grain,
+}
+
+/// The parts of a span: its hours, and the quarters before and behind them.
+pub(super) fn parts(span: Span) -> impl Iterator<Item = Part> {
+    const HOUR_S: i64 = 3_600;
+    let [start_s, end_s] = [span.start.unix_s(), span.end.unix_s()];
+    let last_s = end_s.saturating_sub(end_s.rem_euclid(HOUR_S));
+    let first_s = start_s.saturating_add(start_s.saturating_neg().rem_euclid(HOUR_S)).min(last_s.max(start_s));
+    let last_s = last_s.max(first_s);
+    let at = |second: i64| Timestamp::from_unix_ms(second.saturating_mul(1_000));
+    let part = move |grain: Grain, start: Option<Timestamp>, end: Option<Timestamp>| {
+        let (start, end) = (start?, end?);
+        (start < end).then_some(Part { span: Span { number: span.number, start, end }, grain })
+    };
+    [
+        part(Grain::Quarter, Some(span.start), at(first_s)),
+        part(Grain::Hour, at(first_s), at(last_s)),
+        part(Grain::Quarter, at(last_s), Some(span.end)),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+pub(super) fn totals_of(dialect: Dialect) -> Step<Part> {
+    const COLUMNS: &[Column<Part>] = &[
+        Column::number("span", |part| part.span.number),
+        Column::time("start_at", |part| Some(part.span.start)),
+        Column::time("end_at", |part| Some(part.span.end)),
+        Column::number("by_hour", |part| i64::from(part.grain == Grain::Hour)),
     ];
-    const KEY: &str = "input.span, totals.event, totals.status, totals.currency, totals.is_duplicate";
+    const KEY: &str = "found.span, found.event, found.status, found.currency, found.is_duplicate";
     let amounts = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
     let sums: Vec<_> = amounts
         .iter()
-        .map(|name| format!("{} as {name}", dialect.sum_text(&format!("totals.{}", dialect.amount(name)))))
-        .chain(["conversions", "first_deposits"].map(|name| format!("sum(totals.{name}) as {name}")))
+        .map(|name| format!("{} as {name}", dialect.sum_text(&format!("found.{}", dialect.amount(name)))))
+        .chain(["conversions", "first_deposits"].map(|name| format!("sum(found.{name}) as {name}")))
         .collect();
+    let of = |grain: Grain| {
+        let by_hour = i64::from(grain == Grain::Hour);
+        format!(
+            "select input.span, totals.* from input join {} as totals
+               on totals.period_start >= input.start_at and totals.period_start < input.end_at where input.by_hour = {by_hour}",
+            grain.table()
+        )
+    };
     let column = |name: &'static str| (name, format!("counted.{name}"));
     let mut members: Vec<_> =
         ["span", "event", "status", "currency", "is_duplicate", "conversions", "first_deposits"].map(column).into();
@@ -104,13 +141,13 @@ pub(super) fn totals_of(dialect: Dialect) -> Step<Span> {
         COLUMNS,
         &format!(
             "select cast(counted.span as text) as id, {} as answer
-             from (select {KEY}, {} from input join totals
-                    on totals.period_start >= input.start_at and totals.period_start < input.end_at
-                   group by {KEY}) as counted
+             from (select {KEY}, {} from ({} union all {}) as found group by {KEY}) as counted
              where counted.conversions <> 0
              order by counted.span, counted.event, counted.status, counted.currency, counted.is_duplicate",
             dialect.json_object(&members),
             sums.join(", "),
+            of(Grain::Quarter),
+            of(Grain::Hour),
         ),
     )
     .answering()

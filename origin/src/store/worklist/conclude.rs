@@ -166,17 +166,16 @@ pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {
     let this = "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence";
     let as_read = format!("known.revision = input.revision and {}", is_takers(dialect));
     let [delay, finish] = settle(dialect);
-    vec![
-        count(dialect, ROW, Count::Out, this, &as_read),
-        judge(dialect, this, &as_read),
-        rank(dialect, this, &as_read),
-        count(dialect, ROW, Count::In, this, &as_read),
-        put_back::firsts(dialect, ROW),
-        put_back::refunds(dialect, ROW),
-        put_back::clicked_meanwhile(dialect, ROW),
-        delay,
-        finish,
-    ]
+    let mut steps = Vec::from(count(dialect, ROW, Count::Out, this, &as_read));
+    steps.push(judge(dialect, this, &as_read));
+    steps.push(rank(dialect, this, &as_read));
+    steps.extend(count(dialect, ROW, Count::In, this, &as_read));
+    steps.push(put_back::firsts(dialect, ROW));
+    steps.push(put_back::refunds(dialect, ROW));
+    steps.push(put_back::clicked_meanwhile(dialect, ROW));
+    steps.push(delay);
+    steps.push(finish);
+    steps
 }
 
 /// That a row's item is still its taker's.
