@@ -74,33 +74,35 @@ async fn form_groups(core: Arc<Core>, lanes: Arc<Semaphore>, mut taken: mpsc::Re
     }
 }
 
-/// Records a group and answers each of it. When the database refuses the whole for one bad row, each is recorded alone, so
-/// that it costs nobody but its sender.
+/// Records a group and answers each of it. When the database refuses the whole for one bad row, its halves are recorded one after
+/// the other, and so on, so that it costs nobody but its sender, and the others little time.
 async fn record(core: &Core, group: Vec<Waiting>) {
-    // Nobody waits for these any more; their senders will send them again.
-    let (records, answers): (Vec<_>, Vec<_>) = group
-        .into_iter()
-        .filter(|waiting| !waiting.answer.is_closed())
-        .map(|Waiting { record, answer }| (record, answer))
-        .unzip();
-    let is_alone = records.len() == 1;
-    match core.record(records.clone()).await {
-        Ok(recorded) => {
-            for (answer, recorded) in answers.into_iter().zip(recorded) {
-                // Whoever has gone does not hear it.
-                let _ = answer.send(Ok(recorded));
+    // Nobody waits for those any more whose channel is closed; their senders will send them again.
+    let mut groups = vec![group.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect::<Vec<_>>()];
+    // The last is the next: what came first is recorded first.
+    while let Some(mut group) = groups.pop() {
+        let records = group.iter().map(|waiting| waiting.record.clone()).collect();
+        match core.record(records).await {
+            Ok(recorded) => {
+                for (waiting, recorded) in group.into_iter().zip(recorded) {
+                    // Whoever has gone does not hear it.
+                    let _ = waiting.answer.send(Ok(recorded));
+                }
             }
-        }
-        Err(StoreError::Bug(reason)) if !is_alone => {
-            tracing::warn!(reason, postbacks = records.len(), "a group was refused; each of it is recorded alone");
-            for (answer, record) in answers.into_iter().zip(records) {
-                let alone = core.record(vec![record]).await;
-                let _ = answer.send(alone.and_then(super::only));
+            Err(StoreError::Bug(reason)) if group.len() > 1 => {
+                tracing::warn!(
+                    reason,
+                    postbacks = group.len(),
+                    "a group was refused; its halves are recorded by themselves"
+                );
+                let later = group.split_off(group.len().div_euclid(2));
+                groups.push(later);
+                groups.push(group);
             }
-        }
-        Err(error) => {
-            for answer in answers {
-                let _ = answer.send(Err(error.clone()));
+            Err(error) => {
+                for waiting in group {
+                    let _ = waiting.answer.send(Err(error.clone()));
+                }
             }
         }
     }
