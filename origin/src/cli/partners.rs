@@ -125,8 +125,10 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
         for problem in &problems {
             print(&problem.to_string());
         }
-        let files = problems.iter().map(|problem| &problem.file).collect::<std::collections::BTreeSet<_>>().len();
-        print(&format!("{}: {} problems in {files} files", shown, problems.len()));
+        print(&match problems.as_slice() {
+            [_] => format!("{shown}: 1 problem"),
+            _ => format!("{shown}: {} problems", problems.len()),
+        });
     }
     Ok(false)
 }

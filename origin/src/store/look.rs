@@ -104,12 +104,19 @@ impl Look {
             Connected::Postgres(connection) => {
                 let (identity, mut server) = postgres::server(connection, now).await?;
                 let applied = "select version, checksum, success from _sqlx_migrations";
-                let exists: bool = sqlx::query_scalar("select to_regclass('_sqlx_migrations') is not null")
-                    .fetch_one(&mut **connection)
-                    .await?;
-                let applied =
-                    if exists { sqlx::query_as(applied).fetch_all(&mut **connection).await? } else { Vec::new() };
-                let schema = compare(&super::postgres::migrations(self.tables), applied);
+                // Null: there is no such table. False: it is not ours to read, and so neither are the others.
+                let may_read: Option<bool> =
+                    sqlx::query_scalar("select has_table_privilege(to_regclass('_sqlx_migrations'), 'select')")
+                        .fetch_one(&mut **connection)
+                        .await?;
+                let ours = super::postgres::migrations(self.tables);
+                let schema = match may_read {
+                    Some(true) => compare(&ours, sqlx::query_as(applied).fetch_all(&mut **connection).await?),
+                    None => compare(&ours, Vec::new()),
+                    Some(false) => {
+                        return Ok(Seen { schema: Schema::default(), identity, server: Some(Box::new(server)) });
+                    }
+                };
                 if self.tables == Tables::Partner && schema.is_readable() {
                     server.months_missing = super::months::missing(&mut **connection, now()).await?;
                 }

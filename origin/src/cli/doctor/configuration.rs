@@ -240,8 +240,8 @@ fn mending(problem: &str) -> String {
 mod tests {
     use super::*;
 
-    const GOOD: &str = "0f1e9a8b7c6d5e4f30211203f4e5d6c7b8a99b8c7d6e5f40312213a4b5c6d7e8";
-    const OTHER: &str = "9a8b0f1e5e4f7c6d120330215d6cf4e79b8cb8a95f407d6e13a43122d7e8b5c6";
+    const GOOD: &str = "ffc515fa88441ec8bf78f23f812062d38894f357f2a2ee2b9b75623e1bbd0aea";
+    const OTHER: &str = "e520c593b444c7d561bf61686570d737d052f5d1e2f566cb443bb4f245d8cec5";
     /// 2026-06-01 00:00:00 UTC.
     const NOW_S: i64 = 1_780_272_000;
 

@@ -184,7 +184,8 @@ fn of_the_way(
     bind: Option<std::net::SocketAddr>,
     limit: Duration,
 ) -> [Checked; 2] {
-    let host = url.and_then(Url::host_str).map(str::to_owned);
+    // An address is no hostname of a tunnel.
+    let host = url.and_then(Url::domain).filter(|host| *host != "localhost").map(str::to_owned);
     let known = edge_settings.as_ref().and_then(Option::as_ref).map(edge_settings::Looked::hostnames);
     // A wrong ORIGIN_URL is the edge's fault and not also the tunnel's: it is told there.
     let hostnames = host.map_or_else(|| known.unwrap_or_default(), |host| vec![host]);

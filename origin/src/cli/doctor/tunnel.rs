@@ -168,7 +168,7 @@ fn judge_ingress(looked: &Looked, tunnel: &Tunnel, hostnames: &[String], bind: O
             Some(_) | None => findings.push(Finding::new(
                 Code::TunnelNoHostname,
                 format!("{path}: ingress has no rule for {hostname}"),
-                format!("add under ingress in {path}, above the last rule: - hostname: {hostname}, service: {address}; then cloudflared tunnel route dns <tunnel> {hostname}"),
+                format!("add under ingress in {path}, above the last rule, a rule with hostname: {hostname} and service: {address}; then cloudflared tunnel route dns <tunnel> {hostname}"),
             )),
         }
     }
