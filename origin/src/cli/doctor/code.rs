@@ -91,8 +91,8 @@ codes! {
     // What is in them.
     ItemsDead = "items_dead": Problem,
     ProcessingBehind = "processing_behind": Warning,
-    RatesOld = "rates_old": Warning,
     RatesWaitedFor = "rates_waited_for": Problem,
+    RatesOld = "rates_old": Warning,
     PartnersUnsynced = "partners_unsynced": Warning,
     PartnerUnknown = "partner_unknown": Warning,
     TokenNone = "token_none": Warning,
