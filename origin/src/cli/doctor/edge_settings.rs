@@ -23,6 +23,8 @@ const SECRETS: [&str; 8] = [
     "PARTNER_KEYS",
     "JWT_KEYS",
 ];
+/// The variable that names the origin of all partners.
+const ORIGIN_URL: &str = "ORIGIN_URL";
 /// The queues by their bindings.
 const QUEUES: [&str; 2] = ["POSTBACKS", "CLICKS"];
 /// The binding of the table of parked postbacks.
@@ -108,21 +110,18 @@ fn read(text: &str, env: &str) -> Result<Option<Settings>, String> {
 }
 
 impl Looked {
-    /// The hostnames of the origins that the edge asks.
+    /// The hostname of the origin that the edge asks for all partners: the tunnel's. A partner may have another elsewhere.
     pub fn hostnames(&self) -> Vec<String> {
-        let urls = self.origins().filter_map(|(_, url)| base_url(url).ok());
-        let mut hosts: Vec<_> = urls.filter_map(|url| url.host_str().map(str::to_owned)).collect();
-        hosts.sort();
-        hosts.dedup();
-        hosts
+        let url = self.origins().find(|(name, _)| *name == ORIGIN_URL).and_then(|(_, url)| base_url(url).ok());
+        url.iter().filter_map(|url| url.host_str().map(str::to_owned)).collect()
     }
 
-    /// Variables with origins of all partners, which this tunnel is for; a partner of its own may have another.
+    /// Every variable that names an origin.
     fn origins(&self) -> impl Iterator<Item = (&str, &str)> {
         let vars = self.settings.iter().flatten().flat_map(|settings| &settings.vars);
-        let is_one = |name: &str| name == "ORIGIN_URL";
-        vars.filter(move |(name, _)| is_one(name))
-            .filter_map(|(name, url)| Some((name.as_str(), url.as_str()?.trim_end_matches('/'))))
+        let is_one = |name: &str| name.starts_with(ORIGIN_URL) || name.starts_with("ORIGIN_FALLBACK_URL");
+        let urls = vars.filter(move |(name, _)| is_one(name));
+        urls.map(|(name, url)| (name.as_str(), url.as_str().unwrap_or_default().trim_end_matches('/')))
     }
 }
 
@@ -199,39 +198,47 @@ fn judge(looked: &Looked, tunnel: Option<&[&str]>) -> Vec<Finding> {
 
 fn judge_origin(looked: &Looked, tunnel: Option<&[&str]>, vars: &str, is_development: bool) -> Vec<Finding> {
     let path = looked.path.display();
-    let wrong = |says: String| {
-        vec![Finding::new(
+    let wrong = |name: &str, why: &str| {
+        Finding::new(
             Code::OriginUrlWrong,
-            format!("{path}: {says}"),
+            format!("{path}: {name} {why}"),
             format!(
-                "write ORIGIN_URL = \"https://<hostname of the tunnel>\" under {vars}, then npm run deploy -- --env {}",
+                "write {name} = \"https://<hostname of the tunnel>\" under {vars}, then npm run deploy -- --env {}",
                 looked.env
             ),
-        )]
+        )
     };
-    let Some((name, url)) = looked.origins().next() else { return wrong("ORIGIN_URL is not set".to_owned()) };
-    if url.starts_with("service://") {
-        // The origin is a Worker; no tunnel leads to it.
-        return Vec::new();
+    let mut findings = Vec::new();
+    if looked.origins().all(|(name, _)| name != ORIGIN_URL) {
+        findings.push(wrong(ORIGIN_URL, "is not set"));
     }
-    let base = match base_url(url) {
-        Ok(base) => base,
-        Err(why) => return wrong(format!("{name} {why}")),
-    };
-    if base.scheme() != "https" && !is_development {
-        return wrong(format!("{name} must begin with https://"));
+    // An origin that is a bound Worker has no tunnel.
+    for (name, url) in looked.origins().filter(|(_, url)| !url.starts_with("service://")) {
+        let base = match base_url(url) {
+            Ok(base) if base.scheme() == "https" || is_development => base,
+            Ok(_) => {
+                findings.push(wrong(name, "must begin with https://"));
+                continue;
+            }
+            Err(why) => {
+                findings.push(wrong(name, &why));
+                continue;
+            }
+        };
+        let host = base.host_str().unwrap_or_default();
+        let is_elsewhere = tunnel.is_some_and(|names| !names.iter().any(|name| fits(name, host)));
+        if name == ORIGIN_URL && is_elsewhere && !is_development {
+            let names = tunnel.unwrap_or_default().join(", ");
+            findings.push(Finding::new(
+                Code::OriginUrlNotTheTunnels,
+                format!("{path}: {name} is {host}, and the tunnel is for {names}"),
+                format!(
+                    "write the tunnel's hostname as {name} under {vars} and deploy; or add {host} to ingress in cloudflared's config.yml"
+                ),
+            ));
+        }
     }
-    let host = base.host_str().unwrap_or_default();
-    match tunnel {
-        Some(names) if !is_development && !names.iter().any(|name| fits(name, host)) => vec![Finding::new(
-            Code::OriginUrlNotTheTunnels,
-            format!("{path}: {name} is {host}, and the tunnel is for {}", names.join(", ")),
-            format!(
-                "write the tunnel's hostname as ORIGIN_URL under {vars} and deploy; or add {host} to ingress in cloudflared's config.yml"
-            ),
-        )],
-        Some(_) | None => Vec::new(),
-    }
+    findings
 }
 
 /// Whether a hostname of the tunnel, which may begin with `*.`, is for a host.
@@ -333,6 +340,9 @@ mod tests {
             assert_eq!(of(&with(&format!("ORIGIN_URL = \"{wrong}\"")), "production"), ["origin_url_wrong"], "{wrong}");
         }
         assert_eq!(of(&with(""), "production"), ["origin_url_wrong"]);
+        let fallback =
+            "ORIGIN_URL = \"https://origin.bytec.com\"\nORIGIN_FALLBACK_URL_RECTOR = \"origin-old.bytec.com\"";
+        assert_eq!(of(&with(fallback), "production"), ["origin_url_wrong"]);
         let secret = "ORIGIN_URL = \"https://origin.bytec.com\"\nEDGE_KEYS = \"k1:geheim\"";
         assert_eq!(of(&with(secret), "production"), ["secret_in_vars"]);
         assert_eq!(

@@ -82,8 +82,7 @@ pub async fn server(connection: &mut PgConnection, now: fn() -> Timestamp) -> Re
     sqlx::query("set session characteristics as transaction read only").execute(&mut *connection).await?;
     let limits: [Option<i64>; 2] = [row.try_get("role_max")?, row.try_get("database_max")?];
     let own: i64 = row.try_get("connections_max")?;
-    let name = sqlx::query_scalar("select system_identifier::text from pg_control_system()");
-    let name: String = name.fetch_one(&mut *connection).await?;
+    let name = name(connection).await?;
     let before = now();
     let theirs = sqlx::query_scalar("select floor(extract(epoch from clock_timestamp()) * 1000)::bigint");
     let theirs: i64 = theirs.fetch_one(&mut *connection).await?;
@@ -102,4 +101,17 @@ pub async fn server(connection: &mut PgConnection, now: fn() -> Timestamp) -> Re
         clock_ahead_ms: theirs.saturating_sub(ours),
     };
     Ok((identity, server))
+}
+
+/// The server's name for itself; where that is not for us to know, when it was started.
+async fn name(connection: &mut PgConnection) -> Result<String, StoreError> {
+    let named = sqlx::query_scalar("select system_identifier::text from pg_control_system()");
+    match named.fetch_one(&mut *connection).await {
+        Ok(name) => Ok(name),
+        Err(error) if error.as_database_error().is_some() => {
+            let started = sqlx::query_scalar("select pg_postmaster_start_time()::text");
+            Ok(started.fetch_one(&mut *connection).await?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
