@@ -32,7 +32,7 @@ fn judge_origin(url: &Url, answer: &Result<Answer, String>) -> Vec<Finding> {
             return vec![Finding::new(
                 Code::OriginUnreachable,
                 format!("{url}: {why}"),
-                "does the name lead to the tunnel? cloudflared tunnel route dns <tunnel> <hostname>; does it run? systemctl status cloudflared",
+                "does the name lead to the tunnel? cloudflared tunnel route dns <tunnel> <hostname>; does it run? systemctl status cloudflared; for a certificate that is not believed: sudo apt-get install --reinstall ca-certificates",
             )];
         }
     };
