@@ -108,6 +108,17 @@ test("every command of the origin is in docs/operations.md", () => {
   assert.deepEqual(commands.filter((name) => !page.includes(`\`bytec-origin ${name}`)), []);
 });
 
+test("docs/doctor.md has every code of doctor, and how bad it is", () => {
+  const codes = [...read("origin/src/cli/doctor/code.rs").matchAll(/^ {4}\w+ = "([a-z_]+)": (Problem|Warning),/gm)];
+  assert.ok(codes.length >= 60, `found ${codes.length}`);
+  const rows = [...section("docs/doctor.md", "Codes").matchAll(/^\| `([a-z_]+)` \| (problem|warning) \| .+ \| .+ \|$/gm)];
+  const told = (found) => found.map(([, code, level]) => `${code} ${level.toLowerCase()}`);
+  assert.deepEqual(told(rows), told(codes));
+  const options = [...read("origin/src/cli/doctor/mod.rs").matchAll(/#\[arg\(long.*\)\]\n {4}(\w+): /g)].map(([, name]) => name.replaceAll("_", "-"));
+  assert.ok(options.length >= 8, `found ${options}`);
+  assert.deepEqual(options.filter((name) => !read("docs/doctor.md").includes(`\`--${name}`)), []);
+});
+
 test("docs/configuration.md lists every variable", () => {
   const variables = [
     ...EDGE_VARIABLES,

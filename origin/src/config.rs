@@ -50,6 +50,46 @@ pub struct Config {
     pub locations: Locations,
 }
 
+/// What can be made of a configuration, and what is wrong with the rest of it: one thing that is wrong hides no other.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where the origin runs.
+    pub environment: Environment,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// The partners that are served.
+    pub registry: Registry,
+    /// The edge's keys.
+    pub edge_keys: Option<KeySet>,
+    /// The tenants' tokens.
+    pub tokens: Tokens,
+    /// The partners' own keys (`bytec-v1`), by partner code.
+    pub partner_keys: BTreeMap<String, KeySet>,
+    /// Each partner's database, by partner code, where it is said.
+    pub partners: BTreeMap<String, Location>,
+    /// The database that all partners share, where it is said.
+    pub shared: Option<Location>,
+    /// Every problem, each a sentence that begins with the variable and shows no secret.
+    pub problems: Vec<String>,
+}
+
+impl Parts {
+    /// The configuration, where nothing is wrong.
+    ///
+    /// # Errors
+    /// Every problem.
+    pub fn whole(self) -> Result<Config, Vec<String>> {
+        let Parts { environment, bind, registry, edge_keys, tokens, partner_keys, partners, shared, problems } = self;
+        match (edge_keys, shared) {
+            (Some(edge_keys), Some(shared)) if problems.is_empty() => {
+                let locations = Locations { partners, shared };
+                Ok(Config { environment, bind, registry, edge_keys, tokens, partner_keys, locations })
+            }
+            _ => Err(problems),
+        }
+    }
+}
+
 /// Where the databases are.
 #[derive(Clone, Debug)]
 pub struct Locations {
@@ -80,6 +120,15 @@ impl Config {
     /// Every problem, each a sentence that names the variable and shows no secret.
     #[cfg(not(target_family = "wasm"))]
     pub fn read(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> Result<Config, Vec<String>> {
+        Config::parts(settings, variable)?.whole()
+    }
+
+    /// The same, as far as it can be read.
+    ///
+    /// # Errors
+    /// Never in a build that succeeded: the embedded partners.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn parts(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> Result<Parts, Vec<String>> {
         Config::put_together(settings, variable, |reader, registry| reader.locations(settings, registry))
     }
 
@@ -93,14 +142,14 @@ impl Config {
         variable: impl Fn(&str) -> Option<String>,
         database: impl Fn(&str) -> Option<crate::store::d1::D1>,
     ) -> Result<Config, Vec<String>> {
-        Config::put_together(settings, variable, |reader, registry| reader.bindings(registry, database))
+        Config::put_together(settings, variable, |reader, registry| reader.bindings(registry, database))?.whole()
     }
 
     fn put_together<V: Fn(&str) -> Option<String>>(
         settings: &Settings,
         variable: V,
-        locations: impl FnOnce(&mut Reader<V>, &Registry) -> Option<Locations>,
-    ) -> Result<Config, Vec<String>> {
+        locations: impl FnOnce(&mut Reader<V>, &Registry) -> (BTreeMap<String, Location>, Option<Location>),
+    ) -> Result<Parts, Vec<String>> {
         let mut reader = Reader { variable, problems: Vec::new() };
         let environment = reader.environment(settings);
         let bind = reader.bind(settings, environment);
@@ -110,13 +159,9 @@ impl Config {
         let partner_keys = reader.partner_keys(&registry);
         // Tokens and keys may be of partners that another origin serves: all origins can have the same.
         let registry = reader.served(settings, registry);
-        let locations = locations(&mut reader, &registry);
-        match (edge_keys, locations) {
-            (Some(edge_keys), Some(locations)) if reader.problems.is_empty() => {
-                Ok(Config { environment, bind, registry, edge_keys, tokens, partner_keys, locations })
-            }
-            _ => Err(reader.problems),
-        }
+        let (partners, shared) = locations(&mut reader, &registry);
+        let problems = reader.problems;
+        Ok(Parts { environment, bind, registry, edge_keys, tokens, partner_keys, partners, shared, problems })
     }
 }
 
@@ -140,8 +185,24 @@ pub fn read_locations(
     let mut reader = Reader { variable, problems: Vec::new() };
     let registry = reader.served(settings, registry().map_err(|problem| vec![problem])?);
     match reader.locations(settings, &registry) {
-        Some(locations) if reader.problems.is_empty() => Ok(locations),
+        (partners, Some(shared)) if reader.problems.is_empty() => Ok(Locations { partners, shared }),
         _ => Err(reader.problems),
+    }
+}
+
+/// A secret's text: that of the variable, or else of the file that `NAME_FILE` names; None where neither is set.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn secret(name: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+    let get = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
+    if let Some(value) = get(name) {
+        return Ok(Some(value));
+    }
+    let Some(path) = get(&format!("{name}_FILE")) else { return Ok(None) };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(Some(text.trim().to_owned())),
+        Err(error) => Err(format!("{name}_FILE: {path} cannot be read: {error}")),
     }
 }
 
@@ -151,23 +212,11 @@ struct Reader<V> {
 }
 
 impl<V: Fn(&str) -> Option<String>> Reader<V> {
-    fn get(&self, name: &str) -> Option<String> {
-        (self.variable)(name).filter(|value| !value.trim().is_empty())
-    }
-
-    /// A secret: from the variable, or from the file that `NAME_FILE` names.
     fn secret(&mut self, name: &str) -> Option<String> {
-        if let Some(value) = self.get(name) {
-            return Some(value);
-        }
-        let path = self.get(&format!("{name}_FILE"))?;
-        match std::fs::read_to_string(&path) {
-            Ok(text) => Some(text.trim().to_owned()),
-            Err(error) => {
-                self.problems.push(format!("{name}_FILE: {path} cannot be read: {error}"));
-                None
-            }
-        }
+        secret(name, &self.variable).unwrap_or_else(|problem| {
+            self.problems.push(problem);
+            None
+        })
     }
 
     fn environment(&mut self, settings: &Settings) -> Environment {
@@ -280,7 +329,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
         &mut self,
         registry: &Registry,
         database: impl Fn(&str) -> Option<crate::store::d1::D1>,
-    ) -> Option<Locations> {
+    ) -> (BTreeMap<String, Location>, Option<Location>) {
         self.refuse_shared_name(registry);
         let mut locations = BTreeMap::new();
         for Partner { code, database: name, .. } in registry.all() {
@@ -293,16 +342,20 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
             }
         }
         let binding = shared::NAME.to_uppercase();
-        let Some(way) = database(&binding) else {
+        let shared = database(&binding).map(|way| Location::D1 { name: shared::NAME.to_owned(), way });
+        if shared.is_none() {
             self.problems.push(format!("{binding} is not bound: the D1 database that all partners share"));
-            return None;
-        };
-        Some(Locations { partners: locations, shared: Location::D1 { name: shared::NAME.to_owned(), way } })
+        }
+        (locations, shared)
     }
 
     /// `DATABASE_URL` for all, `DATABASE_URL_<CODE>` for one, `SHARED_DATABASE_URL` for the one that all partners share.
     #[cfg(not(target_family = "wasm"))]
-    fn locations(&mut self, settings: &Settings, registry: &Registry) -> Option<Locations> {
+    fn locations(
+        &mut self,
+        settings: &Settings,
+        registry: &Registry,
+    ) -> (BTreeMap<String, Location>, Option<Location>) {
         self.refuse_shared_name(registry);
         let data_dir = settings.data_dir.as_deref().unwrap_or("data");
         let common = self.secret("DATABASE_URL").unwrap_or_else(|| format!("sqlite:{data_dir}"));
@@ -327,7 +380,7 @@ impl<V: Fn(&str) -> Option<String>> Reader<V> {
                 }
             }
         }
-        Some(Locations { partners: locations, shared: shared.ok()? })
+        (locations, shared.ok())
     }
 }
 

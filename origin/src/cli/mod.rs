@@ -2,6 +2,7 @@
 
 mod audit;
 mod credentials;
+mod doctor;
 mod explain;
 mod migrate;
 mod partners;
@@ -38,12 +39,11 @@ enum Command {
     Serve(SettingsArgs),
     /// Create every partner's database where it is missing and bring its tables up to date.
     Migrate(SettingsArgs),
-    /// List the partners that this program was built with.
-    Partners {
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Look at configuration, databases, tunnel, edge and clock, and say what is wrong and what to do. Changes nothing. Exits with 0
+    /// when there is no problem, 1 when there are some.
+    Doctor(Box<doctor::Doctor>),
+    /// Partner files: those of this program, those of a folder, those that were taken over.
+    Partners(partners::Partners),
     /// Tenants' tokens, with which partners send postbacks.
     #[command(subcommand)]
     Tokens(credentials::Tokens),
@@ -186,7 +186,8 @@ pub async fn run() -> ExitCode {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,
         },
-        Command::Partners { json } => partners::partners(json),
+        Command::Doctor(command) => return doctor::doctor(*command).await,
+        Command::Partners(command) => return partners::partners(command).await,
         Command::Explain { request, received_at, partners, json } => {
             let now = (Platform::SYSTEM.now)();
             return answered(

@@ -7,11 +7,15 @@
 mod credential;
 mod audit;
 mod rates;
+#[cfg(not(target_family = "wasm"))]
+mod seen;
 mod statements;
 
 pub use audit::{Change, Entry};
 pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
 pub use rates::{Problem, Quote, read_ecb};
+#[cfg(not(target_family = "wasm"))]
+pub use seen::{Difference, Key, Seen};
 
 use crate::processing::Rates;
 use crate::store::location::Location;
@@ -408,10 +412,14 @@ fn text(statements: Vec<Statement>) -> String {
 fn kept(done: Vec<Done>) -> Result<Vec<(Credential, [u8; 32])>, StoreError> {
     let mut credentials = Vec::new();
     for (id, json) in done.into_iter().flat_map(|done| done.answers) {
-        let kept = Kept::read(id, &json).map_err(|error| StoreError::Bug(error.to_string()))?;
+        let kept = kept_of(id, &json)?;
         if let Some(digest) = kept.digest() {
             credentials.push((kept.credential, digest));
         }
     }
     Ok(credentials)
+}
+
+fn kept_of(id: String, json: &str) -> Result<Kept, StoreError> {
+    Kept::read(id, json).map_err(|error| StoreError::Bug(error.to_string()))
 }

@@ -86,6 +86,8 @@ pub struct Statements {
     note_operation: Step<Noting>,
     rates: Step<Days>,
     last_import: Step<Question>,
+    #[cfg(not(target_family = "wasm"))]
+    partner_files: Step<Question>,
 }
 
 impl Statements {
@@ -110,6 +112,8 @@ impl Statements {
             note_operation: note_operation(dialect),
             rates: rates(dialect),
             last_import: last_import(dialect),
+            #[cfg(not(target_family = "wasm"))]
+            partner_files: partner_files(dialect),
         }
     }
 
@@ -157,6 +161,12 @@ impl Statements {
             })
             .collect();
         vec![self.sync_tenants.over(&rows), self.sync_partners.over(&rows), self.note_for_partner.over(&notes)]
+    }
+
+    /// What each partner's file said that was taken over last.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn partner_files(&self) -> Statement {
+        self.partner_files.over(&[Question { text: String::new(), number: 0, at: Timestamp::EPOCH }])
     }
 
     /// Notes when credentials were used.
@@ -248,7 +258,7 @@ fn noting(change: &Change, kind: Kind, done: &str, subject: &str, details: &serd
     }
 }
 
-fn file(partner: &Partner) -> serde_json::Value {
+pub(super) fn file(partner: &Partner) -> serde_json::Value {
     // A partner is made of texts, numbers and lists of them.
     serde_json::to_value(partner).unwrap_or_default()
 }
@@ -384,6 +394,12 @@ fn sync_partners(dialect: Dialect) -> Step<Syncing> {
             assignments.join(", ")
         ),
     )
+}
+
+#[cfg(not(target_family = "wasm"))]
+fn partner_files(dialect: Dialect) -> Step<Question> {
+    let statement = "select partner as id, cast(file as text) as answer from input, partners order by partner";
+    Step::new(dialect, QUESTION, statement).answering()
 }
 
 fn note_use(dialect: Dialect) -> Step<Use> {

@@ -29,6 +29,8 @@ mod groups;
 #[cfg(not(target_family = "wasm"))]
 mod months;
 #[cfg(not(target_family = "wasm"))]
+pub mod look;
+#[cfg(not(target_family = "wasm"))]
 pub mod postgres;
 #[cfg(not(target_family = "wasm"))]
 pub mod sqlite;

@@ -6,7 +6,7 @@
 use super::StoreError;
 use chrono::{DateTime, Datelike, Months, NaiveDate, Utc};
 use postback::time::Timestamp;
-use sqlx::{AssertSqlSafe, PgPool};
+use sqlx::{AssertSqlSafe, PgExecutor, PgPool};
 
 /// How many months beside the present one have a partition: of before, because what waited in the edge's queue came days
 /// ago; of after, because nobody may look in for a while.
@@ -52,6 +52,17 @@ pub async fn make_around(pool: &PgPool, now: Timestamp) -> Result<(), StoreError
         make(pool, month).await?;
     }
     Ok(())
+}
+
+/// The partitions of this month and the next one that there are not.
+///
+/// # Errors
+/// The database cannot say.
+pub async fn missing(database: impl PgExecutor<'_>, now: Timestamp) -> Result<Vec<String>, StoreError> {
+    let known = partitions(database).await?;
+    let this = Month::of(now.to_chrono());
+    let wanted = [this, this.and_then(|month| month.later(1))].into_iter().flatten();
+    Ok(wanted.filter(|month| !known.contains(month)).map(Month::partition).collect())
 }
 
 /// Makes one month's partition: beside the table, so that the rows of that month in the default partition can move into it.
@@ -109,12 +120,12 @@ pub async fn drop_before(pool: &PgPool, before: Timestamp) -> Result<u64, StoreE
 }
 
 /// The months that have a partition, oldest first.
-async fn partitions(pool: &PgPool) -> Result<Vec<Month>, StoreError> {
+async fn partitions(database: impl PgExecutor<'_>) -> Result<Vec<Month>, StoreError> {
     let names: Vec<String> = sqlx::query_scalar(
         "select relname::text from pg_inherits join pg_class on pg_class.oid = inhrelid
          where inhparent = 'postbacks'::regclass order by relname",
     )
-    .fetch_all(pool)
+    .fetch_all(database)
     .await?;
     Ok(names.iter().filter_map(|name| Month::parse(name)).collect())
 }

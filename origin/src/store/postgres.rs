@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Connections per partner. A small pool refuses early under overload instead of queueing for seconds.
-const CONNECTIONS_MAX: u32 = 12;
+pub(super) const CONNECTIONS_MAX: u32 = 12;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 /// How long a server may take to answer at all before its database counts as unavailable.
@@ -142,7 +142,7 @@ impl Postgres {
 
 /// The numbered migrations. A database that is ahead of this program is served all the same: migrations tolerate the
 /// code before them, so that replicas can be replaced one by one.
-fn migrations(tables: Tables) -> Migrator {
+pub(super) fn migrations(tables: Tables) -> Migrator {
     let mut migrations = match tables {
         Tables::Partner => sqlx::migrate!("migrations/postgres"),
         Tables::Shared => sqlx::migrate!("migrations/shared/postgres"),
@@ -152,7 +152,7 @@ fn migrations(tables: Tables) -> Migrator {
 }
 
 /// One array for each column.
-fn arguments(columns: Vec<Values>) -> Result<PgArguments, StoreError> {
+pub(super) fn arguments(columns: Vec<Values>) -> Result<PgArguments, StoreError> {
     let mut arguments = PgArguments::default();
     for column in columns {
         let added = match column {
@@ -212,7 +212,7 @@ async fn refuse_unsafe_settings(connection: &mut PgConnection) -> Result<(), Sto
     Ok(())
 }
 
-fn is_missing_database(error: &sqlx::Error) -> bool {
+pub(super) fn is_missing_database(error: &sqlx::Error) -> bool {
     error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "3D000")
 }
 

@@ -126,7 +126,7 @@ impl Sqlite {
 
 /// The numbered migrations. A database that is ahead of this program is served all the same: migrations tolerate the
 /// code before them, so that replicas can be replaced one by one.
-fn migrations(tables: Tables) -> Migrator {
+pub(super) fn migrations(tables: Tables) -> Migrator {
     let mut migrations = match tables {
         Tables::Partner => sqlx::migrate!("migrations/sqlite"),
         Tables::Shared => sqlx::migrate!("migrations/shared/sqlite"),

@@ -38,7 +38,12 @@ pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
 
 /// The answer of that statement.
 pub(super) fn read(done: Vec<Done>) -> Result<Backlog, StoreError> {
-    let answer = done.into_iter().flat_map(|done| done.answers).next();
+    read_answers(done.into_iter().flat_map(|done| done.answers))
+}
+
+/// The same of its rows.
+pub(super) fn read_answers(answers: impl IntoIterator<Item = (String, String)>) -> Result<Backlog, StoreError> {
+    let answer = answers.into_iter().next();
     let (_, answer) = answer.ok_or_else(|| StoreError::Bug("a backlog without an answer".to_owned()))?;
     read_json("a backlog", &answer)
 }

@@ -90,6 +90,18 @@ impl Worklist {
     }
 }
 
+/// The statement that says how much there is to do, for whoever looks at a database that is not opened as a store.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn count(dialect: Dialect, now: Timestamp) -> Statement {
+    backlog::backlog(dialect).over(&[now])
+}
+
+/// What it says.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn counted(answers: Vec<(String, String)>) -> Result<Backlog, StoreError> {
+    backlog::read_answers(answers)
+}
+
 impl std::fmt::Debug for Worklist {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Worklist").field("dialect", &self.dialect).finish_non_exhaustive()
