@@ -14,6 +14,7 @@ mod request;
 mod serve;
 mod sign;
 mod simulate;
+mod web;
 
 use crate::app::Platform;
 use crate::config::{Config, Settings, read_locations};

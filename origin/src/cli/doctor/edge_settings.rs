@@ -3,7 +3,7 @@
 use super::code::Code;
 use super::finding::{Checked, Finding};
 use super::tunnel::text_of;
-use super::web::base_url;
+use crate::cli::web::base_url;
 use crate::config::Environment;
 use postback::retry::RETRIES_MAX;
 use serde::Deserialize;

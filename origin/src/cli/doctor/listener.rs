@@ -42,7 +42,7 @@ pub async fn look(bind: SocketAddr, limit: Duration) -> Port {
         Ok(Err(_)) => return Port::Free,
         Err(_) => return Port::Taken,
     }
-    let Ok(url) = web::base_url(&format!("http://{near}")) else { return Port::Taken };
+    let Ok(url) = crate::cli::web::base_url(&format!("http://{near}")) else { return Port::Taken };
     let now_ms = || (Platform::SYSTEM.now)().unix_ms();
     match web::ask(&url, "info", limit, now_ms).await {
         Ok(info) if is_origin(&info) => {

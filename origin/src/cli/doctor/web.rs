@@ -1,8 +1,8 @@
 //! One question to a server, answered within a limit.
 
+use crate::cli::web::client;
 use chrono::DateTime;
 use reqwest::Url;
-use reqwest::redirect::Policy;
 use serde_json::Value;
 use std::time::Duration;
 
@@ -27,34 +27,13 @@ impl Answer {
     }
 }
 
-/// Where something is to be asked: scheme, host and port alone.
-///
-/// # Errors
-/// It is none, or has more in it, such as a password.
-pub fn base_url(text: &str) -> Result<Url, String> {
-    let url: Url = text.parse().map_err(|error| format!("is no URL: {error}"))?;
-    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
-    let is_nobodys = url.username().is_empty() && url.password().is_none();
-    if !["http", "https"].contains(&url.scheme()) || !is_bare || !is_nobodys {
-        return Err("must be scheme and host alone, such as https://origin.bytec.com".to_owned());
-    }
-    Ok(url)
-}
-
 /// Asks; redirects are answers. `now_ms` reads our clock.
 ///
 /// # Errors
 /// Why there is no answer.
 pub async fn ask(base: &Url, target: &str, limit: Duration, now_ms: fn() -> i64) -> Result<Answer, String> {
-    // That another part of the program was quicker to say so is no error.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let url = base.join(target).map_err(|error| error.to_string())?;
-    let mut client =
-        reqwest::Client::builder().timeout(limit).redirect(Policy::none()).user_agent("bytec-origin doctor");
-    if is_this_machine(base) {
-        client = client.no_proxy();
-    }
-    let client = client.build().map_err(|error| told(error, limit))?;
+    let client = client(base, limit, "bytec-origin doctor").map_err(|error| told(error, limit))?;
     let asked_ms = now_ms();
     let mut answer =
         client.get(url).header("accept", "application/json").send().await.map_err(|error| told(error, limit))?;
@@ -77,12 +56,6 @@ pub async fn ask(base: &Url, target: &str, limit: Duration, now_ms: fn() -> i64)
     })
 }
 
-/// Whether a URL names this machine, which no proxy leads to.
-fn is_this_machine(url: &Url) -> bool {
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 /// Why there is no answer: the innermost cause says most.
 fn told(error: reqwest::Error, limit: Duration) -> String {
     if error.is_timeout() {
@@ -94,27 +67,4 @@ fn told(error: reqwest::Error, limit: Duration) -> String {
         cause = inner;
     }
     cause.to_string()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_base_url_is_scheme_and_host() {
-        assert!(base_url("https://origin.bytec.com").is_ok() && base_url("http://127.0.0.1:8000/").is_ok());
-        for wrong in ["origin.bytec.com", "ftp://a.b", "https://a.b/path", "https://u:geheim@a.b", "https://a.b/?q", ""]
-        {
-            assert!(!base_url(wrong).unwrap_err().contains("geheim"), "{wrong}");
-        }
-    }
-
-    #[test]
-    fn this_machine_is_known() {
-        for (url, is) in
-            [("http://127.0.0.1:1", true), ("http://[::1]:1", true), ("http://localhost", true), ("http://a.b", false)]
-        {
-            assert_eq!(is_this_machine(&url.parse().unwrap()), is, "{url}");
-        }
-    }
 }

@@ -5,6 +5,7 @@ mod sending;
 mod stories;
 
 use super::print;
+use super::web::{base_url, client, is_this_machine};
 use crate::config;
 use clap::Args;
 use jiff::civil::Date;
@@ -12,7 +13,7 @@ use jiff::tz::TimeZone;
 use postback::credential;
 use reqwest::{Client, Url};
 use sender::Sender;
-use sending::{Credentials, Pace, Sent, click, send};
+use sending::{Credentials, Pace, Sent, TIMEOUT, click, send};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -30,7 +31,7 @@ const DAY_S: i64 = 86_400;
 #[derive(Args, Clone)]
 pub struct Simulate {
     /// Scheme and host of an edge or an origin.
-    #[arg(long, default_value = "http://127.0.0.1:8787")]
+    #[arg(long, default_value = "http://127.0.0.1:8787", value_parser = base_url)]
     url: Url,
     /// Codes of the partners that send; all where it is not said. May be given several times.
     #[arg(long = "partner", value_delimiter = ',', value_name = "CODE")]
@@ -106,7 +107,7 @@ pub async fn run(args: &Simulate, now_s: i64, random: u64) -> Result<bool, Strin
     let credentials = Arc::new(Credentials { token: args.token.clone(), keys });
     let seed = args.seed.unwrap_or(random);
     let mut record = args.record.as_ref().map(create).transpose()?;
-    let client = client(&args.url)?;
+    let client = client(&args.url, TIMEOUT, "bytec-origin simulate").map_err(|error| error.to_string())?;
     let mut stories = Stories::new(senders, span(args, now_s)?, seed);
     click_all(&client, &args.url, &mut stories).await?;
     let pace = Pace {
@@ -140,14 +141,10 @@ pub async fn run(args: &Simulate, now_s: i64, random: u64) -> Result<bool, Strin
 
 /// What is stored cannot be taken back, and money is counted by it.
 fn check_target(url: &Url, is_meant: bool) -> Result<(), String> {
-    if !matches!(url.scheme(), "http" | "https") || url.path() != "/" || url.query().is_some() {
-        return Err("--url is scheme and host alone, such as http://127.0.0.1:8787".to_owned());
-    }
-    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-    let is_here = host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
-    if is_here || is_meant {
+    if is_meant || is_this_machine(url) {
         return Ok(());
     }
+    let host = url.host_str().unwrap_or_default();
     Err(format!(
         "{host} is another machine, where what is simulated is stored as if it had happened; --yes if that is meant"
     ))
@@ -169,18 +166,6 @@ fn senders(codes: &[String]) -> Result<Vec<Sender>, String> {
 
 fn create(path: &PathBuf) -> Result<BufWriter<File>, String> {
     File::create(path).map(BufWriter::new).map_err(|error| format!("{} cannot be written: {error}", path.display()))
-}
-
-fn client(url: &Url) -> Result<Client, String> {
-    // That another part of the program was quicker to say so is no error.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let client = Client::builder().redirect(reqwest::redirect::Policy::none()).user_agent("bytec-origin simulate");
-    let client = if url.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.")) {
-        client.no_proxy()
-    } else {
-        client
-    };
-    client.build().map_err(|error| error.to_string())
 }
 
 fn span(args: &Simulate, now_s: i64) -> Result<Span, String> {
@@ -276,6 +261,5 @@ mod tests {
         );
         assert!(!check("https://network.bytec.com", false) && check("https://network.bytec.com", true));
         assert!(!check("https://127.0.0.1.example", false));
-        assert!(!check("http://127.0.0.1/path", true) && !check("http://127.0.0.1/?q", true));
     }
 }

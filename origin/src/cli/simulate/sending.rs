@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, mpsc};
 
 /// How long an answer may take: as long as the most patient of networks waits.
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 /// So many times a request is sent that was not answered, or with 429 or 503.
 const ATTEMPTS_MAX: u32 = 5;
 /// How long it is waited for at most what was asked to be waited.
@@ -174,7 +174,7 @@ async fn post(
     };
     full.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
     let method = if is_post { reqwest::Method::POST } else { reqwest::Method::GET };
-    let mut asked = client.request(method, full).timeout(TIMEOUT);
+    let mut asked = client.request(method, full);
     if is_post {
         asked = asked.header("authorization", format!("Bearer {token}")).header("content-type", "application/json");
     }
@@ -220,7 +220,7 @@ pub async fn click(client: &Client, url: &Url, offer: &str) -> Result<Option<Str
     let mut asked = url.clone();
     asked.set_path(&format!("/click/{offer}"));
     asked.set_query(Some("sub_id=simulated&utm_source=simulate"));
-    let answer = client.get(asked).timeout(TIMEOUT).send().await.map_err(|error| error.without_url().to_string())?;
+    let answer = client.get(asked).send().await.map_err(|error| error.without_url().to_string())?;
     let location = answer.headers().get("location").and_then(|value| value.to_str().ok()).unwrap_or("");
     let landing: Option<Url> = location.parse().ok();
     Ok(landing.and_then(|landing| {

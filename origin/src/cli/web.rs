@@ -1,0 +1,59 @@
+//! Other hosts, as commands ask them.
+
+use reqwest::redirect::Policy;
+use reqwest::{Client, Url};
+use std::time::Duration;
+
+/// Where something is to be asked: scheme, host and port alone.
+///
+/// # Errors
+/// It is none, or has more in it, such as a password.
+pub fn base_url(text: &str) -> Result<Url, String> {
+    let url: Url = text.parse().map_err(|error| format!("is no URL: {error}"))?;
+    let is_bare = url.path() == "/" && url.query().is_none() && url.fragment().is_none();
+    let is_nobodys = url.username().is_empty() && url.password().is_none();
+    if !["http", "https"].contains(&url.scheme()) || !is_bare || !is_nobodys {
+        return Err("must be scheme and host alone, such as https://origin.bytec.com".to_owned());
+    }
+    Ok(url)
+}
+
+/// A client for one host, whose answers may take so long; redirects are answers. No proxy leads to this machine.
+///
+/// # Errors
+/// The system has no TLS to give.
+pub fn client(base: &Url, limit: Duration, name: &'static str) -> Result<Client, reqwest::Error> {
+    // That another part of the program was quicker to say so is no error.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = Client::builder().timeout(limit).redirect(Policy::none()).user_agent(name);
+    if is_this_machine(base) { client.no_proxy() } else { client }.build()
+}
+
+/// Whether a URL names this machine, which no proxy leads to.
+pub fn is_this_machine(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_base_url_is_scheme_and_host() {
+        assert!(base_url("https://origin.bytec.com").is_ok() && base_url("http://127.0.0.1:8000/").is_ok());
+        for wrong in ["origin.bytec.com", "ftp://a.b", "https://a.b/path", "https://u:geheim@a.b", "https://a.b/?q", ""]
+        {
+            assert!(!base_url(wrong).unwrap_err().contains("geheim"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn this_machine_is_known() {
+        for (url, is) in
+            [("http://127.0.0.1:1", true), ("http://[::1]:1", true), ("http://localhost", true), ("http://a.b", false)]
+        {
+            assert_eq!(is_this_machine(&url.parse().unwrap()), is, "{url}");
+        }
+    }
+}
