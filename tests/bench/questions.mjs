@@ -134,6 +134,12 @@ const STATUS = "case when n % 7 = 0 then 'rejected' when n % 5 = 0 then 'pending
 const EVENT = "case when n % 4 = 0 then 'deposit' else 'purchase' end";
 const DEPOSIT = "case when n % 8 = 0 then 'first' when n % 4 = 0 then 'repeat' end";
 
+const AMOUNTS = ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "reporting_sale_amount", "reporting_payout"];
+const TOTALS = `event, status, currency, is_duplicate, conversions, first_deposits, ${AMOUNTS.join(", ")}`;
+const SUMS = ["conversions", "first_deposits", ...AMOUNTS].map((name) => `sum(${name})`).join(", ");
+/** Amounts' columns as SQLite has them. */
+const MICROS = (text) => text.replace(/\b\w*(?:amount|payout)\b/g, "$&_micros");
+
 const FILL = {
   PostgreSQL: (rows) => `
     set session_replication_role = replica;
@@ -147,6 +153,8 @@ const FILL = {
     insert into totals (slot, period_start, event, status, currency, is_duplicate, conversions, sale_amount, payout, usd_sale_amount, usd_payout, reporting_sale_amount, reporting_payout, first_deposits)
       select n % 4, date_bin('15 minutes', at, timestamptz '2000-01-01 00:00+00'), ${EVENT}, ${STATUS}, '', false, count(*), 0, 0, sum((n % 50000) * 0.01), sum((n % 5000) * 0.01),
              sum((n % 50000) * 0.01), sum((n % 5000) * 0.01), count(*) filter (where n % 8 = 0) from made group by 1, 2, 3, 4;
+    insert into totals_by_hour (slot, period_start, ${TOTALS})
+      select slot, date_bin('1 hour', period_start, timestamptz '2000-01-01 00:00+00'), event, status, currency, is_duplicate, ${SUMS} from totals group by 1, 2, 3, 4, 5, 6;
     analyze`,
   SQLite: (rows) => `
     pragma foreign_keys = off;
@@ -162,5 +170,7 @@ const FILL = {
                         reporting_sale_amount_micros, reporting_payout_micros, first_deposits)
       select 0, substr(at, 1, 14) || printf('%02d', substr(at, 15, 2) / 15 * 15) || ':00.000000Z', ${EVENT}, ${STATUS}, '', 0, count(*), 0, 0, sum(n % 50000 * 10000), sum(n % 5000 * 10000),
              sum(n % 50000 * 10000), sum(n % 5000 * 10000), count(*) filter (where n % 8 = 0) from made group by 2, 3, 4;
+    insert into totals_by_hour (slot, period_start, ${MICROS(TOTALS)})
+      select slot, substr(period_start, 1, 14) || '00:00.000000Z', event, status, currency, is_duplicate, ${MICROS(SUMS)} from totals group by 1, 2, 3, 4, 5, 6;
     drop table made`,
 };
