@@ -11,6 +11,7 @@ mod reprocess;
 mod request;
 mod serve;
 mod sign;
+mod subject;
 
 use crate::app::Platform;
 use crate::config::{Config, Settings, read_locations};
@@ -53,6 +54,9 @@ enum Command {
     Rates(rates::Rates),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
+    /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
+    #[command(subcommand)]
+    Subject(subject::Subject),
     /// Show who changed what, the last changes at the end.
     Audit {
         #[command(flatten)]
@@ -175,6 +179,7 @@ pub async fn run() -> ExitCode {
         Command::Keys(keys) => return credentials::keys(keys).await,
         Command::Rates(rates) => return rates::rates(rates).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
+        Command::Subject(command) => return subject::subject(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,

@@ -2,6 +2,7 @@
 //! before and puts in what they come to now.
 
 use super::statement::{Column, Dialect, Step};
+use std::ops::RangeInclusive;
 
 /// PostgreSQL has many writers, and each holds what it wrote until its commit: with one row for one thing they would all stand in
 /// one line. So each transaction adds into the rows of one slot, and those of one slot take turns.
@@ -22,6 +23,11 @@ pub(super) fn judging_slot(dialect: Dialect) -> i64 {
         Dialect::Postgres => SLOTS,
         Dialect::Sqlite => 0,
     }
+}
+
+/// All slots: whoever has the turn of each of them is alone with the conversions.
+pub(super) fn all_slots(dialect: Dialect) -> RangeInclusive<i64> {
+    0..=judging_slot(dialect)
 }
 
 /// What a transaction does to the totals.
