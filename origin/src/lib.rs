@@ -23,4 +23,6 @@ pub mod store;
 pub mod processing;
 pub mod reports;
 pub mod upkeep;
+#[cfg(not(target_family = "wasm"))]
+pub mod backup;
 mod deadline;

@@ -1,6 +1,7 @@
 //! The command line: one binary, its subcommands (R54).
 
 mod audit;
+mod backup;
 mod credentials;
 mod explain;
 mod migrate;
@@ -57,6 +58,10 @@ enum Command {
     /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
     #[command(subcommand)]
     Subject(subject::Subject),
+    /// Back up the databases into a folder, while postbacks go on coming.
+    Backup(backup::Backup),
+    /// Restore databases from such a folder, where there are none yet, and see that they come to what they came to.
+    Restore(backup::Restore),
     /// Show who changed what, the last changes at the end.
     Audit {
         #[command(flatten)]
@@ -179,6 +184,8 @@ pub async fn run() -> ExitCode {
         Command::Keys(keys) => return credentials::keys(keys).await,
         Command::Rates(rates) => return rates::rates(rates).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
+        Command::Backup(command) => return backup::backup(command).await,
+        Command::Restore(command) => return backup::restore(command).await,
         Command::Subject(command) => return subject::subject(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
