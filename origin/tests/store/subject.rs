@@ -107,7 +107,13 @@ impl Fresh {
 
     async fn erase(&self) -> Erasing {
         let erasing = erasing();
-        self.store.erase_subject(&erasing, &self.found().await).await.unwrap();
+        let found = self.found().await;
+        let erased = self.store.erase_subject(&erasing, &found).await.unwrap();
+        let found = found.counts();
+        for table in ["conversions", "postbacks", "rejections", "clicks"] {
+            let [erased, found] = [erased.get(table).copied(), found.get(table).map(|count| *count as u64)];
+            assert!(erased.unwrap_or(0) >= found.unwrap_or(0), "{table}");
+        }
         erasing
     }
 

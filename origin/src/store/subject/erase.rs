@@ -47,6 +47,10 @@ impl Erasing {
     }
 }
 
+/// That there is still something of a request as it was received.
+const AS_RECEIVED: &str =
+    "(client_ip is not null or body is not null or cast(headers as text) <> '{}' or target like '%?%')";
+
 /// A statement, the table that it changes, and the table whose keys it works on.
 pub(super) struct Erase {
     pub(super) table: &'static str,
@@ -119,12 +123,12 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
         step("conversions", "events", &after, format!("update conversions set {conversion} where {alone}")),
         step("postbacks", "events", &after, format!(
             "update postbacks set {request_of_verdict}
-             where event_id in (select event_id from told) and {}", names_no_other("postbacks"),
+             where event_id in (select event_id from told) and {} and {AS_RECEIVED}", names_no_other("postbacks"),
         )),
         step("postbacks", "postbacks", none, format!(
-            "update postbacks set {request_of_verdict} where {postbacks}",
+            "update postbacks set {request_of_verdict} where {postbacks} and {AS_RECEIVED}",
         )),
-        step("rejections", "rejections", none, format!("update rejections set {request} where {rejections}")),
+        step("rejections", "rejections", none, format!("update rejections set {request} where {rejections} and {AS_RECEIVED}")),
         step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}'
              where click_id in (select click_id from clicked)".to_owned()),
         step("links", "events", &after,
