@@ -2,6 +2,7 @@
 // (docs/privacy.md, docs/operations.md).
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
@@ -216,6 +217,25 @@ for (const kind of KINDS) {
       assert.equal(failed.status, 1, failed.stdout);
       assert.ok(!readdirSync(join(folder, "failed")).includes("manifest.json"));
       nowhere.remove();
+    });
+
+    test("what does not come to what the manifest says is told, and the exit code says so", async () => {
+      const backup = join(folder, "other");
+      await done(databases, ["backup", backup]);
+      const path = join(backup, "manifest.json");
+      const manifest = { ...JSON.parse(readFileSync(path, "utf8")), digest: "" };
+      const { sums: told } = manifest.databases.find(({ name }) => name === "involve_asia_db");
+      const payout = told["conversions.usd_payout"];
+      told["conversions.usd_payout"] = "1";
+      manifest.digest = createHash("sha256").update(JSON.stringify(manifest)).digest("hex");
+      writeFileSync(path, JSON.stringify(manifest));
+      await origin.stop();
+      databases.remove();
+      databases = freshDatabases(kind);
+      const { status, stderr } = await command(databases, ["restore", backup]);
+      assert.equal(status, 1);
+      assert.ok(stderr.includes(`involve_asia_db: it does not come to the same: conversions.usd_payout was 1, is ${payout}`), stderr);
+      origin = undefined;
     });
   });
 }

@@ -70,7 +70,7 @@ pub(super) fn add(sums: &mut Sums, rows: Vec<(String, String)>) {
     }
 }
 
-/// What differs between two, as sentences.
+/// What differs between two, as clauses.
 pub fn differences(before: &Sums, after: &Sums) -> Vec<String> {
     let names: std::collections::BTreeSet<_> = before.keys().chain(after.keys()).collect();
     let value = |sums: &Sums, name: &str| sums.get(name).map_or("nothing", String::as_str).to_owned();
@@ -79,4 +79,29 @@ pub fn differences(before: &Sums, after: &Sums) -> Vec<String> {
         .filter(|name| before.get(*name) != after.get(*name))
         .map(|name| format!("{name} was {}, is {}", value(before, name), value(after, name)))
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sums(rows: &[(&str, &str)]) -> Sums {
+        let mut sums = Sums::new();
+        add(&mut sums, rows.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect());
+        sums
+    }
+
+    #[test]
+    fn sums_of_both_kinds_of_database_are_micro_units() {
+        let sqlite = sums(&[("conversions.usd_payout", "-3:-250000"), ("newest_event", "2025-11-21T08:00:00.000000Z")]);
+        let postgres = sums(&[("conversions.usd_payout", "-3250000"), ("newest_event", "2025-11-21T08:00:00.000000Z")]);
+        assert_eq!(sqlite, postgres);
+    }
+
+    #[test]
+    fn what_is_missing_differs_as_well() {
+        let (before, after) = (sums(&[("rows.events", "2"), ("rows.links", "1")]), sums(&[("rows.events", "3")]));
+        assert_eq!(differences(&before, &after), ["rows.events was 2, is 3", "rows.links was 1, is nothing"]);
+        assert!(differences(&before, &before).is_empty());
+    }
 }
