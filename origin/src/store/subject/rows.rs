@@ -4,6 +4,9 @@ use super::super::statement::Dialect;
 
 /// Columns of JSON.
 const JSON: [&str; 7] = ["content", "words", "headers", "ignored", "warnings", "utm", "findings"];
+/// Columns of amounts and rates.
+const AMOUNTS: [&str; 7] =
+    ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "fx_sale_amount", "fx_payout", "fx_rate"];
 /// Members of an object in D1 at most.
 const MEMBERS_MAX: usize = 16;
 
@@ -131,7 +134,12 @@ pub fn columns(table: &str) -> &'static [&'static str] {
 /// A row of a table, which stands in the statement under a name, as JSON. What is null in SQLite is left out.
 pub(super) fn row(dialect: Dialect, table: &str, name: &str) -> String {
     match dialect {
-        Dialect::Postgres => format!("to_jsonb({name})::text"),
+        Dialect::Postgres => {
+            // As texts: whoever reads a number in JSON makes a float of it.
+            let amounts = AMOUNTS.iter().filter(|amount| columns(table).contains(amount));
+            let amounts = amounts.map(|amount| format!("'{amount}', {name}.{amount}::text")).collect::<Vec<_>>();
+            format!("(to_jsonb({name}) || jsonb_build_object({}))::text", amounts.join(", "))
+        }
         Dialect::Sqlite => {
             let objects = columns(table).chunks(MEMBERS_MAX).map(|columns| {
                 let member = |column: &&'static str| match JSON.contains(column) {
