@@ -25,4 +25,6 @@ pub mod reports;
 pub mod watch;
 pub mod metrics;
 pub mod upkeep;
+#[cfg(not(target_family = "wasm"))]
+pub mod backup;
 mod deadline;

@@ -89,9 +89,13 @@ pub async fn tidy(app: &App) {
         {
             warn!(partner = code, reason = %error, "not all totals were put together; trying again later");
         }
-        let days = app.config.registry.by_code(code).map(|partner| i64::from(partner.data_retention_days));
-        if let Some(before) = days.and_then(|days| ago(now, days.saturating_mul(DAY_MS))) {
+        let Some(partner) = app.config.registry.by_code(code) else { continue };
+        let days_ago = |days: u32| ago(now, i64::from(days).saturating_mul(DAY_MS));
+        if let Some(before) = days_ago(partner.data_retention_days) {
             drop_postbacks(code, store, before).await;
+        }
+        if let Some(before) = days_ago(partner.click_retention_days) {
+            drop_clicks(code, store, before).await;
         }
     }
 }
@@ -102,6 +106,16 @@ async fn drop_postbacks(code: &str, store: &Store, before: Timestamp) {
         Ok(postbacks) => info!(partner = code, postbacks, "requests as they were received were dropped: too old"),
         Err(error) => {
             warn!(partner = code, reason = %error, "not all that is too old was dropped; trying again later");
+        }
+    }
+}
+
+async fn drop_clicks(code: &str, store: &Store, before: Timestamp) {
+    match store.drop_clicks(before).await {
+        Ok(0) => {}
+        Ok(clicks) => info!(partner = code, clicks, "clicks were dropped: too old"),
+        Err(error) => {
+            warn!(partner = code, reason = %error, "not all clicks that are too old were dropped; trying again later");
         }
     }
 }

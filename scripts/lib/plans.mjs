@@ -47,10 +47,13 @@ export async function plans() {
     await until("processing", isDone, { everyMs: 50, timeoutMs: 10_000 });
     await once("delete from work_items");
     const [ofProcessing, ofPostbacks] = parted(blocks(logged));
-    logged.length = 0;
     const secret = key(env);
-    for (const question of ["stats", "conversions", "conversions?conversion_id=one", "conversions?click_id=k-one", "conversions?account_id=a", "conversions?from=2025-01-01"]) {
-      const reply = await fetch(`${url}/partner/involve/event/${question}`, { headers: { authorization: `Bearer ${secret}` } });
+    const question = (path) => fetch(`${url}/partner/involve/event/${path}`, { headers: { authorization: `Bearer ${secret}` } });
+    // The origin has perhaps just read which keys there are.
+    await until("the key", async () => (await question("stats")).status === 200, { everyMs: 200, timeoutMs: 10_000 });
+    logged.length = 0;
+    for (const path of ["stats", "conversions", "conversions?conversion_id=one", "conversions?click_id=k-one", "conversions?account_id=a", "conversions?from=2025-01-01"]) {
+      const reply = await question(path);
       if (reply.status !== 200) throw new Complaint(`a question was answered ${reply.status}: ${await reply.text()}`);
     }
     await once("known.account_id = (select");
@@ -84,6 +87,11 @@ function asked(postgres) {
   return [
     ["count the day's requests", "select count(*) from postbacks where received_at >= now() - interval '1 hour'"],
     ["forget nonces", "delete from nonces where seen_at < now() - interval '1 hour'"],
+    ["find old clicks", "select click_id from clicks where clicked_at < now() - interval '90 days' order by clicked_at limit 500"],
+    ["keep what is needed of old clicks", `with input as (select raw.click_id from unnest(array['k-c1', 'k-c2']) as raw(click_id)) update conversions as known set dropped_click_id = gone.click_id
+      from input left join lateral (select * from clicks as gone where gone.click_id = input.click_id offset 0) as gone on true
+      where known.click_id = input.click_id and gone.click_id is not null and known.click_id = any(array['k-c1', 'k-c2'])`],
+    ["drop old clicks", "delete from clicks where click_id in (select raw.click_id from unnest(array['k-c1', 'k-c2']) as raw(click_id)) and clicks.click_id = any(array['k-c1', 'k-c2'])"],
   ].map(([name, sql]) => ({ title: name, text: sql, plan: explain(sql) }));
 }
 

@@ -1,6 +1,7 @@
 //! The command line: one binary, its subcommands (R54).
 
 mod audit;
+mod backup;
 mod credentials;
 mod doctor;
 mod explain;
@@ -14,6 +15,7 @@ mod request;
 mod serve;
 mod sign;
 mod simulate;
+mod subject;
 mod web;
 
 use crate::app::Platform;
@@ -58,6 +60,13 @@ enum Command {
     Report(report::Report),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
+    /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
+    #[command(subcommand)]
+    Subject(subject::Subject),
+    /// Back up the databases into a folder, while postbacks go on coming.
+    Backup(backup::Backup),
+    /// Restore databases from such a folder, where there are none yet, and see that they come to what they came to.
+    Restore(backup::Restore),
     /// Show who changed what, the last changes at the end.
     Audit {
         #[command(flatten)]
@@ -183,6 +192,9 @@ pub async fn run() -> ExitCode {
         Command::Rates(rates) => return rates::rates(rates).await,
         Command::Report(command) => return report::report(command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
+        Command::Backup(command) => return backup::backup(command).await,
+        Command::Restore(command) => return backup::restore(command).await,
+        Command::Subject(command) => return subject::subject(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,

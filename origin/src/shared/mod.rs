@@ -398,6 +398,11 @@ impl AsSql {
         text(self.0.import_rates(quotes, QUOTES_MAX_D1, change))
     }
 
+    /// As [`Shared::note`].
+    pub fn note(&self, action: &str, subject: &str, details: &serde_json::Value, change: &Change) -> String {
+        text(vec![self.0.note_operation(action, subject, details, change)])
+    }
+
     /// As [`Shared::revoke`].
     pub fn revoke(&self, kind: Kind, id: &str, change: &Change) -> String {
         text(self.0.revoke(kind, id, change))

@@ -23,6 +23,9 @@ mod totals;
 mod ledger;
 pub mod worklist;
 pub mod reader;
+mod retention;
+#[cfg(not(target_family = "wasm"))]
+pub mod subject;
 pub mod d1;
 #[cfg(not(target_family = "wasm"))]
 mod groups;

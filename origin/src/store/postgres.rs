@@ -174,7 +174,7 @@ pub(super) fn arguments(columns: Vec<Values>) -> Result<PgArguments, StoreError>
 }
 
 /// A connection; None when the server has no such database.
-async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, StoreError> {
+pub(crate) async fn connect(options: &PgConnectOptions) -> Result<Option<PgConnection>, StoreError> {
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(Some(connection)),
         Ok(Err(error)) if is_missing_database(&error) => Ok(None),
@@ -217,7 +217,7 @@ pub(super) fn is_missing_database(error: &sqlx::Error) -> bool {
 }
 
 /// Creates the database from the server's maintenance database. That another process was quicker is no error.
-async fn create_database(options: &PgConnectOptions) -> Result<(), StoreError> {
+pub(crate) async fn create_database(options: &PgConnectOptions) -> Result<(), StoreError> {
     let name = options.get_database().unwrap_or_default();
     // A name from a partner file holds lower-case letters, digits and _ only; a name from anywhere else is not ours.
     if !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_') {

@@ -114,6 +114,18 @@ impl Sqlite {
         Ok(dropped)
     }
 
+    /// Writes the file anew, so that nothing is left in it of what was deleted. Whoever else writes waits meanwhile.
+    pub(super) async fn rewrite(&self) -> Result<(), StoreError> {
+        sqlx::query("vacuum").execute(&self.pool).await?;
+        // What the log still has of before goes with it. While others read, that is not to be had.
+        let folded: (i64, i64, i64) = sqlx::query_as("pragma wal_checkpoint(truncate)").fetch_one(&self.pool).await?;
+        if folded.0 == 0 {
+            Ok(())
+        } else {
+            Err(StoreError::Unavailable("the file is being read; try again".to_owned()))
+        }
+    }
+
     pub(super) async fn close(&self) {
         self.pool.close().await;
     }

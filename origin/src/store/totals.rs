@@ -26,7 +26,7 @@ pub(super) fn judging_slot(dialect: Dialect) -> i64 {
     }
 }
 
-/// All slots: whoever has the turn of each of them is alone with the totals.
+/// All slots: whoever has the turn of each of them is alone with conversions and totals.
 pub(super) fn all_slots(dialect: Dialect) -> RangeInclusive<i64> {
     0..=judging_slot(dialect)
 }

@@ -38,6 +38,7 @@ mod clicks;
 mod processing;
 mod reading;
 mod arrivals;
+mod subject;
 mod postgres;
 mod shared;
 
@@ -158,6 +159,34 @@ impl Fresh {
             }
         }
         assert_eq!(created, 1);
+    }
+
+    /// Every row of every table, each as one text.
+    async fn dump(&self) -> Vec<String> {
+        let column = async |sql: String| self.column(sql.leak()).await;
+        let mut dump = Vec::new();
+        if let Database::Postgres(_) = self.store.database() {
+            let tables = "select relname::text from pg_class where relnamespace = 'public'::regnamespace
+                and relkind in ('r', 'p') and not relispartition and relname <> '_sqlx_migrations' order by 1";
+            for table in self.column(tables).await {
+                dump.extend(column(format!("select '{table} ' || t::text from {table} as t order by 1")).await);
+            }
+            return dump;
+        }
+        // Of D1, what is Cloudflare's own is none of ours.
+        let tables = "select name from sqlite_master where type = 'table' and name not like '\\_%' escape '\\'
+            and name not like 'sqlite%' and name not like 'd1%' order by 1";
+        for table in self.column(tables).await {
+            let columns = column(format!("select name from pragma_table_xinfo('{table}') order by cid")).await;
+            // D1 takes no expression that is deeper.
+            let texts = columns.chunks(15).map(|columns| {
+                let texts: Vec<_> = columns.iter().map(|column| format!("quote({column})")).collect();
+                format!("({})", texts.join(" || ',' || "))
+            });
+            let texts = texts.collect::<Vec<_>>().join(" || ',' || ");
+            dump.extend(column(format!("select '{table} ' || {texts} from {table} order by 1")).await);
+        }
+        dump
     }
 
     fn d1(&self) -> &Bridge {

@@ -23,19 +23,19 @@ const DEPOSITS: &str =
 const FINDINGS: &str =
     "select conversion_key || ' ' || replace(cast(findings as text), ' ', '') from conversions order by conversion_key";
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     at("2025-11-21T08:00:10Z")
 }
 
 /// What a partner's events are processed with.
-struct Processing {
-    shared: Shared,
-    partner: Partner,
-    _folder: TempDir,
+pub struct Processing {
+    pub shared: Shared,
+    pub partner: Partner,
+    pub _folder: TempDir,
 }
 
 impl Processing {
-    fn new() -> Processing {
+    pub fn new() -> Processing {
         let folder = TempDir::new().unwrap();
         let place = format!("sqlite:{}", folder.path().display());
         let first_deposit = FirstDeposit {
@@ -53,7 +53,7 @@ impl Processing {
     }
 
     /// Processes what is due, until nothing is.
-    async fn all(&self, store: &Store) {
+    pub async fn all(&self, store: &Store) {
         let platform = Platform { now, random: Platform::SYSTEM.random };
         let mut rounds = 0;
         while process(&platform, &self.shared, &self.partner, store).await.unwrap() > 0 {
@@ -68,18 +68,18 @@ impl Processing {
     }
 }
 
-fn lease(seconds: i64) -> Lease {
+pub fn lease(seconds: i64) -> Lease {
     let until = Timestamp::from_unix_ms(now().unix_ms() + seconds * 1000).unwrap();
     Lease { id: nonce(), now: now(), until }
 }
 
-fn deposit(id: &str, account: &str, amount: &str, time: &str) -> String {
+pub fn deposit(id: &str, account: &str, amount: &str, time: &str) -> String {
     format!("conversion_id={id}&event=deposit&account_id={account}&usd_sale_amount={amount}&event_time={time}")
 }
 
 /// The totals, and what a recount of all conversions comes to.
 impl Fresh {
-    async fn assert_totals_are_a_recount(&self) {
+    pub async fn assert_totals_are_a_recount(&self) {
         let [usd_sale, fx_sale, total] = match self.store.database() {
             bytec_origin::store::Database::Postgres(_) => {
                 ["usd_sale_amount * 1000000", "fx_sale_amount * 1000000", "reporting_sale_amount * 1000000"]
@@ -104,7 +104,7 @@ impl Fresh {
         }
     }
 
-    async fn processed(&self, processing: &Processing, sql: &'static str) -> Vec<String> {
+    pub async fn processed(&self, processing: &Processing, sql: &'static str) -> Vec<String> {
         processing.all(&self.store).await;
         self.assert_totals_are_a_recount().await;
         self.column(sql).await

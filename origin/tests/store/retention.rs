@@ -30,6 +30,95 @@ contract! {
     }
 }
 
+mod of_clicks {
+    use super::*;
+    use crate::processing::Processing;
+    use crate::{batch, click, nonce, record};
+    use bytec_origin::processing::again;
+    use postback::click::Click;
+
+    const JUDGED: &str = "select conversion_key || ' ' || attribution || ' ' || coalesce(consent, '-') || ' ' ||
+        replace(cast(findings as text), ' ', '') from conversions order by conversion_key";
+    const CLICKS: &str = "select cast(count(*) as text) from clicks";
+
+    fn made_on(number: u16, time: &str) -> Click {
+        Click { clicked_at: at(time), ..click(number) }
+    }
+
+    contract! {
+        clicks_are_dropped_when_they_are_too_old_and_what_was_attributed_stays_so(db) {
+            let processing = Processing::new();
+            let clicks = [(1, "2025-11-01T00:00:00Z"), (2, "2025-10-01T00:00:00Z"), (3, "2025-11-02T00:00:00Z")].map(|(n, time)| made_on(n, time));
+            db.store.record_clicks(&batch(clicks.to_vec(), nonce())).await.unwrap();
+            // In the window, out of it, of another consent, of a click that stays, and of one that was never known.
+            for (id, query) in [
+                ("c1", format!("click_id={}", clicks[0].click_id)),
+                ("c2", format!("click_id={}", clicks[1].click_id)),
+                ("c3", format!("click_id={}&consent_version=9", clicks[0].click_id)),
+                ("c4", format!("click_id={}", clicks[2].click_id)),
+                ("c5", "click_id=unknown".to_owned()),
+            ] {
+                db.record(&format!("conversion_id={id}&event_time=2025-11-20+12:00:00&{query}")).await;
+            }
+            let judged = db.processed(&processing, JUDGED).await;
+            assert_eq!(judged, [
+                "c1 clicked 2 []",
+                "c2 clicked 2 [\"click_too_old\"]",
+                "c3 clicked 9 [\"consent_differs\"]",
+                "c4 clicked 2 []",
+                "c5 unknown_click - [\"unknown_click\",\"consent_missing\"]",
+            ]);
+            // One that has not been judged when its click goes.
+            db.record(&format!("conversion_id=c0&event_time=2025-11-20+12:00:00&click_id={}", clicks[0].click_id)).await;
+            assert_eq!(db.store.drop_clicks(at("2025-11-02T00:00:00Z")).await.unwrap(), 2);
+            assert_eq!(db.store.drop_clicks(at("2025-11-02T00:00:00Z")).await.unwrap(), 0);
+            assert_eq!(db.one(CLICKS).await, "1");
+            let after = db.processed(&processing, JUDGED).await;
+            assert_eq!((after[0].as_str(), &after[1..]), ("c0 clicked 2 []", &judged[..]));
+            // All of it judged again, and by a window that was another then.
+            let compared = async |processing: &Processing| {
+                let differs = async |changed| again::put_back(&db.store, changed, crate::processing::now()).await;
+                again::compare(&processing.shared, &processing.partner, &db.store, |_| {}, differs).await.unwrap()
+            };
+            assert_eq!(compared(&processing).await.changed, 0);
+            let partner = postback::partner::Partner { attribution_window_days: Some(60), ..processing.partner.clone() };
+            let other = Processing { partner, ..processing };
+            assert_eq!(compared(&other).await.changed, 1);
+            assert_eq!(db.processed(&other, JUDGED).await[2], "c2 clicked 2 []");
+            // A notice that names the same click, and one that names another.
+            db.record(&format!("conversion_id=c1&status=Approved&click_id={}", clicks[0].click_id)).await;
+            db.record("conversion_id=c3&status=Approved&click_id=another").await;
+            let after = db.processed(&other, JUDGED).await;
+            assert_eq!((after[1].as_str(), after[3].as_str()), ("c1 clicked 2 []", "c3 unknown_click 9 [\"unknown_click\"]"));
+        }
+
+        clicks_are_dropped_in_portions_while_postbacks_come(db) {
+            let processing = Processing::new();
+            let old: Vec<_> = (0..1200).map(|number| made_on(number, "2025-08-01T00:00:00Z")).collect();
+            for some in old.chunks(100) {
+                db.store.record_clicks(&batch(some.to_vec(), nonce())).await.unwrap();
+            }
+            let coming = async {
+                for (number, click) in old.iter().enumerate().step_by(30) {
+                    let query = format!("conversion_id=c{number}&event_time=2025-08-02+12:00:00&click_id={}", click.click_id);
+                    db.store.record(record(&query)).await.unwrap();
+                }
+            };
+            let dropping = async { db.store.drop_clicks(at("2025-09-01T00:00:00Z")).await.unwrap() };
+            let judging = async { processing.all(&db.store).await };
+            let ((), dropped, ()) = tokio::join!(coming, dropping, judging);
+            assert_eq!((dropped, db.one(CLICKS).await), (1200, "0".to_owned()));
+            processing.all(&db.store).await;
+            assert_eq!(db.one("select cast(count(*) as text) from conversions where is_processed").await, "40");
+            // Whose click was there when it came has it for good.
+            let kept = "select cast(count(*) as text) from conversions
+                where (attribution = 'clicked') <> coalesce(dropped_click_id = click_id, false)";
+            assert_eq!(db.one(kept).await, "0");
+            db.assert_totals_are_a_recount().await;
+        }
+    }
+}
+
 #[tokio::test]
 async fn sqlite_drops_more_than_one_portion() {
     let db = fresh("sqlite").await;

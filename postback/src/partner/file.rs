@@ -261,6 +261,21 @@ required = true
             ("reply =", "placeholders = [\"\"]\nreply =", "example.toml: placeholders: holds an empty word"),
             ("reply =", "max_daily_requests = 0\nreply =", "example.toml: max_daily_requests: must be at least 1"),
             ("reply =", "data_retention_days = 0\nreply =", "example.toml: data_retention_days: must be 1 to"),
+            (
+                "reply =",
+                "click_retention_days = 0\nreply =",
+                "example.toml: click_retention_days: must be at least 34: attr",
+            ),
+            (
+                "reply =",
+                "click_retention_days = 33\nreply =",
+                "example.toml: click_retention_days: must be at least 34: attr",
+            ),
+            (
+                "reply =",
+                "click_retention_days = 3658\nreply =",
+                "example.toml: click_retention_days: must be 1 to 3657",
+            ),
             ("reply =", "data_retention_days = -1\nreply =", "example.toml: data_retention_days: invalid value"),
         ] {
             let found = problems(find, replace);

@@ -130,6 +130,8 @@ pub struct Partner {
     pub max_requests_per_minute: u32,
     /// Days after which requests as received are dropped; conversions stay (R59).
     pub data_retention_days: u32,
+    /// Days after which clicks are dropped (R59); conversions keep what was attributed.
+    pub click_retention_days: u32,
 }
 
 impl Partner {

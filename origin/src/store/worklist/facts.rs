@@ -189,9 +189,14 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         ("usd_sale_amount", amount("known", "usd_sale_amount")),
         ("usd_payout", amount("known", "usd_payout")),
     ]);
+    // Of a click that is there no longer, the conversion has kept what matters here.
+    let is_dropped = "clicks.click_id is null and known.dropped_click_id = known.click_id";
+    let of_click =
+        |column: &str, kept: &str| format!("case when {is_dropped} then known.{kept} else clicks.{column} end");
+    let clicked_at = of_click("clicked_at", "dropped_clicked_at");
     let click = dialect.json_members(&[
-        ("clicked_at", dialect.time_text("clicks.clicked_at")),
-        ("consent_version", "clicks.consent_version".to_owned()),
+        ("clicked_at", dialect.time_text(&format!("({clicked_at})"))),
+        ("consent_version", of_click("consent_version", "dropped_click_consent")),
     ]);
     let reporting = |name: &str| dialect.micros(&in_reporting_currency(dialect, "original", name));
     let original = dialect.json_members(&[
@@ -224,7 +229,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("payment_method"),
         column("consent_version"),
         ("money", money),
-        ("click", dialect.json_or_null("clicks.click_id", &click)),
+        ("click", dialect.json_or_null(&of_click("click_id", "dropped_click_id"), &click)),
         ("original", dialect.json_or_null("original.conversion_key", &original)),
         ("judged", dialect.json_or_null("known.processed_at", &judged)),
     ]);

@@ -35,8 +35,14 @@ const REQUESTS_PER_MINUTE: u32 = 6_000;
 const RETENTION_DAYS: u32 = 30;
 /// Ten years: beyond it a number of days is a mistake.
 const RETENTION_DAYS_MAX: u32 = 3_653;
+/// Days that clicks are kept where the partner's file says nothing, and its window is not longer.
+const CLICK_RETENTION_DAYS: u32 = 90;
+/// Days that a click is kept beyond the partner's window: a conversion may be under way for three, in the edge's queue.
+const UNDER_WAY_DAYS: u32 = 4;
 /// Days between a click and a conversion at most: ten years.
 const ATTRIBUTION_DAYS_MAX: u32 = 3_653;
+/// The same, and what is under way then.
+const CLICK_RETENTION_DAYS_MAX: u32 = ATTRIBUTION_DAYS_MAX + UNDER_WAY_DAYS;
 
 /// The checks of one file: each notes what is wrong and goes on, so that all is reported at once.
 pub(super) struct Checks<'a> {
@@ -104,6 +110,7 @@ impl Checks<'_> {
                 REQUESTS_PER_MINUTE,
             ),
             data_retention_days: self.retention(written.data_retention_days),
+            click_retention_days: self.click_retention(written.click_retention_days, written.attribution.window_days),
         }
     }
 
@@ -224,6 +231,23 @@ impl Checks<'_> {
             self.wrong(key, "must be at least 1; is_active = false stops a partner");
         }
         written.unwrap_or(default)
+    }
+
+    fn click_retention(&mut self, written: Option<u32>, window_days: Option<u32>) -> u32 {
+        let least = window_days.map_or(1, |days| days.saturating_add(UNDER_WAY_DAYS));
+        let days = written.unwrap_or(CLICK_RETENTION_DAYS.max(least));
+        // A window that is too long is told as such.
+        if days < least && window_days.is_some_and(|days| days <= ATTRIBUTION_DAYS_MAX) {
+            self.wrong(
+                "click_retention_days",
+                format!(
+                    "must be at least {least}: attribution.window_days and {UNDER_WAY_DAYS} more, for what is under way"
+                ),
+            );
+        } else if !(1..=CLICK_RETENTION_DAYS_MAX).contains(&days) {
+            self.wrong("click_retention_days", format!("must be 1 to {CLICK_RETENTION_DAYS_MAX}"));
+        }
+        days
     }
 
     fn retention(&mut self, written: Option<u32>) -> u32 {

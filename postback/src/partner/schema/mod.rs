@@ -61,6 +61,7 @@ struct PartnerFile {
     max_daily_requests: Option<u32>,
     max_requests_per_minute: Option<u32>,
     data_retention_days: Option<u32>,
+    click_retention_days: Option<u32>,
 }
 
 fn yes() -> bool {

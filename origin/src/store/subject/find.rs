@@ -1,0 +1,257 @@
+//! Finding what is stored about an account.
+
+use super::super::StoreError;
+use super::super::statement::{Dialect, Done, Step, read_json};
+use super::account::{BETWEEN_WORDS, BETWEEN_WORDS_ENCODED};
+use super::rows::row;
+use super::{ASKED, Account, Asked};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Rows that are looked at in one statement.
+const PAGE_ROWS: usize = 2_000;
+
+/// Rows that were found: by table and key, as JSON.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Found {
+    tables: BTreeMap<&'static str, BTreeMap<String, Value>>,
+}
+
+impl Found {
+    /// The tables that have any, each with its rows by key.
+    pub fn tables(&self) -> impl Iterator<Item = (&'static str, &BTreeMap<String, Value>)> {
+        self.tables.iter().filter(|(_, rows)| !rows.is_empty()).map(|(table, rows)| (*table, rows))
+    }
+
+    /// How many rows were found in each table that has any.
+    pub fn counts(&self) -> BTreeMap<&'static str, usize> {
+        self.tables().map(|(table, rows)| (table, rows.len())).collect()
+    }
+
+    pub(super) fn keys(&self, table: &str) -> Vec<String> {
+        self.tables.get(table).map(|rows| rows.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    pub(super) fn add(&mut self, table: &'static str, done: Vec<Done>) -> Result<(), StoreError> {
+        self.add_rows(table, done.into_iter().flat_map(|done| done.answers).collect())
+    }
+
+    pub(super) fn add_rows(&mut self, table: &'static str, rows: Vec<(String, String)>) -> Result<(), StoreError> {
+        let known = self.tables.entry(table).or_default();
+        for (key, answer) in rows {
+            known.insert(key, read_json("a row", &answer)?);
+        }
+        Ok(())
+    }
+}
+
+/// A page of a table that was looked at.
+pub(super) struct Page {
+    /// What was found on it.
+    pub(super) rows: Vec<(String, String)>,
+    /// The key of its last row; None: there are no more.
+    pub(super) last: Option<String>,
+    /// How many rows it has.
+    pub(super) count: u64,
+}
+
+/// The row of an answer that tells of the page itself.
+const MARK: &str = "";
+
+pub(super) fn page(done: Vec<Done>) -> Result<Page, StoreError> {
+    let (marks, rows): (Vec<_>, Vec<_>) =
+        done.into_iter().flat_map(|done| done.answers).partition(|(key, _)| key == MARK);
+    let (_, mark) = marks.first().ok_or_else(|| StoreError::Bug("a page without an end".to_owned()))?;
+    let (count, last) = mark.split_once(' ').unwrap_or((mark, ""));
+    let last = (!last.is_empty()).then(|| last.to_owned());
+    Ok(Page { rows, last, count: count.parse().unwrap_or(0) })
+}
+
+/// What every statement about an account begins with: whose data is meant.
+pub(super) const SUBJECT: &str = "subject as (select account_id, part, pseudonym, after_key, at from input limit 1)";
+
+/// A column of it.
+pub(super) fn of_subject(column: &str) -> String {
+    format!("(select {column} from subject)")
+}
+
+/// The sets of rows that are about a person who is known by a column of the subject: `account_id` before, `pseudonym` after.
+///
+/// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `alone`: conversions of
+/// such a click that name no account, where the click is no other account's. `told`: the events that made all these.
+pub(super) fn sets(who: &str, seen: &str) -> String {
+    let who = of_subject(who);
+    format!(
+        "own as (select conversion_key, occurrence, click_id from conversions where account_id = {who}),
+         clicked as (
+            select click_id from own where click_id is not null
+            union select click_id from links where kind = 'account' and linked_id = {who}),
+         alone as (
+            select conversion_key, occurrence from conversions
+            where click_id in (select click_id from clicked) and account_id is null
+                and not exists (select 1 from links where links.click_id = conversions.click_id
+                                and links.kind = 'account' and links.linked_id <> {who})),
+         told as (
+            select revisions.event_id from revisions join own
+                on own.conversion_key = revisions.conversion_key and own.occurrence = revisions.occurrence
+            union select revisions.event_id from revisions join alone
+                on alone.conversion_key = revisions.conversion_key and alone.occurrence = revisions.occurrence
+            union {seen})"
+    )
+}
+
+/// How statements come to the rows that no index finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// They were looked for before, and their keys are among the rows.
+    Given,
+    /// They are looked for by the statements themselves: for a database that no command reaches.
+    Here,
+}
+
+impl Sought {
+    /// The ids of events whose account is a column of the subject.
+    pub(super) fn events(self, who: &str) -> String {
+        match self {
+            Sought::Given => GIVEN.to_owned(),
+            Sought::Here => format!("select event_id from events where content ->> 'account_id' = {}", of_subject(who)),
+        }
+    }
+}
+
+/// What was seen before, among the rows.
+pub(super) const GIVEN: &str = "select id from input where id is not null";
+
+/// That a row names no other account in its content.
+pub(super) fn names_no_other(table: &str) -> String {
+    let who = of_subject("account_id");
+    format!("coalesce({table}.content ->> 'account_id', {who}) = {who}")
+}
+
+/// That a row names the account in its content.
+pub(super) fn names_it(table: &str) -> String {
+    format!("{table}.content ->> 'account_id' = {}", of_subject("account_id"))
+}
+
+/// How often runs of what stands between words are halved to one.
+const HALVINGS: usize = 4;
+
+/// That a request as it was received tells of the account: the words of a needle stand in it.
+pub(super) fn tells(dialect: Dialect, table: &str) -> String {
+    let text = format!(
+        "'&' || {table}.target || '&' || coalesce({table}.body, '') || '&' || cast({table}.headers as text) || '&'"
+    );
+    let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+    let (small, is_in) = match dialect {
+        // Letters of ASCII alone, whatever the database's language is.
+        Dialect::Postgres => (format!("lower(({text}) collate \"C\")"), "strpos(told.words, input.needle)"),
+        Dialect::Sqlite => (format!("lower({text})"), "instr(told.words, input.needle)"),
+    };
+    let decoded =
+        BETWEEN_WORDS_ENCODED.iter().fold(small, |text, encoded| format!("replace({text}, {}, '&')", quoted(encoded)));
+    let parted = match dialect {
+        Dialect::Postgres => {
+            let marks = "&".repeat(BETWEEN_WORDS.len());
+            format!("translate({decoded}, {}, '{marks}')", quoted(BETWEEN_WORDS))
+        }
+        Dialect::Sqlite => BETWEEN_WORDS
+            .chars()
+            .filter(|char| *char != '&')
+            .fold(decoded, |text, char| format!("replace({text}, char({}), '&')", u32::from(char))),
+    };
+    let words = (0..HALVINGS).fold(parted, |text, _| format!("replace({text}, '&&', '&')"));
+    // Once for a row, and not for each needle: over a limit no database moves an expression.
+    format!(
+        "exists (select 1 from (select {words} as words limit 1) as told, input
+            where input.needle is not null and {is_in} > 0)"
+    )
+}
+
+/// Events that name the account.
+pub(super) fn events(dialect: Dialect) -> Step<Asked> {
+    scan(dialect, "events", "event_id", "text", &names_it("page"))
+}
+
+/// Requests that reached a verdict and name the account, or tell of it.
+pub(super) fn postbacks(dialect: Dialect) -> Step<Asked> {
+    let condition = format!("({} or {})", names_it("page"), tells(dialect, "page"));
+    scan(dialect, "postbacks", "postback_id", "bigint", &condition)
+}
+
+/// Requests that could not be read and tell of the account.
+pub(super) fn rejections(dialect: Dialect) -> Step<Asked> {
+    scan(dialect, "rejections", "rejection_id", "bigint", &tells(dialect, "page"))
+}
+
+/// Looks at the next rows of a table in the order of its key, which is of some type. The last answer tells how many there were and
+/// where they end.
+fn scan(dialect: Dialect, table: &str, key: &str, kind: &str, condition: &str) -> Step<Asked> {
+    let statement = format!(
+        ", {SUBJECT}, page as (
+            select * from {table} where {key} > (select cast(after_key as {kind}) from subject)
+            order by {key} limit {PAGE_ROWS})
+         select cast({key} as text) as id, {} as answer from page where {condition}
+         union all
+         select '{MARK}' as id, cast(count(*) as text) || ' ' || coalesce(cast(max({key}) as text), '') as answer from page",
+        row(dialect, table, "page"),
+    );
+    Step::new(dialect, ASKED, &statement).answering()
+}
+
+/// What an index finds, by table, once the events that name the account are known.
+pub(super) fn by_key(dialect: Dialect, sought: Sought) -> [(&'static str, Step<Asked>); 5] {
+    let sets = sets("account_id", &sought.events("account_id"));
+    let select = |table: &str, key: &str, condition: &str| {
+        let statement = format!(
+            ", {SUBJECT}, {sets} select {key} as id, {} as answer from {table} where {condition}",
+            row(dialect, table, table)
+        );
+        Step::new(dialect, ASKED, &statement).answering()
+    };
+    let key = "conversion_key || ' ' || cast(occurrence as text)";
+    let conversions = "(conversion_key, occurrence) in (
+        select conversion_key, occurrence from own union select conversion_key, occurrence from alone)";
+    let links = format!(
+        "click_id in (select click_id from clicked) and (kind = 'install' or linked_id = {})",
+        of_subject("account_id")
+    );
+    let told = format!("event_id in (select event_id from told) and {}", names_no_other("events"));
+    [
+        ("events", select("events", "event_id", &told)),
+        ("conversions", select("conversions", key, conversions)),
+        ("links", select("links", "click_id || ' ' || kind || ' ' || linked_id", &links)),
+        ("clicks", select("clicks", "click_id", "click_id in (select click_id from clicked)")),
+        ("work_items", select("work_items", "event_id", "event_id in (select event_id from told)")),
+    ]
+}
+
+/// The statements that find all of it in a D1 database that no command reaches, as SQL.
+pub fn finding_sql(account: &Account) -> String {
+    let dialect = Dialect::Sqlite;
+    let sets = sets("account_id", &Sought::Here.events("account_id"));
+    let requests = |table: &str, key: &str, condition: &str| {
+        let row = row(dialect, table, table);
+        let statement =
+            format!(", {SUBJECT}, {sets} select {key} as id, {row} as answer from {table} where {condition}");
+        Step::new(dialect, ASKED, &statement)
+    };
+    let of_events = format!("event_id in (select event_id from told) and {}", names_no_other("postbacks"));
+    let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
+    let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
+        requests("postbacks", "postback_id", &postbacks),
+        requests("rejections", "rejection_id", &tells(dialect, "rejections")),
+    ]);
+    let rows: Vec<_> = account.with_needles().collect();
+    found.map(|step| format!("{};\n", step.over(&rows).as_sqlite())).collect()
+}
+
+/// Requests of the events that were found.
+pub(super) fn postbacks_of_events(dialect: Dialect) -> Step<Asked> {
+    let statement = format!(
+        ", {SUBJECT} select cast(postback_id as text) as id, {} as answer from postbacks
+         where event_id in ({GIVEN}) and {}",
+        row(dialect, "postbacks", "postbacks"),
+        names_no_other("postbacks"),
+    );
+    Step::new(dialect, ASKED, &statement).answering()
+}

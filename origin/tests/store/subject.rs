@@ -1,0 +1,336 @@
+//! A person's data, found and erased by account (R63), and what stays as it was.
+
+use crate::processing::{Processing, deposit, lease, now};
+use crate::{Fresh, again, batch, click, nonce, record};
+use bytec_origin::processing::again as judging_again;
+use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
+use bytec_origin::store::worklist::{Conclusion, Judged, Next};
+use bytec_origin::store::{Database, Receipt, Record, Recorded, Rejected};
+use postback::click::Click;
+use postback::rejection::Code;
+use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
+
+/// An account in characters that are spelled in several ways.
+const ACCOUNT: &str = "canary u\u{e4}/7";
+/// The same in a query.
+const SENT: &str = "canary%20u%C3%A4%2F7";
+/// Nothing that has one of these in it may be left.
+const CANARIES: [&str; 9] =
+    ["canary", "c%61nary", "install-1", "visit-1", "aff-1", "sub-1", "it''s", "a.example/p", "192.0.2.77"];
+
+fn account() -> Account {
+    Account::new(ACCOUNT, &["account_id".to_owned()])
+}
+
+fn erasing() -> Erasing {
+    Erasing::new(account(), &nonce(), now())
+}
+
+fn from_there(query: &str) -> Record {
+    let record = record(query);
+    let receipt = Receipt { client_ip: Some("192.0.2.77".to_owned()), ..record.receipt.clone() };
+    Record { receipt, ..record }
+}
+
+fn rejected(target: &str, body: Option<&str>) -> Rejected {
+    let receipt = Receipt {
+        target: target.to_owned(),
+        body: body.map(str::to_owned),
+        client_ip: Some("192.0.2.77".to_owned()),
+        ..record("conversion_id=r").receipt
+    };
+    Rejected { receipt_id: nonce(), receipt, code: Code::InvalidAmount, field: Some("rewars".to_owned()) }
+}
+
+const PERSONAL: &str =
+    "sub_id=sub-1&aff_sub=aff-1&aff_sub3=aff-1&install_id=install-1&session_id=visit-1&geo=MY&device=phone";
+
+/// What another person did, and what this one did, in every table and every spelling.
+async fn fill(db: &Fresh) -> (Vec<Record>, Processing) {
+    let processing = Processing::new();
+    let [theirs, others, lonely] = [click(1), click(2), click(3)];
+    let plain = Click { sub_id: Some("kept".to_owned()), referrer: None, ..others };
+    db.store.record_clicks(&batch(vec![theirs.clone(), plain.clone(), lonely.clone()], nonce())).await.unwrap();
+    db.record(&deposit("o1", "other", "20", "2025-11-20+09:00:00")).await;
+    db.record(&format!(
+        "conversion_id=o2&event=signup&account_id=other&click_id={}&sub_id=kept&geo=DE",
+        plain.click_id
+    ))
+    .await;
+    let kept = rejected("/involve/event?conversion_id=kept&account_id=other&rewars=1,0", None);
+    let receipt = Receipt { client_ip: Some("198.51.100.1".to_owned()), ..kept.receipt.clone() };
+    db.store.reject(Rejected { receipt, ..kept }).await.unwrap();
+    let theirs = [
+        // An installation, before anybody knew whose, and whose it was.
+        format!("conversion_id=i1&event=install&click_id={}&{PERSONAL}", theirs.click_id),
+        format!("conversion_id=s1&event=signup&account_id={SENT}&click_id={}&{PERSONAL}", theirs.click_id),
+        // Deposits, the first of which is revised by a notice that names nobody.
+        deposit("d1", SENT, "20", "2025-11-20+10:00:00") + "&order_id=order-canary%20u%C3%A4%2F7&" + PERSONAL,
+        "conversion_id=d1&event=deposit&status=Approved&rewars=3".to_owned(),
+        deposit("d2", SENT, "30", "2025-11-20+11:00:00"),
+        // Turned out to be another's.
+        deposit("m1", SENT, "40", "2025-11-20+12:00:00"),
+        // In spellings of its own, and where no field of ours is.
+        format!("conversion_id=x1&rewars=1&user=c%61nary%20u%C3%A4%2F7&account_id={SENT}"),
+        "conversion_id=x2&rewars=1&their_user=canary+u%c3%a4%2f7".to_owned(),
+        format!("conversion_id=l1&event=signup&account_id={SENT}&click_id={}", lonely.click_id),
+    ];
+    let records: Vec<_> = theirs.iter().map(|query| from_there(query)).collect();
+    for record in &records {
+        db.store.record(record.clone()).await.unwrap();
+    }
+    db.record(&(deposit("m1", "other", "40", "2025-11-20+12:00:00") + "&status=Approved")).await;
+    // Both sides of a contradiction.
+    assert_eq!(db.record(&format!("conversion_id=k1&event_id=k1&account_id={SENT}")).await, Recorded::As(Created));
+    assert_eq!(db.record("conversion_id=k1&event_id=k1&account_id=other&rewars=9").await, Recorded::As(Conflict));
+    assert_eq!(db.record("conversion_id=k2&event_id=k2&account_id=other").await, Recorded::As(Created));
+    assert_eq!(
+        db.record(&format!("conversion_id=k2&event_id=k2&account_id={SENT}&rewars=9")).await,
+        Recorded::As(Conflict)
+    );
+    for (target, body) in [
+        (format!("/involve/event?conversion_id=r1&account_id={SENT}&rewars=1,5"), None),
+        ("/involve/event?account_id=canary+u%C3%A4%2F7".to_owned(), None),
+        ("/involve/event?x=canary%2520u%25C3%25A4%252F7".to_owned(), None),
+        ("/involve/event".to_owned(), Some("{\"account_id\": \"canary u\\u00e4\\/7\", \"rewars\": }")),
+        ("/involve/event".to_owned(), Some("a=b&account_id=canary+u%C3%A4%2F7")),
+    ] {
+        db.store.reject(rejected(&target, body)).await.unwrap();
+    }
+    (records, processing)
+}
+
+impl Fresh {
+    async fn found(&self) -> Found {
+        self.store.find_subject(&account(), |_| ()).await.unwrap()
+    }
+
+    async fn erase(&self) -> Erasing {
+        let erasing = erasing();
+        let found = self.found().await;
+        let erased = self.store.erase_subject(&erasing, &found).await.unwrap();
+        let found = found.counts();
+        for table in ["conversions", "postbacks", "rejections", "clicks"] {
+            let [erased, found] = [erased.get(table).copied(), found.get(table).map(|count| *count as u64)];
+            assert!(erased.unwrap_or(0) >= found.unwrap_or(0), "{table}");
+        }
+        erasing
+    }
+
+    /// Rows that still tell of the person.
+    async fn telling(&self) -> Vec<String> {
+        let dump = self.dump().await;
+        assert!(dump.len() > 10, "{dump:?}");
+        dump.into_iter().filter(|row| CANARIES.iter().any(|canary| row.to_lowercase().contains(canary))).collect()
+    }
+
+    /// What is counted and judged, without whose it is.
+    async fn counted(&self) -> Vec<String> {
+        let mut counted = self.totals().await;
+        for sql in [
+            "select conversion_key || ' ' || event || ' ' || cast(revision as text) || ' ' || coalesce(deposit, '-') || ' ' ||
+                coalesce(attribution, '-') || ' ' || coalesce(cast(usd_sale_amount as text), '-') || ' ' ||
+                coalesce(cast(usd_payout as text), '-') || ' ' || coalesce(consent, '-') || ' ' || cast(findings as text) || ' ' ||
+                cast(is_processed as text) from conversions order by 1",
+            "select event_id || ' ' || fingerprint from events order by 1",
+            "select event_id || ' ' || verdict || ' ' || request_id from postbacks order by postback_id",
+            "select code || ' ' || field from rejections order by rejection_id",
+            "select click_id || ' ' || offer || ' ' || cast(clicked_at as text) from clicks order by 1",
+        ] {
+            counted.extend(self.column(sql).await);
+        }
+        counted
+    }
+
+    /// Another's rows, whole.
+    async fn others(&self) -> Vec<String> {
+        self.dump()
+            .await
+            .into_iter()
+            .filter(|row| row.contains("other") && !row.contains("m1") || row.contains("kept"))
+            .collect()
+    }
+}
+
+contract! {
+    what_is_stored_about_an_account_is_found_in_every_table(db) {
+        fill(&db).await;
+        let found = db.found().await;
+        let counts: Vec<_> = found.counts().into_iter().map(|(table, count)| format!("{table} {count}")).collect();
+        assert_eq!(counts, ["clicks 2", "conversions 7", "events 9", "links 3", "postbacks 11", "rejections 5", "work_items 9"]);
+        let rows: String = found.tables().flat_map(|(_, rows)| rows.values()).map(ToString::to_string).collect();
+        for told in ["canary u\u{e4}/7", "visit-1", "192.0.2.77", "\"usd_sale_amount\":", "\"referrer\":\"https://a.example/p\""] {
+            assert!(rows.contains(told), "{told}: {rows}");
+        }
+        let nobody = Account::new("anary u\u{e4}/7", &["account_id".to_owned()]);
+        let nobody = db.store.find_subject(&nobody, |_| ()).await.unwrap();
+        assert_eq!(nobody.counts().len(), 0, "whose ends alike is another");
+    }
+
+    what_is_erased_is_nowhere_and_money_is_as_it_was(db) {
+        let (records, processing) = fill(&db).await;
+        processing.all(&db.store).await;
+        let (counted, others) = (db.counted().await, db.others().await);
+        assert!(others.len() >= 5, "{others:?}");
+        assert!(db.telling().await.len() > 20);
+        let erasing = db.erase().await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        assert_eq!(db.counted().await, counted);
+        assert_eq!(db.others().await, others, "what is another's is as it was");
+        let accounts = "select conversion_key || ' ' || account_id || ' ' || coalesce(deposit, '-') from conversions
+            where deposit in ('first', 'repeat') order by 1";
+        let pseudonym = erasing.pseudonym();
+        let deposits = |account: &str| {
+            let own = [format!("d1 {account} first"), format!("d2 {account} repeat")];
+            own.into_iter().chain(["m1 other repeat", "o1 other first"].map(str::to_owned)).collect::<Vec<_>>()
+        };
+        assert_eq!(db.column(accounts).await, deposits(pseudonym), "one pseudonym for all of them");
+        assert_eq!(db.store.ids_with_subject(&erasing).await.unwrap(), 0);
+        assert_eq!(db.found().await.counts().len(), 0);
+        // Judged again, it comes to the same.
+        processing.all(&db.store).await;
+        let differs = async |_| Ok(());
+        let again_judged = judging_again::compare(&processing.shared, &processing.partner, &db.store, |_| {}, differs).await.unwrap();
+        assert_eq!(again_judged.changed, 0, "{again_judged:?}");
+        assert_eq!(db.counted().await, counted);
+        // A repeat is one, and a notice that names nobody leaves the conversion whose it is.
+        let conversions = "select cast(count(*) as text) from conversions";
+        let count = db.one(conversions).await;
+        for record in &records {
+            let repeat = Record { receipt: Receipt { nonce: Some(nonce()), ..record.receipt.clone() }, ..again(record) };
+            assert_eq!(db.store.record(repeat).await.unwrap(), Recorded::As(Duplicate));
+        }
+        assert_eq!(db.one(conversions).await, count);
+        assert_eq!(db.record("conversion_id=d2&event=deposit&status=Approved").await, Recorded::As(Revised));
+        processing.all(&db.store).await;
+        assert_eq!(db.column(accounts).await, deposits(pseudonym));
+        db.assert_totals_are_a_recount().await;
+        db.erase().await;
+        let named: Vec<_> = db.telling().await.into_iter().filter(|row| row.contains("canary")).collect();
+        assert_eq!(named, Vec::<String>::new(), "what the repeats brought goes as well, where they name it");
+    }
+
+    who_is_judging_what_is_erased_brings_nothing_back(db) {
+        let (_, processing) = fill(&db).await;
+        let taken = lease(30);
+        let items = db.store.take_items(&taken).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        db.erase().await;
+        let judged = Judged { attribution: "no_click", deposit: Some(Judged::COUNTS), ..Judged::default() };
+        let conclusion = |item: &bytec_origin::store::worklist::Item| {
+            let facts = facts.get(&item.event_id).cloned();
+            Conclusion { item: item.clone(), judged: facts.map(|facts| (facts, judged.clone())), next: Next::Done }
+        };
+        db.store.conclude_items(&taken, items.iter().map(conclusion).collect()).await.unwrap();
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        processing.all(&db.store).await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        let open = "select cast(count(*) as text) from conversions where not is_processed";
+        assert_eq!(db.one(open).await, "0", "all is judged after all");
+        db.assert_totals_are_a_recount().await;
+    }
+
+    a_short_account_is_not_found_in_others_amounts(db) {
+        db.record("conversion_id=c5&rewars=5&offer_id=5&account_id=55&sub_id=5").await;
+        db.store.reject(rejected("/involve/event?conversion_id=5&rewars=5&account_id=55", None)).await.unwrap();
+        let before = db.dump().await;
+        db.record("conversion_id=c6&rewars=6&account_id=5").await;
+        db.store.reject(rejected("/involve/event?account_id=5&rewars=x", Some("{\"account_id\": 5, \"a\": 1}"))).await.unwrap();
+        let five = Account::new("5", &["account_id".to_owned()]);
+        let found = db.store.find_subject(&five, |_| ()).await.unwrap();
+        let counts: Vec<_> = found.counts().into_iter().map(|(table, count)| format!("{table} {count}")).collect();
+        assert_eq!(counts, ["conversions 1", "events 1", "postbacks 1", "rejections 1", "work_items 1"]);
+        db.store.erase_subject(&Erasing::new(five, &nonce(), now()), &found).await.unwrap();
+        let after = db.dump().await;
+        assert!(before.iter().filter(|row| !row.starts_with("totals")).all(|row| after.contains(row)), "{before:#?} {after:#?}");
+    }
+
+    an_account_that_is_the_id_of_a_conversion_is_told(db) {
+        db.record("conversion_id=canary-77&event=signup&account_id=canary-77&event_id=x-canary-77").await;
+        let account = Account::new("canary-77", &["account_id".to_owned()]);
+        let found = db.store.find_subject(&account, |_| ()).await.unwrap();
+        let erasing = Erasing::new(account, &nonce(), now());
+        db.store.erase_subject(&erasing, &found).await.unwrap();
+        assert_eq!(db.store.ids_with_subject(&erasing).await.unwrap(), 2, "a conversion's and an event's");
+        assert_eq!(db.record("conversion_id=canary-77&event=signup&account_id=canary-77&event_id=x-canary-77").await, Recorded::As(Duplicate));
+    }
+
+    postbacks_go_on_coming_while_an_account_is_erased(db) {
+        let processing = Processing::new();
+        let sending = async |worker: u32| {
+            for number in 0..20_u32 {
+                let (id, status) = (number % 5, ["Pending", "Approved"][usize::from(number >= 10)]);
+                let query = deposit(&format!("d{worker}-{id}"), SENT, &format!("{}", 20 + number), "2025-11-20+10:00:00");
+                db.record(&format!("{query}&status={status}")).await;
+            }
+        };
+        let erasing = async {
+            for _ in 0..4 {
+                db.erase().await;
+                processing.all(&db.store).await;
+            }
+        };
+        tokio::join!(sending(0), sending(1), sending(2), erasing);
+        db.erase().await;
+        processing.all(&db.store).await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        assert_eq!(db.one("select cast(count(*) as text) from conversions").await, "15");
+        db.assert_totals_are_a_recount().await;
+    }
+
+    rows_are_found_with_all_their_columns(db) {
+        fill(&db).await;
+        let found = db.found().await;
+        for (table, rows) in found.tables() {
+            let is_postgres = matches!(db.store.database(), Database::Postgres(_));
+            let columns = if is_postgres {
+                format!("select attname::text from pg_attribute where attrelid = '{table}'::regclass and attnum > 0 and not attisdropped")
+            } else {
+                format!("select name from pragma_table_xinfo('{table}') where name not like '%\\_micros' escape '\\'")
+            };
+            let columns = db.column(columns.leak()).await;
+            let mut known: Vec<_> = bytec_origin::store::subject::columns(table).iter().map(|name| (*name).to_owned()).collect();
+            let mut columns = columns;
+            known.sort();
+            columns.sort();
+            assert_eq!(known, columns, "{table}");
+            assert!(rows.values().all(serde_json::Value::is_object));
+        }
+    }
+}
+
+/// No command reaches D1: what is printed for it does the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn printed_sql_erases_as_the_command_would() {
+    let db = crate::fresh("d1").await;
+    let (_, processing) = fill(&db).await;
+    processing.all(&db.store).await;
+    let (counted, others) = (db.counted().await, db.others().await);
+    for statement in erasing_sql(&erasing()).split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        assert!(statement.len() < 100_000);
+        drop(db.d1().column(statement).await);
+    }
+    assert_eq!(db.telling().await, Vec::<String>::new());
+    assert_eq!(db.counted().await, counted);
+    assert_eq!(db.others().await, others);
+}
+
+/// Once it is written anew, the file of SQLite has nothing left in its free space either.
+#[tokio::test(flavor = "multi_thread")]
+async fn sqlite_has_nothing_of_it_in_its_file() {
+    let db = crate::fresh("sqlite").await;
+    fill(&db).await;
+    db.erase().await;
+    db.store.rewrite().await.unwrap();
+    let crate::Place::Native(bytec_origin::store::location::Location::Sqlite(path), _) = &db.place else {
+        unreachable!("asked for SQLite")
+    };
+    let path = path.clone();
+    for file in [path.clone(), path.with_extension("sqlite-wal")] {
+        let bytes = std::fs::read(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes).to_lowercase();
+        let at =
+            CANARIES.iter().filter(|canary| **canary != "it''s").find_map(|canary| Some((canary, text.find(*canary)?)));
+        assert_eq!(at, None, "{}", file.display());
+    }
+}
