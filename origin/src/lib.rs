@@ -22,5 +22,6 @@ pub mod shared;
 pub mod store;
 pub mod processing;
 pub mod reports;
+pub mod openapi;
 pub mod upkeep;
 mod deadline;

@@ -1,7 +1,8 @@
 //! The HTTP face of the origin: paths, replies, limits. What a postback means is not decided here.
 
 pub mod error;
-mod health;
+pub(crate) mod health;
+mod documents;
 mod admission;
 mod exchange;
 mod postback;
@@ -9,6 +10,9 @@ mod smoke;
 mod clicks;
 mod data;
 mod reply;
+mod headers;
+
+pub use documents::Documents;
 
 use crate::api::error::Error;
 use crate::app::App;
@@ -25,6 +29,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/health", get(health::health))
         .route("/ready", get(health::ready))
         .route("/info", get(health::info))
+        .route("/openapi.json", get(documents::openapi))
+        .route("/docs", get(documents::docs))
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(partner))
@@ -33,7 +39,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method);
-    catching_panics(router).with_state(app)
+    catching_panics(router).layer(axum::middleware::map_response(headers::guarded)).with_state(app)
 }
 
 /// A partner's events, or questions about them.

@@ -13,7 +13,8 @@ mod serve;
 mod sign;
 
 use crate::app::Platform;
-use crate::config::{Config, Settings, read_locations};
+use crate::config::{Config, Settings, read_locations, registry};
+use crate::openapi::document;
 use crate::shared::{Change, Shared};
 use clap::{Args, Parser, Subcommand};
 use request::RequestArgs;
@@ -42,6 +43,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print what can be asked of the origin, as an OpenAPI document: what `/openapi.json` answers.
+    Openapi,
     /// Tenants' tokens, with which partners send postbacks.
     #[command(subcommand)]
     Tokens(credentials::Tokens),
@@ -135,6 +138,13 @@ fn print(text: &str) {
     let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
 }
 
+/// What can be asked of an origin that serves every partner.
+fn openapi() -> Result<(), String> {
+    let document = document(&registry()?).to_pretty_json().map_err(|error| format!("the document: {error}"))?;
+    print(&document);
+    Ok(())
+}
+
 /// The exit code of a question that is answered with yes or no, or that could not be asked.
 fn answered(answer: Result<bool, String>) -> ExitCode {
     match answer {
@@ -180,6 +190,7 @@ pub async fn run() -> ExitCode {
             Err(code) => return code,
         },
         Command::Partners { json } => partners::partners(json),
+        Command::Openapi => openapi(),
         Command::Explain { request, received_at, partners, json } => {
             let now = (Platform::SYSTEM.now)();
             return answered(
