@@ -22,7 +22,7 @@ const CONVERSION_NAME: &str = "Conversion";
 const CSV: &str = "text/csv";
 
 /// A date or an instant (RFC 3339).
-const WHEN: &str = r"^[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$";
+const WHEN: &str = r"^(19[7-9][0-9]|20[0-9][0-9])-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])(T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9]))?$";
 const NO_CONTROLS: &str = r"^[^\u0000-\u001f\u007f-\u009f\ufffd]*$";
 
 /// The partner's paths. A partner that sends no longer still has what it sent.
