@@ -1,4 +1,5 @@
 // `npm run setup`: fetches everything that start and test need, so that they can do without the network afterwards.
+import { deny } from "./lib/audit.mjs";
 import { ensureNodePackages } from "./lib/node-packages.mjs";
 import { postgresPrograms } from "./lib/postgres.mjs";
 import { testPython } from "./lib/python.mjs";
@@ -10,5 +11,6 @@ await main(async () => {
   await edgeToolchain();
   await postgresPrograms();
   await testPython();
+  await deny();
   say("everything is here: npm start, npm test");
 });

@@ -36,7 +36,7 @@ const EDGE_VARIABLES = [
 ];
 
 /** Markdown pages for people. */
-const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).map((name) => `docs/${name}`)];
+const PAGES = ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", ...readdirSync(join(ROOT, "docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
 
 test("docs/api.md lists every error code and verdict", () => {
   const codes = [
@@ -50,6 +50,21 @@ test("docs/api.md lists every error code and verdict", () => {
   assert.ok(codes.length > 40, `found ${codes.length}`);
   const page = read("docs/api.md");
   assert.deepEqual(codes.filter((code) => !page.includes(`\`${code}\``)), []);
+});
+
+test("docs/openapi.json names every error code of the origin, and no other", () => {
+  const codes = [
+    ...find("postback/src/rejection.rs", /=> "([a-z0-9_]+)"/g),
+    ...find("origin/src/api/error.rs", /whole\(\s*"([a-z0-9_]+)"/g),
+    ...find("origin/src/reports/problem.rs", /code: "([a-z0-9_]+)"/g),
+  ];
+  const named = [];
+  JSON.parse(read("docs/openapi.json"), (key, value) => {
+    if (key === "error" && Array.isArray(value?.enum)) named.push(...value.enum);
+    return value;
+  });
+  assert.ok(named.length > 40 && named.includes("invalid_cursor"), `found ${named.length}`);
+  assert.deepEqual([...new Set(named)].sort(), [...new Set(codes)].sort());
 });
 
 test("docs/api.md lists every code of the edge among the edge's", () => {

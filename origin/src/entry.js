@@ -3,6 +3,12 @@
 // next call gets a new one; the edge has no acknowledgement then, and queues what it sent.
 import * as origin from "./index.js";
 
+/** What origin/src/api/headers.rs has for every answer. */
+const HEADERS = {
+  "cache-control": "no-store", "content-security-policy": "default-src 'none'; frame-ancestors 'none'", "referrer-policy": "no-referrer",
+  "x-content-type-options": "nosniff", "x-frame-options": "DENY",
+};
+
 async function fetch(request, env) {
   try {
     return await origin.fetch(request, env);
@@ -10,7 +16,7 @@ async function fetch(request, env) {
     // What was committed before cannot be known: the same request sent again finds out.
     console.error(JSON.stringify({ level: "ERROR", message: "the origin failed", reason: String(error?.message ?? error) }));
     const hint = "not confirmed as stored; send the same request again";
-    return Response.json({ error: "unavailable", hint }, { status: 503, headers: { "retry-after": "1", "cache-control": "no-store" } });
+    return Response.json({ error: "unavailable", hint }, { status: 503, headers: { "retry-after": "1", ...HEADERS } });
   }
 }
 

@@ -24,6 +24,7 @@ pub mod processing;
 pub mod reports;
 pub mod watch;
 pub mod metrics;
+pub mod openapi;
 pub mod upkeep;
 #[cfg(not(target_family = "wasm"))]
 pub mod backup;

@@ -22,10 +22,10 @@ pub enum Kind {
 }
 
 macro_rules! fields {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal: $kind:ident,)*) => {
+    ($($(#[doc = $doc:literal])* $variant:ident = $name:literal: $kind:ident,)*) => {
         /// One canonical field.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        pub enum Field { $($(#[$doc])* $variant,)* }
+        pub enum Field { $($(#[doc = $doc])* $variant,)* }
 
         impl Field {
             /// Every field, in canonical order.
@@ -34,6 +34,11 @@ macro_rules! fields {
             /// The canonical name.
             pub const fn name(self) -> &'static str {
                 match self { $(Field::$variant => $name,)* }
+            }
+
+            /// What it says, for people.
+            pub fn about(self) -> &'static str {
+                match self { $(Field::$variant => concat!($($doc),*).trim_start(),)* }
             }
 
             /// How its text is read.

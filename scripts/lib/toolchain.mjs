@@ -57,16 +57,16 @@ function lockedWasmBindgen() {
 }
 
 /** A program installed by cargo into a folder of its own, named by its version; installed when it is not there. */
-async function cargoTool(crate, version, program) {
+export async function cargoTool(crate, version, program, { how: as = [] } = {}) {
   const folder = join(CACHE, "tools", `${crate}-${version}`);
   const path = join(folder, "bin", program);
   if (existsSync(path)) return path;
   const install = (...how) =>
-    run("cargo", ["install", ...how, "--quiet", "--root", folder, "--version", version, crate], {
+    run("cargo", ["install", ...how, ...as, "--quiet", "--root", folder, "--version", version, crate], {
       env: { CARGO_TARGET_DIR: join(CACHE, "tools", "target") },
       quiet: true,
     });
-  await step(`installing ${crate} ${version} (once, two minutes or so)`, async () => {
+  await step(`installing ${crate} ${version} (once, minutes)`, async () => {
     try {
       await install("--locked");
     } catch (error) {

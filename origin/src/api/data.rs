@@ -1,5 +1,6 @@
 //! `/partner/{endpoint}/stats` and `/partner/{endpoint}/conversions`: what was stored, for whoever has a key to it (R42).
 
+use super::admission::head_of;
 use super::error::Error;
 use super::reply;
 use crate::app::App;
@@ -102,8 +103,9 @@ async fn answer(app: &App, partner: &Partner, about: About, parts: &Parts) -> Re
     }
 }
 
-/// The key in `Authorization: Bearer`: nowhere else, because URLs are written into logs.
+/// The key in `Authorization: Bearer`: nowhere else, because URLs are written into logs. Two such headers are none: whoever stands
+/// between may have gone by the other one.
 pub(super) fn bearer(parts: &Parts) -> Option<&str> {
-    let (scheme, key) = parts.headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let (scheme, key) = head_of(parts).header(AUTHORIZATION.as_str())?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(key.trim()).filter(|key| !key.is_empty())
 }

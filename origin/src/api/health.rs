@@ -9,12 +9,13 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use utoipa::ToSchema;
 
 /// For how many seconds events may wait to be processed before that is told: on D1 a minute passes anyway.
 const LAG_S_MAX: u64 = 120;
 
 /// The body of `/health` and `/ready`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Health {
     status: &'static str,
     service: &'static str,
@@ -29,7 +30,7 @@ pub struct Health {
 }
 
 /// The body of `/info`.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub struct Info {
     service: &'static str,
     version: &'static str,
@@ -37,7 +38,7 @@ pub struct Info {
     partners: Vec<PartnerInfo>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct PartnerInfo {
     code: String,
     name: String,

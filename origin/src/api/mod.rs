@@ -1,7 +1,8 @@
 //! The HTTP face of the origin: paths, replies, limits. What a postback means is not decided here.
 
 pub mod error;
-mod health;
+pub(crate) mod health;
+mod documents;
 mod admission;
 mod exchange;
 mod postback;
@@ -10,6 +11,9 @@ mod clicks;
 mod data;
 mod metrics;
 mod reply;
+mod headers;
+
+pub use documents::Documents;
 
 use crate::api::error::Error;
 use crate::app::App;
@@ -27,6 +31,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/ready", get(health::ready))
         .route("/info", get(health::info))
         .route("/metrics", any(metrics::metrics))
+        .route("/openapi.json", get(documents::openapi))
+        .route("/docs", get(documents::docs))
         .route("/postback", any(postback::postback))
         .route("/postback/{*endpoint}", any(postback::postback))
         .route("/partner/{*endpoint}", any(partner))
@@ -35,7 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/clicks/{partner}", any(clicks::clicks))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method);
-    catching_panics(router).with_state(app)
+    catching_panics(router).layer(axum::middleware::map_response(headers::guarded)).with_state(app)
 }
 
 /// A partner's events, or questions about them.

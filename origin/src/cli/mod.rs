@@ -19,7 +19,8 @@ mod subject;
 mod web;
 
 use crate::app::Platform;
-use crate::config::{Config, Settings, read_locations};
+use crate::config::{Config, Settings, read_locations, registry};
+use crate::openapi::document;
 use crate::shared::{Change, Shared};
 use clap::{Args, Parser, Subcommand};
 use request::RequestArgs;
@@ -47,6 +48,8 @@ enum Command {
     Doctor(Box<doctor::Doctor>),
     /// Partner files: those of this program, those of a folder, those that were taken over.
     Partners(partners::Partners),
+    /// Print what can be asked of the origin, as an OpenAPI document: what `/openapi.json` answers.
+    Openapi,
     /// Tenants' tokens, with which partners send postbacks.
     #[command(subcommand)]
     Tokens(credentials::Tokens),
@@ -151,6 +154,13 @@ fn print(text: &str) {
     let _ = writeln!(out, "{}", text.trim_end_matches('\n'));
 }
 
+/// What can be asked of an origin that serves every partner.
+fn openapi() -> Result<(), String> {
+    let document = document(&registry()?).to_pretty_json().map_err(|error| format!("the document: {error}"))?;
+    print(&document);
+    Ok(())
+}
+
 /// The exit code of a question that is answered with yes or no, or that could not be asked.
 fn answered(answer: Result<bool, String>) -> ExitCode {
     match answer {
@@ -201,6 +211,7 @@ pub async fn run() -> ExitCode {
         },
         Command::Doctor(command) => return doctor::doctor(*command).await,
         Command::Partners(command) => return partners::partners(command).await,
+        Command::Openapi => openapi(),
         Command::Explain { request, received_at, partners, json } => {
             let now = (Platform::SYSTEM.now)();
             return answered(

@@ -2,7 +2,7 @@
 
 use super::question::Parameters;
 use super::table::Table;
-use super::{Answer, Form, Problem, cursor, days};
+use super::{Answer, Form, Problem, Shape, cursor, days};
 use crate::processing::REPORTING_CURRENCY;
 use crate::store::reader::{Conversion, Filter, Page, Position};
 use crate::store::{Store, StoreError};
@@ -15,9 +15,10 @@ use postback::status::Status;
 use postback::time::Timestamp;
 use serde_json::{Value, json};
 
-/// Conversions of a page at most, and where nothing is said.
-const LIMIT_MAX: u32 = 1000;
-const LIMIT_DEFAULT: u32 = 100;
+/// Conversions of a page at most.
+pub const LIMIT_MAX: u32 = 1000;
+/// The same where nothing is said.
+pub const LIMIT_DEFAULT: u32 = 100;
 
 /// A question about conversions.
 #[derive(Clone, Debug)]
@@ -100,7 +101,49 @@ pub async fn answer(partner: &str, store: &Store, question: &ConversionsQuestion
     Ok(Answer { next_cursor, ..answer })
 }
 
-/// A conversion's cells, in the order of a table's columns.
+/// What a conversion has, and what that looks like.
+pub const CONVERSION: [(&str, Shape); 38] = [
+    ("conversion_id", Shape::Text),
+    ("occurrence", Shape::Count),
+    ("revision", Shape::Count),
+    ("event_id", Shape::Text),
+    ("event", Shape::Text),
+    ("status", Shape::TextOrNull),
+    ("happened_at", Shape::Time),
+    ("received_at", Shape::Time),
+    ("updated_at", Shape::Time),
+    ("sale_amount", Shape::AmountOrNull),
+    ("payout", Shape::AmountOrNull),
+    ("currency", Shape::TextOrNull),
+    ("usd_sale_amount", Shape::AmountOrNull),
+    ("usd_payout", Shape::AmountOrNull),
+    ("reporting_sale_amount", Shape::AmountOrNull),
+    ("reporting_payout", Shape::AmountOrNull),
+    ("fx_rate", Shape::TextOrNull),
+    ("fx_rate_date", Shape::TextOrNull),
+    ("click_id", Shape::TextOrNull),
+    ("attribution", Shape::TextOrNull),
+    ("media_id", Shape::TextOrNull),
+    ("sub_id", Shape::TextOrNull),
+    ("offer_id", Shape::TextOrNull),
+    ("offer_name", Shape::TextOrNull),
+    ("order_id", Shape::TextOrNull),
+    ("account_id", Shape::TextOrNull),
+    ("campaign", Shape::TextOrNull),
+    ("geo", Shape::TextOrNull),
+    ("device", Shape::TextOrNull),
+    ("payment_method", Shape::TextOrNull),
+    ("is_ftd", Shape::FlagOrNull),
+    ("deposit", Shape::TextOrNull),
+    ("refund_of", Shape::TextOrNull),
+    ("consent", Shape::TextOrNull),
+    ("is_duplicate", Shape::Flag),
+    ("is_processed", Shape::Flag),
+    ("processing_error", Shape::TextOrNull),
+    ("findings", Shape::List),
+];
+
+/// A conversion's cells, in the order of [`CONVERSION`].
 fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)> {
     let Conversion { origin, money, judged, .. } = conversion;
     let at = |at: Timestamp| {
@@ -151,4 +194,16 @@ fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)>
         ("processing_error", text(&conversion.processing_error)),
         ("findings", findings),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_conversion_has_what_its_shapes_say_in_their_order() {
+        let source = include_str!("conversions.rs").split("fn cells(").nth(1).unwrap();
+        let names: Vec<_> = source.split("        (\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+        assert_eq!(names, CONVERSION.map(|(name, _)| name));
+    }
 }

@@ -5,6 +5,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp as Instant, ToSpan};
 use postback::time::Timestamp;
+use std::ops::RangeInclusive;
 
 /// Days of a question at most, by the day or in all.
 const DAYS_MAX: i64 = 400;
@@ -15,6 +16,8 @@ const DAYS_DEFAULT: i64 = 30;
 const DAY_S: i64 = 86_400;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 const QUARTER_S: i64 = 900;
+/// Years in which anything can have happened, as for events, and a day more on both sides for the zones, in Unix seconds.
+const KNOWN_S: RangeInclusive<i64> = -DAY_S..=4_102_444_800 + DAY_S;
 
 /// Into what a span of time is parted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -76,6 +79,10 @@ pub fn bounds(
 }
 
 fn instant(text: &str, zone: &TimeZone, days_later: i64) -> Option<Instant> {
+    read_instant(text, zone, days_later).filter(|at| KNOWN_S.contains(&at.as_second()))
+}
+
+fn read_instant(text: &str, zone: &TimeZone, days_later: i64) -> Option<Instant> {
     // A space in a query is what a plus was meant to be.
     let text = text.replace(' ', "+");
     if let Ok(instant) = text.parse::<Instant>() {
@@ -195,6 +202,9 @@ mod tests {
             ("2025-13-01", "2025-01-01", Problem::FROM),
             ("2025-01-01", "tomorrow", Problem::TO),
             ("20250101", "2025-01-01", Problem::FROM),
+            ("0000-01-01", "2025-01-01", Problem::FROM),
+            ("2025-01-01", "2101-01-01", Problem::TO),
+            ("2025-01-01", "9999-12-31T00:00:00Z", Problem::TO),
             ("2025-01-02", "2025-01-01T00:00:00Z", Problem::RANGE),
         ] {
             assert_eq!(bounds(Some(from), Some(to), &utc), Err(problem), "{from} {to}");

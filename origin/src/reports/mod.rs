@@ -9,7 +9,7 @@ mod conversions;
 mod cursor;
 mod table;
 
-pub use conversions::{ConversionsQuestion, answer as conversions};
+pub use conversions::{CONVERSION, ConversionsQuestion, LIMIT_DEFAULT, LIMIT_MAX, answer as conversions};
 pub use problem::Problem;
 pub use statistics::{StatisticsQuestion, answer as statistics};
 
@@ -22,6 +22,29 @@ pub struct Answer {
     pub body: String,
     /// Where the next page is, where there is one: for a header, because CSV has no place for it.
     pub next_cursor: Option<String>,
+}
+
+/// What a value in an answer looks like, for the document of the API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// A text.
+    Text,
+    /// A text or null.
+    TextOrNull,
+    /// An instant on the clocks of a zone, with its offset.
+    Time,
+    /// An exact decimal, as text.
+    Amount,
+    /// The same or null.
+    AmountOrNull,
+    /// A number from 0 on.
+    Count,
+    /// True or false.
+    Flag,
+    /// The same or null.
+    FlagOrNull,
+    /// A list.
+    List,
 }
 
 /// The form of an answer.

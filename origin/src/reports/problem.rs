@@ -55,6 +55,25 @@ impl Problem {
     /// No such event.
     pub const EVENT: Problem =
         Problem { code: "invalid_event", field: "event", hint: "an event's canonical name, such as deposit" };
+    /// Every one, for the document of the API. Of ids there is one for each parameter.
+    pub const ALL: [Problem; 16] = [
+        Problem::UNKNOWN,
+        Problem::MALFORMED,
+        Problem::TIME_ZONE,
+        Problem::FROM,
+        Problem::TO,
+        Problem::RANGE,
+        Problem::RANGE_TOO_LONG,
+        Problem::NO_QUARTER,
+        Problem::INTERVAL,
+        Problem::FORMAT,
+        Problem::LIMIT,
+        Problem::CURSOR,
+        Problem::STATUS,
+        Problem::EVENT,
+        Problem::id("click_id"),
+        Problem::id("conversion_id"),
+    ];
     /// No id.
     pub const fn id(field: &'static str) -> Problem {
         Problem { code: "invalid_id", field, hint: "1 to 128 bytes without control characters" }
