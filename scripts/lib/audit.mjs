@@ -1,7 +1,7 @@
 // What comes into our programs from elsewhere: its licences, sources and versions (deny.toml), and the weaknesses that are known of it.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { ask, ROOT } from "./run.mjs";
+import { ask, ROOT, run } from "./run.mjs";
 import { cargoTool } from "./toolchain.mjs";
 
 /** In the version that deny.toml is written for. */
@@ -29,6 +29,8 @@ export function checkNpm() {
 
 async function withDeny(what, checks, options) {
   const program = await deny();
+  // Crates of other systems are not there from building for this one, and cargo-deny looks at all.
+  for (const manifest of WORKSPACES) await run("cargo", ["fetch", "--quiet", "--locked", "--manifest-path", join(ROOT, manifest)]);
   return WORKSPACES.flatMap((manifest) => {
     const config = ["--manifest-path", join(ROOT, manifest), "--config", join(ROOT, "deny.toml")];
     const args = [...options, ...config, "--locked", "--log-level", "error", "check", "--hide-inclusion-graph", ...checks];

@@ -337,44 +337,6 @@ impl Store {
         on_each!(self.database(), database => database.drop_postbacks(before).await)
     }
 
-    /// Puts together what several writers have added to totals of periods that began before an instant, where there are several:
-    /// statistics are read faster then. Answers how many rows it has come to.
-    ///
-    /// # Errors
-    /// Not all was put together; the totals are right all the same.
-    #[cfg_attr(target_family = "wasm", expect(unused_variables, clippy::unused_async, reason = "for PostgreSQL"))]
-    pub async fn put_totals_together(&self, before: Timestamp) -> Result<u64, StoreError> {
-        match self.database() {
-            #[cfg(not(target_family = "wasm"))]
-            Database::Postgres(_) => {
-                let mut rows: u64 = 0;
-                for grain in totals::Grain::ALL {
-                    loop {
-                        match self.put_some_together(grain, before).await? {
-                            0 => break,
-                            some => rows = rows.saturating_add(some),
-                        }
-                    }
-                }
-                Ok(rows)
-            }
-            #[cfg(not(target_family = "wasm"))]
-            Database::Sqlite(_) => Ok(0),
-            Database::D1(_) => Ok(0),
-        }
-    }
-
-    #[cfg(not(target_family = "wasm"))]
-    async fn put_some_together(&self, grain: totals::Grain, before: Timestamp) -> Result<u64, StoreError> {
-        let dialect = self.database().dialect();
-        let turns: Vec<_> = totals::all_slots(dialect).map(turns::Turn::Slot).collect();
-        let mut statements = Vec::new();
-        statements.extend(turns::take_turns(dialect).map(|step| step.over(&turns)));
-        statements.push(totals::put_together(dialect, grain).over(&[before]));
-        let done = in_time(RECORD_TIMEOUT, self.database().run(statements, End::Commit)).await?;
-        Ok(done.last().map_or(0, |done| done.changed))
-    }
-
     /// Makes ready for requests that come around an instant, where the database wants that said beforehand.
     ///
     /// # Errors
