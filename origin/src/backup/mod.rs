@@ -15,8 +15,8 @@ pub use sums::{Sums, differences};
 use crate::config::Locations;
 use crate::shared;
 use crate::store::location::Location;
-use std::fs::{DirBuilder, File};
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, File, Permissions};
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
 
 /// A database, and the partner whose it is; none for the one that all share.
@@ -47,6 +47,8 @@ pub fn places(locations: &Locations) -> Vec<Place<'_>> {
 pub fn make_folder(folder: &Path) -> Result<(), String> {
     let told = |error: std::io::Error| format!("{}: {error}", folder.display());
     DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(told)?;
+    // It may have been there before.
+    std::fs::set_permissions(folder, Permissions::from_mode(0o700)).map_err(told)?;
     match folder.read_dir().map_err(told)?.next() {
         None => Ok(()),
         Some(_) => Err(format!("{} is not empty; a backup has a folder of its own", folder.display())),

@@ -116,6 +116,15 @@ async fn restore_all(
             (Some(backed), false) => to_restore.push((backed, place)),
         }
     }
+    let known: Vec<_> = backup::places(locations).iter().map(|place| place.name.clone()).collect();
+    let left_out = manifest.databases.iter().filter(|backed| !known.contains(&backed.name));
+    let left_out: Vec<_> = left_out.map(|backed| backed.name.as_str()).collect();
+    if !left_out.is_empty() && !named {
+        let left_out = left_out.join(", ");
+        return Err(format!(
+            "{left_out}: in the backup, and no partner's of this program; nothing was restored (--partner restores some)"
+        ));
+    }
     for (backed, place) in &to_restore {
         backup::restore(backed, folder, place).await.map_err(|problem| format!("{}: {problem}", place.name))?;
         tell(backed, "restored", json);

@@ -77,10 +77,14 @@ async fn form_groups(core: Arc<Core>, lanes: Arc<Semaphore>, mut taken: mpsc::Re
 /// Records a group and answers each of it. When the database refuses the whole for one bad row, its halves are recorded one after
 /// the other, and so on, so that it costs nobody but its sender, and the others little time.
 async fn record(core: &Core, group: Vec<Waiting>) {
-    // Nobody waits for those any more whose channel is closed; their senders will send them again.
-    let mut groups = vec![group.into_iter().filter(|waiting| !waiting.answer.is_closed()).collect::<Vec<_>>()];
+    let mut groups = vec![group];
     // The last is the next: what came first is recorded first.
     while let Some(mut group) = groups.pop() {
+        // Nobody waits for those any more whose channel is closed; their senders will send them again.
+        group.retain(|waiting| !waiting.answer.is_closed());
+        if group.is_empty() {
+            continue;
+        }
         let records = group.iter().map(|waiting| waiting.record.clone()).collect();
         match core.record(records).await {
             Ok(recorded) => {

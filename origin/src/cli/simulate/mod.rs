@@ -25,6 +25,8 @@ use stories::{Span, Stories};
 
 /// Clicks of each offer, made beforehand.
 const CLICKS: usize = 20;
+/// Requests at most: how long each took is kept until the end.
+const REQUESTS_MAX: u64 = 10_000_000;
 const DAY_S: i64 = 86_400;
 
 /// How to simulate. Not shown in `Debug`: it holds a token and keys.
@@ -98,6 +100,9 @@ struct Summary {
 /// What was asked for cannot be done.
 pub async fn run(args: &Simulate, now_s: i64, random: u64) -> Result<bool, String> {
     check_target(&args.url, args.yes)?;
+    if u64::from(args.rate).saturating_mul(args.seconds) > REQUESTS_MAX {
+        return Err(format!("that would be more than {REQUESTS_MAX} requests; fewer --seconds, or a lower --rate"));
+    }
     let senders = senders(&args.partners)?;
     let (keys, problems) =
         credential::partner_keys("--keys", &args.keys, |code| senders.iter().any(|sender| sender.code() == code));

@@ -98,7 +98,16 @@ pub async fn send(
             _ = tokio::signal::ctrl_c() => break,
             Some(answer) = told.recv() => note(answer)?,
             _ = ticks.tick() => {
-                let Ok(place) = Arc::clone(&places).acquire_owned().await else { break };
+                // Where all places are taken, time may be up before one is free.
+                let place = loop {
+                    tokio::select! {
+                        place = Arc::clone(&places).acquire_owned() => break place.ok(),
+                        () = &mut ended => break None,
+                        _ = tokio::signal::ctrl_c() => break None,
+                        Some(answer) = told.recv() => note(answer)?,
+                    }
+                };
+                let Some(place) = place else { break };
                 let Some(shot) = stories.next_shot() else { break };
                 let Some(sender) = stories.senders().get(shot.sender).cloned() else { break };
                 let (client, credentials, url, tell) = (client.clone(), Arc::clone(&credentials), pace.url.clone(), tell.clone());
@@ -111,8 +120,15 @@ pub async fn send(
         }
     }
     drop(tell);
-    while let Some(answer) = told.recv().await {
-        note(answer)?;
+    loop {
+        tokio::select! {
+            // Once more: those that are under way are not waited for.
+            _ = tokio::signal::ctrl_c() => break,
+            answer = told.recv() => match answer {
+                Some(answer) => note(answer)?,
+                None => break,
+            },
+        }
     }
     Ok(())
 }

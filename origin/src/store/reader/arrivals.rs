@@ -8,6 +8,8 @@ use postback::zone::Zone;
 use serde::{Deserialize, Deserializer};
 use std::collections::BTreeSet;
 
+/// So many of the newest postbacks are looked at, whatever they are: a sender may give no times, or repeat itself.
+const LOOKED_AT_MAX: usize = 1_000;
 /// Of how many new events at most it is told how late they came.
 pub const DELAYS_MAX: usize = 200;
 /// How long ago they came at most, in milliseconds.
@@ -46,8 +48,10 @@ pub(super) fn lately(dialect: Dialect) -> Step<Timestamp> {
     let came =
         dialect.json_members(&[("received_s", dialect.unix_s("received_at")), ("happened_at", happened_at.to_owned())]);
     let newest = format!(
-        "select received_at, content from postbacks
-         where received_at >= (select since from input) and verdict = 'created' and {happened_at} is not null
+        "select received_at, content from (
+            select received_at, verdict, content from postbacks where received_at >= (select since from input)
+            order by received_at desc limit {LOOKED_AT_MAX}) as latest
+         where verdict = 'created' and {happened_at} is not null
          order by received_at desc limit {DELAYS_MAX}"
     );
     let list = match dialect {

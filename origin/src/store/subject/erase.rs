@@ -13,6 +13,10 @@ const PSEUDONYM_PREFIX: &str = "erased-";
 const PERSONAL: [&str; 10] =
     ["sub_id", "aff_sub", "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5", "install_id", "session_id", "geo", "device"];
 
+/// Texts of a conversion that stay, but for an account that a sender has put into one.
+const KEPT: [&str; 7] =
+    ["order_id", "campaign", "offer_id", "offer_name", "media_id", "payment_method", "consent_version"];
+
 /// Whose data is erased, what stands in the account's place, and when.
 #[derive(Clone, Debug)]
 pub struct Erasing {
@@ -78,9 +82,10 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     let [account, pseudonym] = ["account_id", "pseudonym"].map(of_subject);
     let content = |table: &str| format!("content = {}", reduced(dialect, table));
     let conversion = format!(
-        "sub_id = null, geo = null, device = null, order_id = {},
+        "sub_id = null, geo = null, device = null, consent = {}, {},
          processing_error = case when processing_error is not null then 'erased' end",
-        replaced("order_id")
+        replaced("consent"),
+        KEPT.map(|name| format!("{name} = {}", replaced(name))).join(", ")
     );
     let alone = "(conversion_key, occurrence) in (select conversion_key, occurrence from alone)";
     let request = format!(
@@ -144,20 +149,23 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
 
 /// A postback's content without what tells of a person, the pseudonym in the place of the account.
 fn reduced(dialect: Dialect, table: &str) -> String {
-    let [account, order] = ["account_id", "order_id"].map(|field| replaced(&format!("{table}.content ->> '{field}'")));
+    let kept = ["account_id", "creative_id"].into_iter().chain(KEPT);
+    let kept: Vec<_> = kept.map(|field| (field, replaced(&format!("{table}.content ->> '{field}'")))).collect();
+    let members = |prefix: &str| {
+        kept.iter().map(|(field, text)| format!("'{prefix}{field}', {text}")).collect::<Vec<_>>().join(", ")
+    };
     match dialect {
         Dialect::Postgres => {
             let personal = PERSONAL.map(|field| format!("'{field}'")).join(", ");
             format!(
                 "jsonb_strip_nulls(({table}.content - array[{personal}])
-                    || jsonb_build_object('account_id', {account}, 'order_id', {order}))"
+                    || jsonb_build_object({}))",
+                members("")
             )
         }
         Dialect::Sqlite => {
             let personal = PERSONAL.map(|field| format!("'$.{field}'")).join(", ");
-            format!(
-                "json_replace(json_remove({table}.content, {personal}), '$.account_id', {account}, '$.order_id', {order})"
-            )
+            format!("json_replace(json_remove({table}.content, {personal}), {})", members("$."))
         }
     }
 }
