@@ -65,7 +65,11 @@ async fn fill(db: &Fresh) -> (Vec<Record>, Processing) {
         format!("conversion_id=i1&event=install&click_id={}&{PERSONAL}", theirs.click_id),
         format!("conversion_id=s1&event=signup&account_id={SENT}&click_id={}&{PERSONAL}", theirs.click_id),
         // Deposits, the first of which is revised by a notice that names nobody.
-        deposit("d1", SENT, "20", "2025-11-20+10:00:00") + "&order_id=order-canary%20u%C3%A4%2F7&" + PERSONAL,
+        deposit("d1", SENT, "20", "2025-11-20+10:00:00")
+            + "&order_id=order-canary%20u%C3%A4%2F7&offer_id=canary%20u%C3%A4%2F7&media_id=canary%20u%C3%A4%2F7"
+            + "&offer_name=canary%20u%C3%A4%2F7&campaign=to%20canary%20u%C3%A4%2F7&creative_id=canary%20u%C3%A4%2F7"
+            + "&payment_method=canary%20u%C3%A4%2F7&"
+            + PERSONAL,
         "conversion_id=d1&event=deposit&status=Approved&rewars=3".to_owned(),
         deposit("d2", SENT, "30", "2025-11-20+11:00:00"),
         // Turned out to be another's.
