@@ -1,6 +1,6 @@
 //! `backup` and `restore` (R59).
 
-use super::{SettingsArgs, change, or_told, print, progress::Progress};
+use super::{SettingsArgs, change, ended, or_told, print, progress::Progress};
 use crate::app::Platform;
 use crate::backup::{self, Backed, Manifest, Place};
 use crate::config::{Locations, read_locations};
@@ -148,14 +148,4 @@ fn tell(backed: &Backed, what: &str, json: bool) {
         None => format!("{} credentials, {} entries of the audit log", sum("rows.credentials"), sum("rows.audit_log")),
     };
     print(&format!("{}: {what}: {rows}, {} bytes", backed.name, backed.bytes));
-}
-
-fn ended(outcome: Result<(), String>) -> ExitCode {
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
 }

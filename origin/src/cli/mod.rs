@@ -15,6 +15,7 @@ mod request;
 mod serve;
 mod sign;
 mod simulate;
+mod stores;
 mod subject;
 mod web;
 
@@ -166,9 +167,23 @@ fn answered(answer: Result<bool, String>) -> ExitCode {
     match answer {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
+        Err(problem) => wrong(&problem),
+    }
+}
+
+/// The exit code of what could not be asked, which is told.
+fn wrong(problem: &str) -> ExitCode {
+    eprintln!("{problem}");
+    ExitCode::from(2)
+}
+
+/// The exit code of what was done, or failed, which is told.
+fn ended(outcome: Result<(), String>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
             eprintln!("{problem}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
@@ -230,11 +245,5 @@ pub async fn run() -> ExitCode {
             return answered(random.and_then(|random| sign::run(&request.read()?, &sign, now.unix_s(), random, json)));
         }
     };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
+    ended(outcome)
 }

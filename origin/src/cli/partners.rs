@@ -1,6 +1,6 @@
 //! `partners`: what the partner files came to, whether those of a folder are right, and taking over what they say (R54).
 
-use super::{SettingsArgs, answered, change, or_told, print};
+use super::{SettingsArgs, answered, change, ended, or_told, print};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
 use crate::shared::{Difference, Key, Seen, Shared};
@@ -70,13 +70,7 @@ pub async fn partners(command: Partners) -> ExitCode {
                 Ok(locations) => locations,
                 Err(code) => return code,
             };
-            match sync(&locations.shared, dry_run, json).await {
-                Ok(()) => ExitCode::SUCCESS,
-                Err(problem) => {
-                    eprintln!("{problem}");
-                    ExitCode::FAILURE
-                }
-            }
+            ended(sync(&locations.shared, dry_run, json).await)
         }
     }
 }

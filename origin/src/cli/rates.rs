@@ -1,6 +1,6 @@
 //! `rates`: exchange rates by day (R51).
 
-use super::{SettingsArgs, change, or_told, print};
+use super::{SettingsArgs, change, ended, or_told, print, wrong};
 use crate::config::read_locations;
 use crate::shared::{AsSql, Quote, Shared, read_ecb};
 use chrono::NaiveDate;
@@ -57,13 +57,10 @@ pub async fn rates(command: Rates) -> ExitCode {
         Rates::Import(import) => {
             let quotes = match read(&import) {
                 Ok(quotes) => quotes,
-                Err(problem) => {
-                    eprintln!("{problem}");
-                    return ExitCode::from(2);
-                }
+                Err(problem) => return wrong(&problem),
             };
             if import.sql {
-                return said(change().map(|change| print(&AsSql::for_d1().import_rates(&quotes, &change))));
+                return ended(change().map(|change| print(&AsSql::for_d1().import_rates(&quotes, &change))));
             }
             (import.settings, Asked::Import { quotes, json: import.json })
         }
@@ -79,22 +76,12 @@ pub async fn rates(command: Rates) -> ExitCode {
         Asked::Show { day, json } => show(&shared, day, json).await,
     };
     shared.close().await;
-    said(done)
+    ended(done)
 }
 
 enum Asked {
     Import { quotes: Vec<Quote>, json: bool },
     Show { day: NaiveDate, json: bool },
-}
-
-fn said(done: Result<(), String>) -> ExitCode {
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(problem) => {
-            eprintln!("{problem}");
-            ExitCode::FAILURE
-        }
-    }
 }
 
 /// The rates of a file, or all that is wrong with it.

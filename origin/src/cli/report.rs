@@ -1,11 +1,10 @@
 //! `report`: what conversions come to, by days of any time zone, at the terminal (R54). The numbers are those of the API's statistics.
 
-use super::{SettingsArgs, or_told, print};
+use super::stores::in_each;
+use super::{SettingsArgs, or_told, print, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
-use crate::databases::Databases;
 use crate::reports::{StatisticsQuestion, statistics};
-use crate::store::Store;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use std::process::ExitCode;
@@ -73,10 +72,7 @@ struct Row {
 pub async fn report(command: Report) -> ExitCode {
     let question = match command.question() {
         Ok(question) => question,
-        Err(problem) => {
-            eprintln!("{problem}");
-            return ExitCode::from(2);
-        }
+        Err(problem) => return wrong(&problem),
     };
     let Report { json, csv, settings, .. } = command;
     let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
@@ -84,45 +80,23 @@ pub async fn report(command: Report) -> ExitCode {
         Err(code) => return code,
     };
     if csv && locations.partners.len() != 1 {
-        eprintln!("CSV has one partner: say which, --partner CODE");
-        return ExitCode::from(2);
+        return wrong("CSV has one partner: say which, --partner CODE");
     }
     let registry = match registry() {
         Ok(registry) => registry,
-        Err(problem) => {
-            eprintln!("{problem}");
-            return ExitCode::from(2);
-        }
+        Err(problem) => return wrong(&problem),
     };
-    let databases = Databases::at(&locations.partners, &registry);
-    let mut failed = false;
-    for (code, outcome) in databases.open_all().await {
-        let answer = match outcome {
-            Ok(()) => one(&databases, code, &question).await,
-            Err(error) => Err(error.to_string()),
-        };
-        match answer {
-            Ok(body) if json || csv => print(&body),
-            Ok(body) => match serde_json::from_str::<Shown>(&body) {
-                Ok(shown) => print(&shown.text(code)),
-                Err(error) => {
-                    eprintln!("{code}: {error}");
-                    failed = true;
-                }
-            },
-            Err(problem) => {
-                eprintln!("{code}: {problem}");
-                failed = true;
-            }
+    in_each(&locations, &registry, async |partner, store| {
+        let answer = statistics(&partner.code, store, &question).await.map_err(|error| error.to_string())?;
+        if json || csv {
+            print(&answer.body);
+        } else {
+            let shown: Shown = serde_json::from_str(&answer.body).map_err(|error| error.to_string())?;
+            print(&shown.text(&partner.code));
         }
-    }
-    databases.close().await;
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-async fn one(databases: &Databases, code: &str, question: &StatisticsQuestion) -> Result<String, String> {
-    let store: &Store = databases.of(code).await.map_err(|error| error.to_string())?;
-    Ok(statistics(code, store, question).await.map_err(|error| error.to_string())?.body)
+        Ok(())
+    })
+    .await
 }
 
 impl Report {

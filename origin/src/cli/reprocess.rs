@@ -1,9 +1,9 @@
 //! `reprocess`: what was stored is judged again, by the rules and rates of now (R49-R51).
 
-use super::{SettingsArgs, change, or_told, print, progress::Progress};
+use super::stores::in_each;
+use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
-use crate::databases::Databases;
 use crate::processing::{REPORTING_CURRENCY, again, process};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
@@ -37,31 +37,15 @@ pub async fn reprocess(command: Reprocess) -> ExitCode {
     };
     let (registry, change) = match registry().and_then(|registry| Ok((registry, change()?))) {
         Ok(ready) => ready,
-        Err(problem) => {
-            eprintln!("{problem}");
-            return ExitCode::from(2);
-        }
+        Err(problem) => return wrong(&problem),
     };
-    let shared = Shared::at(locations.shared);
-    let databases = Databases::at(&locations.partners, &registry);
-    let mut failed = false;
-    for (code, outcome) in databases.open_all().await {
-        let Some(partner) = registry.by_code(code) else { continue };
-        let done = match outcome {
-            Ok(()) => match databases.of(code).await {
-                Ok(store) => one(&shared, partner, store, yes.then_some(&change), json).await,
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(problem) = done {
-            eprintln!("{code}: {problem}");
-            failed = true;
-        }
-    }
-    databases.close().await;
+    let shared = Shared::at(locations.shared.clone());
+    let done = in_each(&locations, &registry, async |partner, store| {
+        one(&shared, partner, store, yes.then_some(&change), json).await
+    });
+    let code = done.await;
     shared.close().await;
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    code
 }
 
 /// One partner: what differs is told, and where it is to be applied, put back and judged.

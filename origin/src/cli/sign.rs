@@ -50,6 +50,24 @@ enum ProfileArg {
     Jcs,
 }
 
+/// The headers that a signature goes in.
+pub fn headers_of(presented: &Presented, signature: &str) -> Vec<(&'static str, String)> {
+    let Presented { key_id, timestamp, nonce, profile, .. } = presented;
+    let profile = match profile {
+        Profile::Raw => None,
+        Profile::Jcs => Some((header::PROFILE, "jcs".to_owned())),
+    };
+    [
+        (header::KEY_ID, key_id.clone()),
+        (header::TIMESTAMP, timestamp.clone()),
+        (header::NONCE, nonce.clone()),
+        (header::SIGNATURE, signature.to_owned()),
+    ]
+    .into_iter()
+    .chain(profile)
+    .collect()
+}
+
 /// A request signed.
 #[derive(Serialize)]
 struct Signed {
@@ -176,15 +194,7 @@ impl SignArgs {
         let url = match self.form {
             Form::Query => format!("{base}?{query}&_sig={}", signature.replace('=', "%3D")),
             Form::Headers => {
-                headers = vec![
-                    (header::KEY_ID, key_id.clone()),
-                    (header::TIMESTAMP, timestamp.clone()),
-                    (header::NONCE, nonce.clone()),
-                    (header::SIGNATURE, signature.clone()),
-                ];
-                if self.profile == ProfileArg::Jcs {
-                    headers.push((header::PROFILE, "jcs".to_owned()));
-                }
+                headers = headers_of(&presented, &signature);
                 request.url.split('#').next().unwrap_or_default().to_owned()
             }
         };

@@ -1,9 +1,9 @@
 //! `subject`: what is stored about a person (R63), by the account that the person has with an advertiser.
 
-use super::{SettingsArgs, change, or_told, print, progress::Progress};
+use super::stores::in_each;
+use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
-use crate::databases::Databases;
 use crate::shared::{AsSql, Change, Shared};
 use crate::store::subject::{Account, Erasing, Found, erasing_sql, finding_sql};
 use crate::store::{Store, StoreError};
@@ -108,26 +108,13 @@ pub async fn subject(command: Subject) -> ExitCode {
         Ok(ready) => ready,
         Err(problem) => return wrong(&problem),
     };
-    let shared = Shared::at(locations.shared);
-    let databases = Databases::at(&locations.partners, &registry);
-    let mut failed = false;
-    for (code, outcome) in databases.open_all().await {
-        let Some(partner) = registry.by_code(code) else { continue };
-        let done = match outcome {
-            Ok(()) => match databases.of(code).await {
-                Ok(store) => one(&shared, partner, store, &account_id, asked, &change, json).await,
-                Err(error) => Err(error.to_string()),
-            },
-            Err(error) => Err(error.to_string()),
-        };
-        if let Err(problem) = done {
-            eprintln!("{code}: {problem}");
-            failed = true;
-        }
-    }
-    databases.close().await;
+    let shared = Shared::at(locations.shared.clone());
+    let done = in_each(&locations, &registry, async |partner, store| {
+        one(&shared, partner, store, &account_id, asked, &change, json).await
+    });
+    let code = done.await;
     shared.close().await;
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    code
 }
 
 /// One partner's database.
@@ -237,11 +224,6 @@ fn printed(sql: Result<String, String>) -> ExitCode {
         }
         Err(problem) => wrong(&problem),
     }
-}
-
-fn wrong(problem: &str) -> ExitCode {
-    eprintln!("{problem}");
-    ExitCode::from(2)
 }
 
 fn tell_found(code: &str, found: &Found, json: bool) {

@@ -4,10 +4,11 @@ use super::sender::{Request, Sender};
 use super::stories::{Kind, Shot, Stories};
 use crate::app::Platform;
 use crate::cli::progress::Progress;
+use crate::cli::sign::headers_of;
 use postback::id::Nonce;
 use postback::key::KeySet;
 use postback::message_signature::header::{EVENT_ID, VERDICT};
-use postback::signature::{self, Presented, Profile, header};
+use postback::signature::{self, Presented, Profile};
 use reqwest::{Client, Response, Url};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -205,7 +206,7 @@ async fn post(
     asked.send().await.map_err(|error| error.without_url().to_string())
 }
 
-fn signed(keys: &KeySet, path: &str, query: &str, body: Option<&str>) -> Result<[(&'static str, String); 4], String> {
+fn signed(keys: &KeySet, path: &str, query: &str, body: Option<&str>) -> Result<Vec<(&'static str, String)>, String> {
     let now_s = (Platform::SYSTEM.now)().unix_s();
     let key = keys.newest(now_s).ok_or("no key is in force")?;
     let random = (Platform::SYSTEM.random)().ok_or("the system has no random bytes to give")?;
@@ -219,13 +220,7 @@ fn signed(keys: &KeySet, path: &str, query: &str, body: Option<&str>) -> Result<
     let method = if body.is_some() { "POST" } else { "GET" };
     let covered = signature::Request { method, path, query, body: body.unwrap_or("").as_bytes() };
     let signature = signature::sign(key, &presented, &covered).map_err(|rejection| rejection.to_string())?;
-    let Presented { key_id, timestamp, nonce, .. } = presented;
-    Ok([
-        (header::KEY_ID, key_id),
-        (header::TIMESTAMP, timestamp),
-        (header::NONCE, nonce),
-        (header::SIGNATURE, signature),
-    ])
+    Ok(headers_of(&presented, &signature))
 }
 
 /// Has somebody click on an offer; the click's id. None where the server has no such link.
