@@ -2,8 +2,7 @@
 //! it goes.
 
 use super::statement::{Column, Dialect, Done, Statement, Step};
-use super::totals::all_slots;
-use super::turns::{Turn, take_turns};
+use super::totals::turn_of_all_slots;
 use super::{End, Store, StoreError, in_time};
 use postback::time::Timestamp;
 use std::time::Duration;
@@ -54,7 +53,6 @@ fn too_old(dialect: Dialect) -> Step<Timestamp> {
 /// One transaction: whoever records or judges takes turns with it, so that no conversion is overlooked; conversions keep what they
 /// need; the clicks go.
 fn dropping(dialect: Dialect, clicks: &[String]) -> Vec<Statement> {
-    let slots: Vec<_> = all_slots(dialect).map(Turn::Slot).collect();
     let keep = format!(
         "update conversions as known set dropped_click_id = gone.click_id, dropped_clicked_at = gone.clicked_at,
             dropped_click_consent = gone.consent_version
@@ -67,5 +65,5 @@ fn dropping(dialect: Dialect, clicks: &[String]) -> Vec<Statement> {
         dialect.among(COLUMNS, "clicks.click_id", "click_id")
     );
     let steps = [keep, drop].map(|statement| Step::new(dialect, COLUMNS, &statement).over(clicks));
-    take_turns(dialect).iter().map(|step| step.over(&slots)).chain(steps).collect()
+    turn_of_all_slots(dialect).into_iter().chain(steps).collect()
 }

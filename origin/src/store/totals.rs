@@ -1,15 +1,12 @@
 //! What conversions come to, by quarters of an hour and by hours (R47): every transaction that changes conversions takes out what they came to
 //! before and puts in what they come to now.
 
-use super::statement::{Column, Dialect, Step};
+use super::statement::{Column, Dialect, Statement, Step};
+use super::turns::{Turn, take_turns};
 #[cfg(not(target_family = "wasm"))]
-use super::{
-    End, RECORD_TIMEOUT, in_time,
-    turns::{Turn, take_turns},
-};
+use super::{End, RECORD_TIMEOUT, in_time};
 use super::{Store, StoreError};
 use postback::time::Timestamp;
-use std::ops::RangeInclusive;
 
 /// PostgreSQL has many writers, and each holds what it wrote until its commit: with one row for one thing they would all stand in
 /// one line. So each transaction adds into the rows of one slot, and those of one slot take turns.
@@ -32,9 +29,11 @@ pub(super) fn judging_slot(dialect: Dialect) -> i64 {
     }
 }
 
-/// All slots: whoever has the turn of each of them is alone with conversions and totals.
-pub(super) fn all_slots(dialect: Dialect) -> RangeInclusive<i64> {
-    0..=judging_slot(dialect)
+/// The turn of all slots, where the database has several writers: whoever has it is alone with conversions and totals, and all that
+/// record, judge or put back take theirs behind the transaction.
+pub(super) fn turn_of_all_slots(dialect: Dialect) -> Option<Statement> {
+    let slots: Vec<_> = (0..=judging_slot(dialect)).map(Turn::Slot).collect();
+    take_turns(dialect).map(|step| step.over(&slots))
 }
 
 /// How long the periods of a table of totals are. Midnight is at a quarter of an hour in every time zone, and at an hour in most:
@@ -144,10 +143,12 @@ fn count_by<T>(
 }
 
 /// Rows that are put together at once, so that nobody waits long.
+#[cfg(not(target_family = "wasm"))]
 const PUT_TOGETHER_MAX: u32 = 2_000;
 
 /// Puts rows of slots together whose periods began before an instant: one for each thing is read faster than nine. Whoever does that
 /// has the turn of all slots.
+#[cfg(not(target_family = "wasm"))]
 pub(super) fn put_together(dialect: Dialect, grain: Grain) -> Step<Timestamp> {
     const COLUMNS: &[Column<Timestamp>] = &[Column::time("began_before", |before| Some(*before))];
     let table = grain.table();
@@ -243,10 +244,8 @@ impl Store {
     #[cfg(not(target_family = "wasm"))]
     async fn put_some_together(&self, grain: Grain, before: Timestamp) -> Result<u64, StoreError> {
         let dialect = self.database().dialect();
-        let turns: Vec<_> = all_slots(dialect).map(Turn::Slot).collect();
-        let mut statements = Vec::new();
-        statements.extend(take_turns(dialect).map(|step| step.over(&turns)));
-        statements.push(put_together(dialect, grain).over(&[before]));
+        let statement = put_together(dialect, grain).over(&[before]);
+        let statements = turn_of_all_slots(dialect).into_iter().chain([statement]).collect();
         let done = in_time(RECORD_TIMEOUT, self.database().run(statements, End::Commit)).await?;
         Ok(done.last().map_or(0, |done| done.changed))
     }

@@ -20,8 +20,7 @@ pub use find::{Found, finding_sql};
 pub use rows::columns;
 
 use super::statement::{Column, Dialect, Statement, Step};
-use super::totals::all_slots;
-use super::turns::{Turn, take_turns};
+use super::totals::turn_of_all_slots;
 use super::{Database, End, Store, StoreError, in_time};
 use find::{Page, Sought};
 use postback::time::Timestamp;
@@ -96,8 +95,8 @@ impl Store {
         let steps = erase::steps(dialect, Sought::Given);
         let tables: Vec<_> = steps.iter().map(|step| step.table).collect();
         let statements = steps.iter().map(|step| step.statement.over(&erasing.rows(found.keys(step.input)))).collect();
-        let before = turns(dialect);
-        let skipped = before.len().saturating_add(limits(dialect).len());
+        let before = turn_of_all_slots(dialect);
+        let skipped = usize::from(before.is_some()).saturating_add(limits(dialect).len());
         let done = self.of_subject(before.into_iter().chain::<Vec<_>>(statements).collect()).await?;
         let mut changed = BTreeMap::new();
         for (table, done) in tables.into_iter().zip(done.iter().skip(skipped)) {
@@ -162,12 +161,6 @@ impl Store {
         let statements = limits.into_iter().chain(statements).collect();
         in_time(SUBJECT_TIMEOUT, self.database().run(statements, End::Commit)).await
     }
-}
-
-/// All that record, judge or put back take their turn behind this transaction.
-fn turns(dialect: Dialect) -> Vec<Statement> {
-    let slots: Vec<_> = all_slots(dialect).map(Turn::Slot).collect();
-    take_turns(dialect).iter().map(|step| step.over(&slots)).collect()
 }
 
 /// The limits of a request do not hold for a command.
