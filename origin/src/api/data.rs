@@ -14,7 +14,6 @@ use postback::limits::TARGET_BYTES_MAX;
 use postback::partner::{Partner, Registry};
 use postback::reply::Format;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// What is asked about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,13 +49,13 @@ pub async fn data(app: &Arc<App>, partner: &Partner, about: About, parts: &Parts
     let request_id = app.request_id();
     let began = (app.platform.now)();
     let outcome = answer(app, partner, about, parts).await;
-    let duration_ms = (app.platform.now)().unix_ms().saturating_sub(began.unix_ms());
     app.metrics.answered(&Answered {
         kind: Kind::Question,
         partner: Some(&partner.code),
         via: "key",
         outcome: outcome.as_ref().map_or_else(|error| error.failure().code, |_| "answered"),
-        duration: Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0)),
+        began,
+        ended: (app.platform.now)(),
     });
     match outcome {
         Ok(answer) => reply::answer(answer, parts.method.as_str() == "HEAD", &request_id),

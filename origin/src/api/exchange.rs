@@ -16,7 +16,6 @@ use postback::partner::Partner;
 use postback::reply::Format;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use std::time::Duration;
 
 /// A request and its reply, from the moment the request is there.
 pub struct Exchange<'a> {
@@ -127,23 +126,24 @@ impl<'a> Exchange<'a> {
                 reply::minimise(&mut response);
             }
         }
-        let duration_ms = (self.app.platform.now)().unix_ms().saturating_sub(self.now.unix_ms());
-        self.count(served, duration_ms);
-        self.log(served, request_id, response.status().as_u16(), duration_ms);
+        let ended = (self.app.platform.now)();
+        self.count(served, ended);
+        self.log(served, request_id, response.status().as_u16(), ended);
         response
     }
 
-    fn count<T: Outcome>(&self, served: &Served<T>, duration_ms: i64) {
+    fn count<T: Outcome>(&self, served: &Served<T>, ended: Timestamp) {
         let outcome = match &served.result {
             Ok(outcome) => outcome.verdict().name(),
             Err(error) => error.failure().code,
         };
         let partner = self.partner.map(|partner| partner.code.as_str());
-        let duration = Duration::from_millis(u64::try_from(duration_ms).unwrap_or(0));
-        self.app.metrics.answered(&Answered { kind: T::KIND, partner, via: self.via, outcome, duration });
+        let (kind, via, began) = (T::KIND, self.via, self.now);
+        self.app.metrics.answered(&Answered { kind, partner, via, outcome, began, ended });
     }
 
-    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16, duration_ms: i64) {
+    fn log<T: Outcome>(&self, served: &Served<T>, request_id: &str, status: u16, ended: Timestamp) {
+        let duration_ms = ended.unix_ms().saturating_sub(self.now.unix_ms());
         let (via, partner) = (self.via, self.partner.map_or("-", |partner| partner.code.as_str()));
         let Words { done, failed, refused } = T::WORDS;
         match &served.result {

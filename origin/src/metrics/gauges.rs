@@ -3,7 +3,7 @@
 use super::PARTNER;
 use crate::app::App;
 use crate::store::worklist::Backlog;
-use crate::store::{Connections, Store};
+use crate::store::{Connections, StoreError};
 use crate::watch::{Watched, watch};
 use futures_util::future::{join, join_all};
 use postback::time::Timestamp;
@@ -104,17 +104,13 @@ async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
         // It answers what it is asked; that it can be written to is asked apart.
         store.ping().await?;
         let (backlog, watched) = join(store.backlog(now), watch(store, now)).await;
-        Ok(Seen { backlog: backlog?, watched: watched?, connections: connections(store) })
+        Ok(Seen { backlog: backlog?, watched: watched?, connections: store.database().connections() })
     };
-    let seen: Result<Seen, crate::store::StoreError> = seen.await;
+    let seen: Result<Seen, StoreError> = seen.await;
     if let Err(error) = &seen {
         tracing::warn!(partner, reason = %error, "a database could not be looked at");
     }
     Look { partner, seen: seen.ok() }
-}
-
-fn connections(store: &Store) -> Connections {
-    store.database().connections()
 }
 
 fn whole(name: &'static str, help: &'static str, value: i64) -> Gauge {

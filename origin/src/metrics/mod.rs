@@ -52,8 +52,10 @@ pub struct Answered<'a> {
     pub via: &'static str,
     /// What became of it: a verdict, or an error's code.
     pub outcome: &'a str,
-    /// How long it took.
-    pub duration: Duration,
+    /// When it came.
+    pub began: Timestamp,
+    /// When it was answered.
+    pub ended: Timestamp,
 }
 
 /// The counters of this process.
@@ -118,18 +120,17 @@ impl Metrics {
 
     /// Counts a request that was answered.
     pub fn answered(&self, answered: &Answered<'_>) {
-        let Answered { kind, partner, via, outcome, duration } = *answered;
+        let Answered { kind, partner, via, outcome, began, ended } = *answered;
         let (partner, kind) = (partner.unwrap_or("-"), kind.name());
         if let Ok(counter) = self.requests.get_metric_with_label_values(&[partner, kind, via, outcome]) {
             counter.inc();
         }
-        observe(self.durations.get_metric_with_label_values(&[partner, kind]), duration);
+        observe(self.durations.get_metric_with_label_values(&[partner, kind]), began, ended);
     }
 
     /// Counts a postback that was stored so long after it had arrived.
     pub fn stored(&self, partner: &str, via: &str, arrived: Timestamp, now: Timestamp) {
-        let delay_ms = u64::try_from(now.unix_ms().saturating_sub(arrived.unix_ms())).unwrap_or(0);
-        observe(self.delays.get_metric_with_label_values(&[partner, via]), Duration::from_millis(delay_ms));
+        observe(self.delays.get_metric_with_label_values(&[partner, via]), arrived, now);
     }
 
     /// Counts events that were processed.
@@ -152,9 +153,11 @@ impl Metrics {
     }
 }
 
-fn observe(histogram: Result<Histogram, prometheus::Error>, duration: Duration) {
+/// Counts the time from one instant to another; none where a clock went back.
+fn observe(histogram: Result<Histogram, prometheus::Error>, from: Timestamp, to: Timestamp) {
     if let Ok(histogram) = histogram {
-        histogram.observe(duration.as_secs_f64());
+        let ms = u64::try_from(to.unix_ms().saturating_sub(from.unix_ms())).unwrap_or(0);
+        histogram.observe(Duration::from_millis(ms).as_secs_f64());
     }
 }
 
@@ -179,16 +182,16 @@ mod tests {
 
     #[test]
     fn what_is_counted_is_shown_to_whom_it_belongs() {
+        let at = |ms: i64| Timestamp::from_unix_ms(ms).unwrap();
         let metrics = Metrics::new().unwrap();
         let answered = |partner: Option<&'static str>, outcome: &'static str| {
-            let (via, duration) = ("edge", Duration::from_millis(30));
-            metrics.answered(&Answered { kind: Kind::Postback, partner, via, outcome, duration });
+            let (began, ended) = (at(5_000), at(5_030));
+            metrics.answered(&Answered { kind: Kind::Postback, partner, via: "edge", outcome, began, ended });
         };
         answered(Some("rector"), "created");
         answered(Some("rector"), "created");
         answered(Some("involve_asia"), "duplicate");
         answered(None, "partner_not_found");
-        let at = |ms: i64| Timestamp::from_unix_ms(ms).unwrap();
         metrics.stored("rector", "edge", at(0), at(70_000));
         metrics.stored("rector", "edge", at(5_000), at(0));
         metrics.processed("rector", 7);
