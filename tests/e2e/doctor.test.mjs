@@ -18,6 +18,8 @@ import { TOKEN } from "./lib/requests.mjs";
 import { replay, startTunnel } from "./lib/tunnel.mjs";
 
 const KEY = randomBytes(32).toString("hex");
+/** Where no origin listens: at the usual port there may be one that somebody works with. */
+const PORT = await freePort();
 const ROOM = mkdtempSync(join(tmpdir(), "bytec-doctor-"));
 after(() => rmSync(ROOM, { recursive: true, force: true }));
 let rooms = 0;
@@ -35,7 +37,7 @@ const environment = (more) => ({ PATH: process.env.PATH, HOME: ROOM, ENVIRONMENT
 /** Runs the program; answers its exit code and what it printed. Not in step with this process, which may have to answer it. */
 function run(args, env) {
   return new Promise((resolve) => {
-    const options = { cwd: ROOM, env: environment(env), encoding: "utf8", timeout: 60_000 };
+    const options = { cwd: ROOM, env: environment({ ORIGIN_BIND: `127.0.0.1:${PORT}`, ...env }), encoding: "utf8", timeout: 60_000 };
     execFile(BINARY, args, options, (error, stdout, stderr) => resolve({ status: error ? error.code : 0, stdout, stderr }));
   });
 }
@@ -80,7 +82,7 @@ const picture = (path) =>
   });
 
 /** cloudflared's configuration of the repository, filled in. */
-function tunnelFile(path, { port = 8000, change = (text) => text } = {}) {
+function tunnelFile(path, { port = PORT, change = (text) => text } = {}) {
   const credentials = join(path, "credentials.json");
   writeFileSync(credentials, "{}", { mode: 0o600 });
   const text = readFileSync(join(ROOT, "cloudflared/config.yml"), "utf8");

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -150,6 +150,8 @@ for (const kind of KINDS) {
 
     test("a backup that is made while postbacks come is restored to the last row and the last cent", async () => {
       const backup = join(folder, "one");
+      // It was there before, for everybody to read.
+      mkdirSync(backup, { mode: 0o755 });
       const flow = flowing(origin);
       await until("a flow of postbacks", async () => flow.acknowledged.length > 5, { everyMs: 10, timeoutMs: 10_000 });
       const before = databases.rows("involve_asia_db", "select count(*) as n from conversions")[0].n;

@@ -13,6 +13,8 @@ import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
 import { answered, byDay, COUNTED, micros } from "./lib/recount.mjs";
 
 const SECONDS = Number(process.env.SIMULATE_SECONDS ?? 6);
+/** Partners that may sign. */
+const KEYS = ["rector", "s2s"].map((partner) => `${partner}=k1:${"0123456789abcdef".repeat(4)}`).join(" ");
 /** Clocks change in Berlin on 26 October, in New York on 2 November. */
 const [FROM, TO] = ["2025-10-24", "2025-11-04"];
 const PARTNERS = { involve_asia: "involve/event/", rector: "rector/event/", s2s: "" };
@@ -41,7 +43,7 @@ for (const kind of KINDS) {
 
     before(async () => {
       databases = freshDatabases(kind);
-      origin = await startOrigin({ env: databases.env });
+      origin = await startOrigin({ env: { ...databases.env, PARTNER_KEYS: KEYS } });
       edge = await startEdge({ originUrl: origin.url });
       key = JSON.parse(command(["keys", "create", "--tenant", "bytec", "--scope", "read", "--json"]).stdout).secret;
       // The week before as well: the rates of a Monday are not there on its morning.
@@ -144,6 +146,23 @@ for (const kind of KINDS) {
         }
       }
       assert.ok(clicked > 0, "some come from clicks of ours");
+    });
+
+    test("a partner that has a key signs, and what is signed is believed", async () => {
+      const signed = async (keys) => {
+        const args = ["simulate", "--url", origin.url, "--partner", "rector,s2s", "--rate", "20", "--seconds", "2", "--seed", "8", "--keys", keys, "--json"];
+        const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "inherit"] });
+        let out = "";
+        child.stdout.on("data", (data) => (out += data));
+        const code = await new Promise((resolve) => child.on("close", resolve));
+        return [code, JSON.parse(out)];
+      };
+      const [code, summary] = await signed(KEYS);
+      assert.deepEqual([code, summary.failed], [0, 0], JSON.stringify(summary));
+      const stored = ["rector", "s2s"].flatMap((partner) => rows(partner, "select count(*) as n from postbacks where auth_mode = 'token+signature' and key_id = 'k1'"));
+      assert.equal(stored.reduce((sum, { n }) => sum + n, 0), summary.requests);
+      const [wrong, refused] = await signed(KEYS.replaceAll("0", "1"));
+      assert.deepEqual([wrong, refused.failed], [1, refused.requests], JSON.stringify(refused));
     });
 
     test("it asks before it sends to another machine, and says what it does not know", () => {

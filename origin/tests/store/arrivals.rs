@@ -46,6 +46,22 @@ contract! {
         assert!(db.store.spans_with_arrivals(&[]).await.unwrap().is_empty());
     }
 
+    a_sender_that_says_no_times_has_no_more_read_than_others(db) {
+        // One that says when it happened, and a great many behind it that do not.
+        db.store.record(received("conversion_id=a&event_time=2025-11-21+08:00:00", "2025-11-21T00:00:30Z")).await.unwrap();
+        db.store.record(received("conversion_id=b", "2025-11-21T03:00:00Z")).await.unwrap();
+        let now = at("2025-11-21T12:00:00Z");
+        assert_eq!(db.store.arrivals(now).await.unwrap().delays_s, [30]);
+        const COLUMNS: &str = "receipt_id, event_id, verdict, request_id, received_at, auth_mode, key_id, client_ip, method, target, headers,
+            content_type, body, content, ignored, warnings";
+        db.execute(&format!(
+            "insert into postbacks ({COLUMNS})
+             with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < 1000)
+             select {COLUMNS} from postbacks cross join numbers where received_at > '2025-11-21T02:00:00Z'"
+        )).await;
+        assert!(db.store.arrivals(now).await.unwrap().delays_s.is_empty(), "a thousand are looked at");
+    }
+
     a_sender_in_the_wrong_zone_and_one_that_fell_silent_are_told(db) {
         // A week of one an hour, each about something eight hours before: Singapore's time, sent as if it were UTC.
         let first = at("2025-11-10T00:00:30Z");
