@@ -25,7 +25,7 @@ impl Problem {
     pub const FROM: Problem = Problem {
         code: "invalid_time",
         field: "from",
-        hint: "a date such as 2025-11-21, or an instant such as 2025-11-21T00:00:00Z",
+        hint: "a date such as 2025-11-21, or an instant such as 2025-11-21T00:00:00Z; years 1970 to 2099",
     };
     /// The end is no time.
     pub const TO: Problem = Problem { field: "to", ..Problem::FROM };
