@@ -137,6 +137,10 @@ const DEPOSIT = "case when n % 8 = 0 then 'first' when n % 4 = 0 then 'repeat' e
 const AMOUNTS = ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "reporting_sale_amount", "reporting_payout"];
 const TOTALS = `event, status, currency, is_duplicate, conversions, first_deposits, ${AMOUNTS.join(", ")}`;
 const SUMS = ["conversions", "first_deposits", ...AMOUNTS].map((name) => `sum(${name})`).join(", ");
+/** What hours have: of those that count, and how many do not. */
+const HOURS = "conversions, rejected, duplicates, first_deposits, reporting_sale_amount, reporting_payout";
+const counted = (name) => `sum(case when status <> 'rejected' then ${name} else 0 end)`;
+const SUMS_OF_HOURS = [counted("conversions"), "sum(case when status = 'rejected' then conversions else 0 end), 0", ...["first_deposits", "reporting_sale_amount", "reporting_payout"].map(counted)].join(", ");
 /** Amounts' columns as SQLite has them. */
 const MICROS = (text) => text.replace(/\b\w*(?:amount|payout)\b/g, "$&_micros");
 
@@ -153,8 +157,10 @@ const FILL = {
     insert into totals (slot, period_start, event, status, currency, is_duplicate, conversions, sale_amount, payout, usd_sale_amount, usd_payout, reporting_sale_amount, reporting_payout, first_deposits)
       select n % 4, date_bin('15 minutes', at, timestamptz '2000-01-01 00:00+00'), ${EVENT}, ${STATUS}, '', false, count(*), 0, 0, sum((n % 50000) * 0.01), sum((n % 5000) * 0.01),
              sum((n % 50000) * 0.01), sum((n % 5000) * 0.01), count(*) filter (where n % 8 = 0) from made group by 1, 2, 3, 4;
-    insert into totals_by_hour (slot, period_start, ${TOTALS})
-      select slot, date_bin('1 hour', period_start, timestamptz '2000-01-01 00:00+00'), event, status, currency, is_duplicate, ${SUMS} from totals group by 1, 2, 3, 4, 5, 6;
+    insert into totals_by_day (slot, period_start, ${TOTALS})
+      select slot, date_bin('1 day', period_start, timestamptz '2000-01-01 00:00+00'), event, status, currency, is_duplicate, ${SUMS} from totals group by 1, 2, 3, 4, 5, 6;
+    insert into totals_by_hour (slot, period_start, ${HOURS})
+      select slot, date_bin('1 hour', period_start, timestamptz '2000-01-01 00:00+00'), ${SUMS_OF_HOURS} from totals group by 1, 2;
     analyze`,
   SQLite: (rows) => `
     pragma foreign_keys = off;
@@ -170,7 +176,9 @@ const FILL = {
                         reporting_sale_amount_micros, reporting_payout_micros, first_deposits)
       select 0, substr(at, 1, 14) || printf('%02d', substr(at, 15, 2) / 15 * 15) || ':00.000000Z', ${EVENT}, ${STATUS}, '', 0, count(*), 0, 0, sum(n % 50000 * 10000), sum(n % 5000 * 10000),
              sum(n % 50000 * 10000), sum(n % 5000 * 10000), count(*) filter (where n % 8 = 0) from made group by 2, 3, 4;
-    insert into totals_by_hour (slot, period_start, ${MICROS(TOTALS)})
-      select slot, substr(period_start, 1, 14) || '00:00.000000Z', event, status, currency, is_duplicate, ${MICROS(SUMS)} from totals group by 1, 2, 3, 4, 5, 6;
+    insert into totals_by_day (slot, period_start, ${MICROS(TOTALS)})
+      select slot, substr(period_start, 1, 11) || '00:00:00.000000Z', event, status, currency, is_duplicate, ${MICROS(SUMS)} from totals group by 1, 2, 3, 4, 5, 6;
+    insert into totals_by_hour (slot, period_start, ${MICROS(HOURS)})
+      select slot, substr(period_start, 1, 14) || '00:00.000000Z', ${MICROS(SUMS_OF_HOURS)} from totals group by 1, 2;
     drop table made`,
 };

@@ -8,7 +8,7 @@ const TABLES = ["nonces", "events", "conversions", "revisions", "postbacks", "li
  * Not among them: a few rows that all postbacks add to, which no insert is like, and items of work, which are there until it is done.
  * The origin writes these, and does that work, beyond the yardstick.
  */
-const BEYOND = ["totals", "work_items"];
+const BEYOND = ["totals", "totals_by_hour", "totals_by_day", "work_items"];
 /** The yardstick of a single statement: the widest of them, the request as it came. */
 const WIDEST = "postbacks";
 /** Numbers conversions: they grow, as a network's do. */

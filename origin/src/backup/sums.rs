@@ -37,7 +37,7 @@ pub(super) fn queries(dialect: Dialect, tables: &[String]) -> Vec<String> {
         let newest = dialect.time_text("max(received_at)");
         queries.push(format!("select 'newest_event', coalesce({newest}, 'none') from events"));
     }
-    for table in ["conversions", "totals", "totals_by_hour"].into_iter().filter(|table| has(table)) {
+    for table in ["conversions", "totals", "totals_by_day"].into_iter().filter(|table| has(table)) {
         for (amount, is_in_currency) in AMOUNTS {
             let sum = dialect.sum_text(&format!("coalesce({}, 0)", dialect.amount(amount)));
             queries.push(match is_in_currency {
@@ -49,7 +49,7 @@ pub(super) fn queries(dialect: Dialect, tables: &[String]) -> Vec<String> {
             });
         }
     }
-    for table in ["totals", "totals_by_hour"].into_iter().filter(|table| has(table)) {
+    for table in ["totals", "totals_by_hour", "totals_by_day"].into_iter().filter(|table| has(table)) {
         queries.push(format!("select '{table}.conversions', cast(coalesce(sum(conversions), 0) as text) from {table}"));
     }
     queries

@@ -5,10 +5,9 @@ use super::question::Parameters;
 use super::table::Table;
 use super::{Answer, Form, Problem};
 use crate::processing::REPORTING_CURRENCY;
-use crate::store::reader::{Counted, Span, Sums};
+use crate::store::reader::{Span, Total, Totals};
 use crate::store::{Store, StoreError};
 use jiff::tz::TimeZone;
-use postback::status::Status;
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -41,36 +40,18 @@ impl StatisticsQuestion {
     }
 }
 
-/// What conversions come to that count, and how many do not.
-#[derive(Clone, Copy, Debug, Default)]
-struct Total {
-    counted: Sums,
-    rejected: i64,
-    duplicates: i64,
-}
+/// What all conversions of a time come to; what does not count is counted apart, and its money not at all.
+type Cells = [(&'static str, Value); 6];
 
-impl Total {
-    /// What was rejected and what is marked as a duplicate is counted apart, and its money not at all.
-    fn add(&mut self, row: &Counted) {
-        if row.is_duplicate {
-            self.duplicates = self.duplicates.saturating_add(row.sums.conversions);
-        } else if row.status == Status::Rejected.name() {
-            self.rejected = self.rejected.saturating_add(row.sums.conversions);
-        } else {
-            self.counted = self.counted.plus(row.sums);
-        }
-    }
-
-    fn cells(&self) -> [(&'static str, Value); 6] {
-        [
-            ("conversions", self.counted.conversions.into()),
-            ("rejected", self.rejected.into()),
-            ("duplicates", self.duplicates.into()),
-            ("first_deposits", self.counted.first_deposits.into()),
-            ("sale_amount", money(self.counted.reporting_sale_amount)),
-            ("payout", money(self.counted.reporting_payout)),
-        ]
-    }
+fn cells(total: &Total) -> Cells {
+    [
+        ("conversions", total.conversions.into()),
+        ("rejected", total.rejected.into()),
+        ("duplicates", total.duplicates.into()),
+        ("first_deposits", total.first_deposits.into()),
+        ("sale_amount", money(total.reporting_sale_amount)),
+        ("payout", money(total.reporting_payout)),
+    ]
 }
 
 /// A sum as amounts are written: two digits behind the point, more where they are not zero.
@@ -89,38 +70,29 @@ fn money(sum: Decimal) -> Value {
 pub async fn answer(partner: &str, store: &Store, question: &StatisticsQuestion) -> Result<Answer, StoreError> {
     let StatisticsQuestion { range, interval, zone, form } = question;
     let parts = days::parts(*range, *interval, zone);
-    let span = |(part, number): (&Range, i64)| {
-        Some(Span { number, start: days::timestamp(part.from)?, end: days::timestamp(part.to)? })
-    };
-    let spans: Vec<_> = parts.iter().zip(0..).filter_map(span).collect();
-    let rows = store.totals_of(&spans).await?;
-    let mut total = Total::default();
-    let mut periods = vec![Total::default(); parts.len()];
-    let mut kinds: BTreeMap<(&str, &str, &str, bool), Sums> = BTreeMap::new();
-    for row in &rows {
-        total.add(row);
-        if let Some(period) = usize::try_from(row.span).ok().and_then(|number| periods.get_mut(number)) {
-            period.add(row);
-        }
-        let kind = kinds.entry((&row.event, &row.status, &row.currency, row.is_duplicate)).or_default();
-        *kind = kind.plus(row.sums);
-    }
+    let Some(whole) = span(*range, 0) else { return Err(StoreError::Bug("a range that no clock shows".to_owned())) };
+    let spans: Vec<_> = parts.iter().zip(0..).filter_map(|(part, number)| span(*part, number)).collect();
+    let Totals { parts: totals, kinds } = store.totals_of(whole, &spans).await?;
     let shown = |at| Value::from(days::shown(at, zone));
-    let periods = parts.iter().zip(&periods).map(|(part, period)| {
-        [("start", shown(part.from)), ("end", shown(part.to))].into_iter().chain(period.cells()).collect::<Vec<_>>()
+    let by_number: BTreeMap<_, _> = totals.iter().map(|total| (total.span, total)).collect();
+    let nothing = Total::default();
+    let periods = parts.iter().zip(0..).map(|(part, number)| {
+        let total = by_number.get(&number).copied().unwrap_or(&nothing);
+        [("start", shown(part.from)), ("end", shown(part.to))].into_iter().chain(cells(total)).collect::<Vec<_>>()
     });
     if *form == Form::Csv {
         return Ok(Answer::csv(Table::of(periods)));
     }
-    let kinds = kinds.into_iter().map(|((event, status, currency, is_duplicate), sums)| {
-        let or_null = |text: &str| if text.is_empty() { Value::Null } else { text.into() };
+    let kinds = kinds.into_iter().map(|kind| {
+        let or_null = |text: String| if text.is_empty() { Value::Null } else { text.into() };
         json!({
-            "event": event, "status": or_null(status), "currency": or_null(currency), "is_duplicate": is_duplicate,
-            "conversions": sums.conversions, "first_deposits": sums.first_deposits,
-            "sale_amount": money(sums.sale_amount), "payout": money(sums.payout),
-            "reporting_sale_amount": money(sums.reporting_sale_amount), "reporting_payout": money(sums.reporting_payout),
+            "event": kind.event, "status": or_null(kind.status), "currency": or_null(kind.currency),
+            "is_duplicate": kind.is_duplicate, "conversions": kind.conversions, "first_deposits": kind.first_deposits,
+            "sale_amount": money(kind.sale_amount), "payout": money(kind.payout),
+            "reporting_sale_amount": money(kind.reporting_sale_amount), "reporting_payout": money(kind.reporting_payout),
         })
     });
+    let total = totals.iter().fold(Total::default(), Total::plus);
     let object = |cells: Vec<(&str, Value)>| -> Value {
         cells.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     };
@@ -131,8 +103,12 @@ pub async fn answer(partner: &str, store: &Store, question: &StatisticsQuestion)
         "time_zone": zone.iana_name().unwrap_or("UTC"),
         "interval": interval.name(),
         "currency": REPORTING_CURRENCY,
-        "total": object(total.cells().into()),
+        "total": object(cells(&total).into()),
         "periods": periods.map(object).collect::<Vec<_>>(),
         "kinds": kinds.collect::<Vec<_>>(),
     })))
+}
+
+fn span(range: Range, number: i64) -> Option<Span> {
+    Some(Span { number, start: days::timestamp(range.from)?, end: days::timestamp(range.to)? })
 }

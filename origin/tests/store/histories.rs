@@ -145,6 +145,7 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
                 for table in [
                     "totals",
                     "totals_by_hour",
+                    "totals_by_day",
                     "links",
                     "work_items",
                     "revisions",

@@ -99,7 +99,7 @@ impl Fresh {
                 cast(cast(coalesce(sum(coalesce({usd_sale}, {fx_sale})), 0) as bigint) as text) from conversions"
         );
         let recounted = self.one(recounted.leak()).await;
-        for table in ["totals", "totals_by_hour"] {
+        for table in ["totals", "totals_by_day"] {
             assert_eq!(self.one(counted(table).leak()).await, recounted, "{table}");
         }
     }

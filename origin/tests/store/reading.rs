@@ -1,7 +1,7 @@
 //! Reading what was stored (R42): the same answers from every kind of database.
 
 use crate::at;
-use bytec_origin::store::reader::{Filter, Page, Position, Span};
+use bytec_origin::store::reader::{Filter, Page, Position, Span, Totals};
 use postback::time::Timestamp;
 
 contract! {
@@ -17,27 +17,34 @@ contract! {
             span(2, "2025-11-21T00:00:00Z", "2025-11-22T00:00:00Z"),
             span(3, "2025-11-22T00:00:00Z", "2025-11-23T00:00:00Z"),
         ];
-        let counted: Vec<_> = db.store.totals_of(&spans).await.unwrap().into_iter().map(|row| {
-            format!("{} {} {} {} {}", row.span, row.event, row.status, row.sums.conversions, row.sums.reporting_payout.normalize())
+        for (id, status) in [("c4", "Rejected"), ("c5", "Pending")] {
+            db.record(&format!("conversion_id={id}&rewars=100&event_time=2025-11-21+08:20:00&status={status}")).await;
+        }
+        let whole = span(0, "2025-11-20T02:00:00Z", "2025-11-23T00:00:00Z");
+        let found = db.store.totals_of(whole, &spans).await.unwrap();
+        let parts: Vec<_> = found.parts.iter().map(|part| {
+            format!("{} {} {} {}", part.span, part.conversions, part.rejected, part.reporting_payout.normalize())
         }).collect();
-        assert_eq!(counted, [
-            "0 conversion approved 1 999999999999.999999",
-            "1 conversion approved 1 0.000001",
-            "2 conversion approved 1 7",
-        ]);
-        assert!(db.store.totals_of(&[]).await.unwrap().is_empty());
+        assert_eq!(parts, ["0 1 0 999999999999.999999", "1 1 0 0.000001", "2 2 1 107"]);
+        let kinds: Vec<_> = found.kinds.iter().map(|kind| {
+            format!("{} {} {} {}", kind.event, kind.status, kind.conversions, kind.reporting_payout.normalize())
+        }).collect();
+        assert_eq!(kinds, ["conversion approved 3 1000000000007", "conversion pending 1 100", "conversion rejected 1 100"]);
+        let nothing = span(0, "2025-11-25T00:00:00Z", "2025-11-26T00:00:00Z");
+        assert_eq!(db.store.totals_of(nothing, &[nothing]).await.unwrap(), Totals::default());
         // More than an integer of micro-units holds, in quarters of an hour apart.
         for hour in 0..12 {
             db.record(&format!("conversion_id=m{hour}&rewars=999999999999.999999&event_time=2025-11-19+{hour:02}:00:00")).await;
         }
-        let day = [span(0, "2025-11-18T00:00:00Z", "2025-11-20T00:00:00Z")];
-        let most = db.store.totals_of(&day).await.unwrap();
-        assert_eq!(most[0].sums.reporting_payout.normalize().to_string(), "11999999999999.999988");
+        let day = span(0, "2025-11-18T00:00:00Z", "2025-11-20T00:00:00Z");
+        let most = db.store.totals_of(day, &[day]).await.unwrap();
+        assert_eq!(most.parts[0].reporting_payout.normalize().to_string(), "11999999999999.999988");
+        assert_eq!(most.kinds[0].reporting_payout, most.parts[0].reporting_payout);
     }
 
-    spans_are_summed_from_hours_and_the_quarters_around_them(db) {
-        // One every seven minutes for a day and a half, each worth another amount.
-        for number in 0..310_i64 {
+    spans_are_summed_from_hours_and_days_and_the_quarters_around_them(db) {
+        // One every seven minutes for two days and a half, each worth another amount.
+        for number in 0..520_i64 {
             let minute = number * 7;
             let time = format!("2025-11-{:02}+{:02}:{:02}:30", 19 + minute / 1440, minute / 60 % 24, minute % 60);
             db.record(&format!("conversion_id=c{number}&rewars={}&event_time={time}", 1 + number)).await;
@@ -45,25 +52,30 @@ contract! {
         let quarter = |number: i64| Timestamp::from_unix_ms(at("2025-11-18T16:00:00Z").unix_ms() + number * 900_000).unwrap();
         let happened_in = |start: i64, end: i64| {
             let happened = |number: &i64| (start * 900..end * 900).contains(&(number * 420 + 30));
-            (0..310).filter(happened).map(|number| 1 + number).sum::<i64>()
+            (0..520).filter(happened).map(|number| 1 + number).sum::<i64>()
         };
         // Of every length, from every quarter of an hour on.
         for start in 0..8 {
-            for end in [start, start + 1, start + 2, start + 3, start + 4, start + 5, start + 9, start + 95, start + 96, start + 140] {
+            for end in [start, start + 1, start + 2, start + 3, start + 4, start + 5, start + 9, start + 95, start + 96, start + 140, start + 200] {
                 let span = Span { number: 7, start: quarter(start), end: quarter(end) };
-                let found = db.store.totals_of(&[span]).await.unwrap();
-                let sum: rust_decimal::Decimal = found.iter().map(|row| row.sums.reporting_payout).sum();
-                assert_eq!(sum, happened_in(start, end).into(), "from quarter {start} to {end}");
+                let found = db.store.totals_of(span, &[span]).await.unwrap();
+                let all: rust_decimal::Decimal = found.parts.iter().map(|part| part.reporting_payout).sum();
+                let kinds: rust_decimal::Decimal = found.kinds.iter().map(|kind| kind.reporting_payout).sum();
+                let happened = happened_in(start, end).into();
+                assert_eq!((all, kinds), (happened, happened), "from quarter {start} to {end}");
             }
         }
         // What is put together comes to the same, and goes on being added to.
-        let all = [Span { number: 0, start: quarter(0), end: quarter(1000) }];
-        let before = db.store.totals_of(&all).await.unwrap();
-        db.store.put_totals_together(quarter(60)).await.unwrap();
-        assert_eq!(db.store.totals_of(&all).await.unwrap(), before);
+        let all = Span { number: 0, start: quarter(0), end: quarter(1000) };
+        let before = db.store.totals_of(all, &[all]).await.unwrap();
+        db.store.put_totals_together(quarter(160)).await.unwrap();
+        assert_eq!(db.store.totals_of(all, &[all]).await.unwrap(), before);
         assert_eq!(db.totals().await, db.recount().await);
-        let apart = db.one("select cast(count(*) as text) from totals where slot <> 0 and period_start < '2025-11-19T07:00:00Z'").await;
-        assert_eq!(apart, "0");
+        // 2025-11-20T08:00:00Z: one day had ended.
+        for (table, began_before) in [("totals", "2025-11-20T07:45:00Z"), ("totals_by_hour", "2025-11-20T07:00:00Z"), ("totals_by_day", "2025-11-20T00:00:00Z")] {
+            let apart = format!("select cast(count(*) as text) from {table} where slot <> 0 and period_start < '{began_before}'");
+            assert_eq!(db.one(apart.leak()).await, "0", "{table}");
+        }
         db.record("conversion_id=c1&rewars=1000&event_time=2025-11-19+00:07:30").await;
         assert_eq!(db.totals().await, db.recount().await);
         assert_eq!(db.store.put_totals_together(quarter(0)).await.unwrap(), 0, "nothing is that old");

@@ -11,17 +11,18 @@ impl Fresh {
     /// What the totals say: quarter of an hour, event, status, currency, whether marked, conversions, and the four amounts in
     /// micro-units. What comes to nothing is left out.
     pub async fn totals(&self) -> Vec<String> {
-        let hour = match self.store.database() {
-            Database::Postgres(_) => "to_timestamp(floor(extract(epoch from period_start) / 3600) * 3600)",
+        let day = match self.store.database() {
+            Database::Postgres(_) => "date_trunc('day', period_start at time zone 'UTC') at time zone 'UTC'",
             Database::Sqlite(_) | Database::D1(_) => {
-                "strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(period_start) / 3600 * 3600, 'unixepoch')"
+                "strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(period_start) / 86400 * 86400, 'unixepoch')"
             }
         };
         let amounts = self.amounts().map(|(column, _)| column).join(", ");
-        let by_hour = format!(
-            "(select {hour} as period_start, event, status, currency, is_duplicate, conversions, {amounts} from totals) as hours"
+        let by_day = format!(
+            "(select {day} as period_start, event, status, currency, is_duplicate, conversions, {amounts} from totals) as days"
         );
-        assert_eq!(self.summed("totals_by_hour").await, self.summed(&by_hour).await, "hours are their quarters");
+        assert_eq!(self.summed("totals_by_day").await, self.summed(&by_day).await, "days are their quarters");
+        assert_eq!(self.hours(true).await, self.hours(false).await, "hours are their conversions");
         self.summed("totals").await
     }
 
@@ -41,6 +42,44 @@ impl Fresh {
              ) as counted"
         ))
         .await
+    }
+
+    /// What hours say, or what they ought to: which conversions count and which do not, and the money of those that do.
+    async fn hours(&self, stored: bool) -> Vec<String> {
+        let (hour, micros, prefix) = match self.store.database() {
+            Database::Postgres(_) => ("to_timestamp(floor(extract(epoch from at) / 3600) * 3600)", "", " * 1000000"),
+            Database::Sqlite(_) | Database::D1(_) => {
+                ("strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(at) / 3600 * 3600, 'unixepoch')", "_micros", "")
+            }
+        };
+        let rows = if stored {
+            format!(
+                "select period_start as at, conversions, rejected, duplicates, first_deposits,
+                    reporting_sale_amount{micros}{prefix} as sale, reporting_payout{micros}{prefix} as payout from totals_by_hour"
+            )
+        } else {
+            let counts = "not is_duplicate and coalesce(status, '') <> 'rejected'";
+            let money = |name: &str| {
+                format!("case when {counts} then coalesce(usd_{name}{micros}, fx_{name}{micros}, 0){prefix} else 0 end")
+            };
+            format!(
+                "select coalesce(conversion_datetime, ts_event, received_at) as at, case when {counts} then 1 else 0 end as conversions,
+                    case when not is_duplicate and status = 'rejected' then 1 else 0 end as rejected,
+                    case when is_duplicate then 1 else 0 end as duplicates,
+                    case when {counts} and deposit = 'first' then 1 else 0 end as first_deposits,
+                    {} as sale, {} as payout from conversions",
+                money("sale_amount"),
+                money("payout"),
+            )
+        };
+        let sum = |name: &str| format!("cast(cast(sum({name}) as bigint) as text)");
+        let sums =
+            ["conversions", "rejected", "duplicates", "first_deposits", "sale", "payout"].map(sum).join(" || ' ' || ");
+        let sql = format!(
+            "select replace(substr(cast({hour} as text), 1, 16), 'T', ' ') || ' ' || {sums} from ({rows}) as hours group by {hour}
+             having sum(conversions) <> 0 or sum(rejected) <> 0 or sum(duplicates) <> 0 order by 1"
+        );
+        self.column(sql.leak()).await
     }
 
     async fn summed(&self, counted: &str) -> Vec<String> {

@@ -7,7 +7,7 @@ mod arrivals;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
-pub use spans::{Counted, Span, Sums};
+pub use spans::{Kind, Span, Total, Totals};
 
 use super::statement::Dialect;
 use super::{End, Store, StoreError, in_time};
@@ -23,14 +23,13 @@ const READ_TIMEOUT: Duration = Duration::from_secs(4);
 const WATCH_TIMEOUT: Duration = Duration::from_secs(1);
 
 impl Store {
-    /// What conversions that happened within spans of time come to: for each span, event, status, currency and mark of a duplicate.
-    /// What comes to nothing is left out.
+    /// What conversions that happened within a span of time come to: in each of its parts, and of each kind. All begin and end at
+    /// quarters of an hour. What comes to nothing is left out.
     ///
     /// # Errors
     /// The database cannot say.
-    pub async fn totals_of(&self, spans: &[Span]) -> Result<Vec<Counted>, StoreError> {
-        let parts: Vec<_> = spans.iter().copied().flat_map(spans::parts).collect();
-        let statement = spans::totals_of(self.dialect()).over(&parts);
+    pub async fn totals_of(&self, whole: Span, parts: &[Span]) -> Result<Totals, StoreError> {
+        let statement = spans::totals_of(self.dialect()).over(&spans::periods(whole, parts));
         let database = self.database();
         spans::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }

@@ -1,8 +1,8 @@
-//! Totals by spans of time.
+//! What conversions come to, by spans of time.
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
-use super::super::totals::Grain;
+use super::super::totals::{Table, is_counted, is_rejected};
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -18,11 +18,39 @@ pub struct Span {
     pub end: Timestamp,
 }
 
-/// What conversions of one kind come to within a span.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Counted {
+/// What conversions come to that happened within a span of time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// All of them, in each part of the span in which there were any.
+    pub parts: Vec<Total>,
+    /// Those of each kind, in the whole span.
+    pub kinds: Vec<Kind>,
+}
+
+/// What all conversions within a span come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Total {
     /// The span's number.
     pub span: i64,
+    /// How many count.
+    pub conversions: i64,
+    /// How many were rejected, and are not marked as duplicates.
+    pub rejected: i64,
+    /// How many are marked as duplicates.
+    pub duplicates: i64,
+    /// How many of those that count are accounts' first deposits.
+    pub first_deposits: i64,
+    /// What customers paid for those that count, in the reporting currency.
+    #[serde(deserialize_with = "decimal")]
+    pub reporting_sale_amount: Decimal,
+    /// What we are paid for those that count, in the reporting currency.
+    #[serde(deserialize_with = "decimal")]
+    pub reporting_payout: Decimal,
+}
+
+/// What conversions of one kind come to.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Kind {
     /// The event's canonical name.
     pub event: String,
     /// The status' canonical name; empty where there is none.
@@ -32,14 +60,6 @@ pub struct Counted {
     /// Whether they are marked as duplicates.
     #[serde(deserialize_with = "super::flag")]
     pub is_duplicate: bool,
-    /// What they come to.
-    #[serde(flatten)]
-    pub sums: Sums,
-}
-
-/// Numbers of conversions and sums of their amounts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Sums {
     /// How many.
     pub conversions: i64,
     /// How many of them are accounts' first deposits.
@@ -58,21 +78,6 @@ pub struct Sums {
     pub reporting_payout: Decimal,
 }
 
-impl Sums {
-    /// Both together.
-    #[must_use]
-    pub fn plus(self, other: Sums) -> Sums {
-        Sums {
-            conversions: self.conversions.saturating_add(other.conversions),
-            first_deposits: self.first_deposits.saturating_add(other.first_deposits),
-            sale_amount: self.sale_amount.saturating_add(other.sale_amount),
-            payout: self.payout.saturating_add(other.payout),
-            reporting_sale_amount: self.reporting_sale_amount.saturating_add(other.reporting_sale_amount),
-            reporting_payout: self.reporting_payout.saturating_add(other.reporting_payout),
-        }
-    }
-}
-
 /// A sum travels as a text ([`Dialect::sum_text`]): it may be more than an integer holds.
 fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
     let text = String::deserialize(from)?;
@@ -83,77 +88,202 @@ fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
     sum.ok_or_else(|| serde::de::Error::custom("not a sum"))
 }
 
-/// A part of a span, and the totals that it is summed from.
-pub(super) struct Part {
+/// Periods of one table that follow each other, and what they are summed for.
+pub(super) struct Periods {
     span: Span,
-    grain: Grain,
+    source: Source,
 }
 
-/// The parts of a span: its hours, and the quarters before and behind them.
-pub(super) fn parts(span: Span) -> impl Iterator<Item = Part> {
-    const HOUR_S: i64 = 3_600;
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// Hours, for a total.
+    Hours,
+    /// The quarters around them.
+    AroundHours,
+    /// Days, for kinds.
+    Days,
+    /// The quarters around them.
+    AroundDays,
+}
+
+impl Source {
+    const fn name(self) -> &'static str {
+        match self {
+            Source::Hours => "hours",
+            Source::AroundHours => "around hours",
+            Source::Days => "days",
+            Source::AroundDays => "around days",
+        }
+    }
+
+    const fn table(self) -> Table {
+        match self {
+            Source::Hours => Table::Hours,
+            Source::Days => Table::Days,
+            Source::AroundHours | Source::AroundDays => Table::Quarters,
+        }
+    }
+
+    const fn around(self) -> Source {
+        match self {
+            Source::Hours | Source::AroundHours => Source::AroundHours,
+            Source::Days | Source::AroundDays => Source::AroundDays,
+        }
+    }
+}
+
+/// Whatever is to be summed: the parts of a span for totals, the whole for kinds.
+pub(super) fn periods(whole: Span, parts: &[Span]) -> Vec<Periods> {
+    let totals = parts.iter().flat_map(|part| split(*part, Source::Hours));
+    totals.chain(split(whole, Source::Days)).collect()
+}
+
+/// The periods of a span: the long ones in it, and the quarters before and behind them.
+fn split(span: Span, long: Source) -> impl Iterator<Item = Periods> {
+    let period_s = long.table().period_s();
     let [start_s, end_s] = [span.start.unix_s(), span.end.unix_s()];
-    let last_s = end_s.saturating_sub(end_s.rem_euclid(HOUR_S));
-    let first_s = start_s.saturating_add(start_s.saturating_neg().rem_euclid(HOUR_S)).min(last_s.max(start_s));
+    let last_s = end_s.saturating_sub(end_s.rem_euclid(period_s));
+    let first_s = start_s.saturating_add(start_s.saturating_neg().rem_euclid(period_s)).min(last_s.max(start_s));
     let last_s = last_s.max(first_s);
     let at = |second: i64| Timestamp::from_unix_ms(second.saturating_mul(1_000));
-    let part = move |grain: Grain, start: Option<Timestamp>, end: Option<Timestamp>| {
+    let periods = move |source: Source, start: Option<Timestamp>, end: Option<Timestamp>| {
         let (start, end) = (start?, end?);
-        (start < end).then_some(Part { span: Span { number: span.number, start, end }, grain })
+        (start < end).then_some(Periods { span: Span { number: span.number, start, end }, source })
     };
     [
-        part(Grain::Quarter, Some(span.start), at(first_s)),
-        part(Grain::Hour, at(first_s), at(last_s)),
-        part(Grain::Quarter, at(last_s), Some(span.end)),
+        periods(long.around(), Some(span.start), at(first_s)),
+        periods(long, at(first_s), at(last_s)),
+        periods(long.around(), at(last_s), Some(span.end)),
     ]
     .into_iter()
     .flatten()
 }
 
-pub(super) fn totals_of(dialect: Dialect) -> Step<Part> {
-    const COLUMNS: &[Column<Part>] = &[
-        Column::number("span", |part| part.span.number),
-        Column::time("start_at", |part| Some(part.span.start)),
-        Column::time("end_at", |part| Some(part.span.end)),
-        Column::number("by_hour", |part| i64::from(part.grain == Grain::Hour)),
+/// One statement, so that totals and kinds are of one moment.
+pub(super) fn totals_of(dialect: Dialect) -> Step<Periods> {
+    const COLUMNS: &[Column<Periods>] = &[
+        Column::number("span", |periods| periods.span.number),
+        Column::time("start_at", |periods| Some(periods.span.start)),
+        Column::time("end_at", |periods| Some(periods.span.end)),
+        Column::text("source", |periods| Some(periods.source.name().to_owned())),
     ];
-    const KEY: &str = "found.span, found.event, found.status, found.currency, found.is_duplicate";
-    let amounts = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
-    let sums: Vec<_> = amounts
-        .iter()
-        .map(|name| format!("{} as {name}", dialect.sum_text(&format!("found.{}", dialect.amount(name)))))
-        .chain(["conversions", "first_deposits"].map(|name| format!("sum(found.{name}) as {name}")))
-        .collect();
-    let of = |grain: Grain| {
-        let by_hour = i64::from(grain == Grain::Hour);
-        format!(
-            "select input.span, totals.* from input join {} as totals
-               on totals.period_start >= input.start_at and totals.period_start < input.end_at where input.by_hour = {by_hour}",
-            grain.table()
-        )
-    };
-    let column = |name: &'static str| (name, format!("counted.{name}"));
-    let mut members: Vec<_> =
-        ["span", "event", "status", "currency", "is_duplicate", "conversions", "first_deposits"].map(column).into();
-    members.extend(amounts.map(column));
-    Step::new(
-        dialect,
-        COLUMNS,
-        &format!(
-            "select cast(counted.span as text) as id, {} as answer
-             from (select {KEY}, {} from ({} union all {}) as found group by {KEY}) as counted
-             where counted.conversions <> 0
-             order by counted.span, counted.event, counted.status, counted.currency, counted.is_duplicate",
-            dialect.json_object(&members),
-            sums.join(", "),
-            of(Grain::Quarter),
-            of(Grain::Hour),
-        ),
-    )
-    .answering()
+    Step::new(dialect, COLUMNS, &format!("{} union all {}", totals(dialect), kinds(dialect))).answering()
 }
 
-pub(super) fn read(done: Vec<Done>) -> Result<Vec<Counted>, StoreError> {
-    let counted = |(_, answer): (String, String)| read_json("a total", &answer);
-    done.into_iter().flat_map(|done| done.answers).map(counted).collect()
+fn totals(dialect: Dialect) -> String {
+    let is_counted = is_counted("found");
+    let amounts = ["reporting_sale_amount", "reporting_payout"].map(|name| dialect.amount(name));
+    let of_hours = "found.conversions, found.rejected, found.duplicates, found.first_deposits".to_owned();
+    let of_quarters = [
+        case(&is_counted, "found.conversions", "conversions"),
+        case(&is_rejected("found"), "found.conversions", "rejected"),
+        case("found.is_duplicate", "found.conversions", "duplicates"),
+        case(&is_counted, "found.first_deposits", "first_deposits"),
+    ];
+    let hours: Vec<_> = std::iter::once(of_hours).chain(amounts.iter().map(|name| format!("found.{name}"))).collect();
+    let quarters: Vec<_> = of_quarters
+        .into_iter()
+        .chain(amounts.iter().map(|name| case(&is_counted, &format!("found.{name}"), name)))
+        .collect();
+    let numbers = ["conversions", "rejected", "duplicates", "first_deposits"];
+    let found = format!("{} union all {}", of(Source::Hours, &hours), of(Source::AroundHours, &quarters));
+    summed(
+        dialect,
+        "total",
+        &["span"],
+        &numbers,
+        &["reporting_sale_amount", "reporting_payout"],
+        &found,
+        "total.conversions <> 0 or total.rejected <> 0 or total.duplicates <> 0",
+    )
+}
+
+fn kinds(dialect: Dialect) -> String {
+    let names = ["event", "status", "currency", "is_duplicate", "conversions", "first_deposits"];
+    let amounts = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| format!("found.{name}"))
+        .chain(amounts.iter().map(|name| format!("found.{}", dialect.amount(name))))
+        .collect();
+    let found = format!("{} union all {}", of(Source::Days, &columns), of(Source::AroundDays, &columns));
+    let (kind, numbers) = names.split_at(4);
+    summed(dialect, "kind", kind, numbers, &amounts, &found, "kind.conversions <> 0")
+}
+
+/// The rows of totals of what is to be summed from a table.
+fn of(source: Source, columns: &[String]) -> String {
+    format!(
+        "select input.span, {} from input join {} as found
+           on found.period_start >= input.start_at and found.period_start < input.end_at where input.source = '{}'",
+        columns.join(", "),
+        source.table().name(),
+        source.name(),
+    )
+}
+
+/// Rows that were found, summed by their key, as answers of a name.
+fn summed(
+    dialect: Dialect,
+    name: &str,
+    key: &[&str],
+    numbers: &[&str],
+    amounts: &[&str],
+    found: &str,
+    is_any: &str,
+) -> String {
+    let sums = numbers.iter().map(|number| format!("sum(found.{number}) as {number}")).chain(
+        amounts
+            .iter()
+            .map(|amount| format!("{} as {amount}", dialect.sum_text(&format!("found.{}", dialect.amount(amount))))),
+    );
+    let grouped: Vec<_> = key.iter().map(|column| format!("found.{column}")).collect();
+    let grouped = grouped.join(", ");
+    let members: Vec<_> =
+        [key, numbers, amounts].concat().into_iter().map(|column| (column, format!("{name}.{column}"))).collect();
+    format!(
+        "select '{name}' as id, {} as answer
+         from (select {grouped}, {} from ({found}) as found group by {grouped}) as {name} where {is_any}",
+        dialect.json_object(&members),
+        sums.collect::<Vec<_>>().join(", "),
+    )
+}
+
+fn case(condition: &str, what: &str, name: &str) -> String {
+    format!("case when {condition} then {what} else 0 end as {name}")
+}
+
+pub(super) fn read(done: Vec<Done>) -> Result<Totals, StoreError> {
+    let mut totals = Totals::default();
+    for (name, answer) in done.into_iter().flat_map(|done| done.answers) {
+        match name.as_str() {
+            "total" => totals.parts.push(read_json("a total", &answer)?),
+            _ => totals.kinds.push(read_json("a kind", &answer)?),
+        }
+    }
+    totals.parts.sort_by_key(|total| total.span);
+    totals.kinds.sort_by(|a, b| a.key().cmp(&b.key()));
+    Ok(totals)
+}
+
+impl Total {
+    /// Both together, under the number of the first.
+    #[must_use]
+    pub fn plus(self, other: &Total) -> Total {
+        Total {
+            span: self.span,
+            conversions: self.conversions.saturating_add(other.conversions),
+            rejected: self.rejected.saturating_add(other.rejected),
+            duplicates: self.duplicates.saturating_add(other.duplicates),
+            first_deposits: self.first_deposits.saturating_add(other.first_deposits),
+            reporting_sale_amount: self.reporting_sale_amount.saturating_add(other.reporting_sale_amount),
+            reporting_payout: self.reporting_payout.saturating_add(other.reporting_payout),
+        }
+    }
+}
+
+impl Kind {
+    fn key(&self) -> (&str, &str, &str, bool) {
+        (&self.event, &self.status, &self.currency, self.is_duplicate)
+    }
 }
