@@ -4,6 +4,7 @@ mod audit;
 mod backup;
 mod credentials;
 mod doctor;
+mod edge;
 mod explain;
 mod migrate;
 mod partners;
@@ -17,6 +18,7 @@ mod sign;
 mod simulate;
 mod stores;
 mod subject;
+mod terminal;
 mod web;
 
 use crate::app::Platform;

@@ -1,7 +1,7 @@
 //! Other hosts, as commands ask them.
 
 use reqwest::redirect::Policy;
-use reqwest::{Client, Url};
+use reqwest::{Client, Response, Url};
 use std::time::Duration;
 
 /// Where something is to be asked: scheme, host and port alone.
@@ -27,6 +27,31 @@ pub fn client(base: &Url, limit: Duration, name: &'static str) -> Result<Client,
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = Client::builder().timeout(limit).redirect(Policy::none()).user_agent(name);
     if is_this_machine(base) { client.no_proxy() } else { client }.build()
+}
+
+/// The body of an answer; None where it has more bytes than that.
+///
+/// # Errors
+/// It breaks off, or takes too long.
+pub async fn body(answer: &mut Response, bytes_max: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await? {
+        if body.len().saturating_add(chunk.len()) > bytes_max {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+/// Why there is no answer: the innermost cause says most. The URL is not told.
+pub fn innermost(error: reqwest::Error) -> String {
+    let error = error.without_url();
+    let mut cause: &dyn std::error::Error = &error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
 }
 
 /// Whether a URL names this machine, which no proxy leads to.

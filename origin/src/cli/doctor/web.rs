@@ -1,6 +1,6 @@
 //! One question to a server, answered within a limit.
 
-use crate::cli::web::client;
+use crate::cli::web::{body, client, innermost};
 use chrono::DateTime;
 use reqwest::Url;
 use serde_json::Value;
@@ -41,14 +41,7 @@ pub async fn ask(base: &Url, target: &str, limit: Duration, now_ms: fn() -> i64)
     let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
     // Whole seconds, cut off: half of one is what it is off by on average.
     let theirs_ms = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()).map(|date| date.timestamp_millis());
-    let mut body = Vec::new();
-    while let Some(chunk) = answer.chunk().await.map_err(|error| told(error, limit))? {
-        body.extend_from_slice(&chunk);
-        if body.len() > BODY_BYTES_MAX {
-            body.clear();
-            break;
-        }
-    }
+    let body = body(&mut answer, BODY_BYTES_MAX).await.map_err(|error| told(error, limit))?.unwrap_or_default();
     Ok(Answer {
         status: answer.status().as_u16(),
         clock_ahead_ms: theirs_ms.map(|theirs_ms| theirs_ms.saturating_add(500).saturating_sub(ours_ms)),
@@ -56,15 +49,7 @@ pub async fn ask(base: &Url, target: &str, limit: Duration, now_ms: fn() -> i64)
     })
 }
 
-/// Why there is no answer: the innermost cause says most.
+/// Why there is no answer.
 fn told(error: reqwest::Error, limit: Duration) -> String {
-    if error.is_timeout() {
-        return format!("no answer within {} s", limit.as_secs());
-    }
-    let error = error.without_url();
-    let mut cause: &dyn std::error::Error = &error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
+    if error.is_timeout() { format!("no answer within {} s", limit.as_secs()) } else { innermost(error) }
 }
