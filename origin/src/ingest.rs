@@ -300,7 +300,11 @@ fn kept_headers(received: &Received<'_>) -> serde_json::Value {
 }
 
 /// Reads what a partner sent, in its own names and words; secrets are no data.
-fn read_partners(partner: &Partner, mut params: Params, received_at: Timestamp) -> Result<Reading, Rejection> {
+pub(crate) fn read_partners(
+    partner: &Partner,
+    mut params: Params,
+    received_at: Timestamp,
+) -> Result<Reading, Rejection> {
     params.drop_credentials();
     partner.read(&params, Dialect::Partner, received_at)
 }

@@ -27,5 +27,7 @@ pub mod metrics;
 pub mod openapi;
 pub mod upkeep;
 #[cfg(not(target_family = "wasm"))]
+pub mod reconcile;
+#[cfg(not(target_family = "wasm"))]
 pub mod backup;
 mod deadline;

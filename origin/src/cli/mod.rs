@@ -10,6 +10,7 @@ mod migrate;
 mod partners;
 mod progress;
 mod rates;
+mod reconcile;
 mod report;
 mod reprocess;
 mod request;
@@ -64,6 +65,9 @@ enum Command {
     Rates(rates::Rates),
     /// Show what conversions come to, by days of any time zone.
     Report(report::Report),
+    /// Compare a partner's own report of its conversions, a CSV file, with what is stored: what is missing, what is extra, what differs, by
+    /// the day; and what of it can be repaired. Exits with 0 when no day is flagged, 1 when some is.
+    Reconcile(Box<reconcile::Reconcile>),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
     /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
@@ -218,6 +222,7 @@ pub async fn run() -> ExitCode {
         Command::Keys(keys) => return credentials::keys(keys).await,
         Command::Rates(rates) => return rates::rates(rates).await,
         Command::Report(command) => return report::report(command).await,
+        Command::Reconcile(command) => return reconcile::run(*command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
         Command::Backup(command) => return backup::backup(command).await,
         Command::Restore(command) => return backup::restore(command).await,

@@ -11,7 +11,11 @@ mod table;
 
 pub use conversions::{CONVERSION, ConversionsQuestion, LIMIT_DEFAULT, LIMIT_MAX, answer as conversions};
 pub use problem::Problem;
+#[cfg(not(target_family = "wasm"))]
+pub use statistics::money;
 pub use statistics::{StatisticsQuestion, answer as statistics};
+#[cfg(not(target_family = "wasm"))]
+pub use table::Table;
 
 /// An answer, in the form that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -55,7 +55,7 @@ fn cells(total: &Total) -> Cells {
 }
 
 /// A sum as amounts are written: two digits behind the point, more where they are not zero.
-fn money(sum: Decimal) -> Value {
+pub fn money(sum: Decimal) -> Value {
     let mut sum = sum.normalize();
     if sum.scale() < 2 {
         sum.rescale(2);

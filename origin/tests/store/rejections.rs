@@ -1,9 +1,11 @@
 //! Requests that could not be read (R46): written down as they came, with what is wrong with them.
 
 use crate::{FIRST, Fresh, at, nonce, record};
+use bytec_origin::reconcile::repair::{self, rejected as rejected_since};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::rejection::Code;
-use postback::verdict::Verdict::Created;
+use postback::verdict::Verdict::{Created, Duplicate};
+use std::collections::BTreeSet;
 
 /// A rejected request that came at a time.
 fn rejected(time: &str, body: Option<&str>, field: Option<&str>) -> Rejected {
@@ -48,5 +50,51 @@ contract! {
         }
         assert_eq!(db.store.drop_postbacks(at("2025-10-01T00:00:00Z")).await.unwrap(), 2);
         assert_eq!(db.rejections().await, ["invalid_amount - 2025-10-01 GET k1 -"]);
+    }
+
+    what_was_rejected_and_would_be_taken_today_is_recorded_as_it_came(db) {
+        let partner = bytec_origin::config::registry().unwrap().by_code("involve_asia").unwrap().clone();
+        let send = async |target: &str, time: &str, body: Option<&str>, content_type: Option<&str>| {
+            let rejected = rejected(time, body, Some("status"));
+            let receipt = Receipt { target: target.to_owned(), content_type: content_type.map(str::to_owned), ..rejected.receipt };
+            db.store.reject(Rejected { receipt, ..rejected }).await.unwrap();
+        };
+        const EARLY: &str = "2025-11-20T23:59:59Z";
+        const LATER: &str = "2025-11-21T08:00:00.123Z";
+        send("/involve/event?conversion_id=old&rewars=1", EARLY, None, None).await;
+        send("/involve/event?conversion_id=c1&rewars=10.50&ts_token=(redacted)", LATER, None, None).await;
+        send("/involve/event", LATER, Some(r#"{"conversion_id":"c2","rewars":"7"}"#), Some("application/json")).await;
+        send("/involve/event?conversion_id=c3&rewars=ten", LATER, None, None).await;
+        send("/involve/event?conversion_id=known&rewars=1", LATER, None, None).await;
+        send("/involve/event?%zz", LATER, None, None).await;
+        let missing = BTreeSet::from(["old", "c1", "c2", "c3"]);
+        let found = rejected_since(&db.store, &partner, &missing, at("2025-11-21T00:00:00Z")).await.unwrap();
+        let shown: Vec<_> = found.iter().map(|found| {
+            let reading = found.reading.as_ref().map_or_else(|refusal| refusal.code().as_str().to_owned(), |_| "taken".to_owned());
+            format!("{} {} {reading}", found.conversion_id, found.rejection.code)
+        }).collect();
+        assert_eq!(shown, ["c1 invalid_amount taken", "c2 invalid_amount taken", "c3 invalid_amount invalid_amount"]);
+        let replayed = async || {
+            let mut verdicts = Vec::new();
+            for rejected in found.clone() {
+                verdicts.push(repair::replay(&db.store, rejected, nonce(), at("2025-12-24T00:00:00Z")).await.unwrap());
+            }
+            verdicts
+        };
+        assert_eq!(replayed().await, [Some(Created), Some(Created), None]);
+        assert_eq!(replayed().await, [Some(Duplicate), Some(Duplicate), None], "twice is once");
+        let kept = "select conversion_id || ' ' || substr(cast(received_at as text), 1, 10) from conversions order by 1";
+        assert_eq!(db.column(kept).await, ["c1 2025-11-21", "c2 2025-11-21"]);
+        assert_eq!(db.rejections().await.len(), 6, "what was refused stays written down");
+    }
+
+    rejections_are_read_to_their_end(db) {
+        for _ in 0..501 {
+            db.store.reject(rejected("2025-11-21T08:00:00Z", None, None)).await.unwrap();
+        }
+        let page = db.store.rejections(at("2025-11-21T08:00:00Z"), 0).await.unwrap();
+        let rest = db.store.rejections(at("2025-11-21T08:00:00Z"), page.last().unwrap().rejection_id).await.unwrap();
+        assert_eq!((page.len(), rest.len()), (500, 1));
+        assert!(db.store.rejections(at("2025-11-21T08:00:00Z"), rest[0].rejection_id).await.unwrap().is_empty());
     }
 }

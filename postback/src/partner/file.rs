@@ -145,6 +145,13 @@ currency = "USD"
 window_days = 30
 [consent]
 required = true
+[report]
+delimiter = ";"
+time_format = "%d/%m/%Y %H:%M"
+time_zone = "UTC"
+[report.columns]
+"Transaction ID" = "conversion_id"
+"Commission" = "usd_payout"
 "#;
 
     /// The good file, proving itself in every way that has a table.
@@ -254,6 +261,24 @@ required = true
             ("window_days = 30", "window_days = 0", "example.toml: attribution.window_days: must be 1 to"),
             ("window_days = 30", "days = 30", "example.toml: attribution.days: unknown field `days`"),
             ("required = true", "required = \"yes\"", "example.toml: consent.required: invalid type: string"),
+            ("\";\"", "\"x\"", "example.toml: report.delimiter: 'x' is none of"),
+            ("\";\"", "\";;\"", "example.toml: report.delimiter: invalid value: string"),
+            ("delimiter = \";\"", "decimal_mark = \"'\"", "example.toml: report.decimal_mark: '\\'' is neither"),
+            ("%d/%m/%Y", "%d/%m", "example.toml: report.time_format: is no format"),
+            ("%d/%m/%Y", "%Q", "example.toml: report.time_format: is no format"),
+            ("\"UTC\"", "\"utc\"", "example.toml: report.time_zone: \"utc\" is not an IANA"),
+            (
+                "\"usd_payout\"",
+                "\"commission\"",
+                "example.toml: report.columns.Commission: \"commission\" is not a canonical",
+            ),
+            (
+                "\"usd_payout\"",
+                "\"conversion_id\"",
+                "example.toml: report.columns.Transaction ID: conversion_id has another",
+            ),
+            ("\"Commission\"", "\"transaction_id\"", "example.toml: report.columns.transaction_id: stands twice"),
+            ("\"Commission\"", "\" \"", "example.toml: report.columns. : is an empty name"),
             ("[\"open\"]", "[\"open\", \"token\"]", "example.toml: auth: \"open\" stands alone"),
             ("[\"open\"]", "[\"ip\"]", "example.toml: auth: names \"ip\", which needs a table [ip]"),
             ("[aliases]", "[ip]\nallow = [\"::1/128\"]\n[aliases]", "example.toml: ip: has no effect"),

@@ -10,9 +10,11 @@ mod schema;
 #[cfg(feature = "files")]
 mod zones;
 mod offer;
+mod report;
 mod rules;
 
 pub use offer::Offer;
+pub use report::ReportForm;
 pub use rules::{FirstDeposit, JwtExpected, UnknownStatus};
 
 use crate::duplicate::DuplicatePolicy;
@@ -132,6 +134,9 @@ pub struct Partner {
     pub data_retention_days: u32,
     /// Days after which clicks are dropped (R59); conversions keep what was attributed.
     pub click_retention_days: u32,
+
+    /// How the partner's own reports are written (R55).
+    pub report: ReportForm,
 }
 
 impl Partner {

@@ -27,7 +27,11 @@ export function freshDatabases(kind) {
     const python = required("TEST_PYTHON");
     const program = "import json,sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.row_factory=sqlite3.Row; print(json.dumps([dict(r) for r in c.execute(sys.argv[2])]))";
     const rows = (database, sql) => JSON.parse(ask(python, ["-c", program, join(folder, `${database}.sqlite`), sql]));
-    return { env: { DATA_DIR: folder }, rows, remove };
+    const change = "import sqlite3,sys; c=sqlite3.connect(sys.argv[1]); c.executescript(sys.argv[2]); c.commit()";
+    const execute = (database, sql) => {
+      if (ask(python, ["-c", change, join(folder, `${database}.sqlite`), sql]) === undefined) throw new Error(`SQLite failed in ${database}: ${sql}`);
+    };
+    return { env: { DATA_DIR: folder }, rows, execute, remove };
   }
   // One cluster serves all tests, so these partners' databases are made empty before each use.
   const url = required("TEST_POSTGRES_URL");
@@ -40,7 +44,7 @@ export function freshDatabases(kind) {
   };
   for (const database of ["bytec_db", "involve_asia_db", "rector_db", "s2s_db"]) psql("postgres", `drop database if exists ${database} with (force)`);
   const rows = (database, sql) => JSON.parse(psql(database, `select coalesce(json_agg(t), '[]') from (${sql}) t`));
-  return { env: { DATABASE_URL: url }, rows, remove };
+  return { env: { DATABASE_URL: url }, rows, execute: psql, remove };
 }
 
 function required(name) {

@@ -4,9 +4,11 @@
 mod spans;
 mod conversions;
 mod arrivals;
+mod rejections;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
+pub use rejections::Rejection;
 pub use spans::{Kind, Span, Total, Totals};
 
 use super::statement::Dialect;
@@ -42,6 +44,17 @@ impl Store {
         let statement = conversions::select(self.dialect(), page);
         let database = self.database();
         conversions::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// Requests that were refused, received at an instant or later: the next ones behind a number, in the order of their numbers; none
+    /// where there are no more.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn rejections(&self, since: Timestamp, after: i64) -> Result<Vec<Rejection>, StoreError> {
+        let statement = rejections::page(self.dialect()).over(&[rejections::After { since, rejection_id: after }]);
+        let database = self.database();
+        rejections::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
     /// How postbacks have been arriving lately.

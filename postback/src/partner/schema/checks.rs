@@ -111,6 +111,7 @@ impl Checks<'_> {
             ),
             data_retention_days: self.retention(written.data_retention_days),
             click_retention_days: self.click_retention(written.click_retention_days, written.attribution.window_days),
+            report: self.report(written.report),
         }
     }
 
@@ -176,7 +177,7 @@ impl Checks<'_> {
         }
     }
 
-    fn zone(&mut self, key: &str, name: &str) -> Zone {
+    pub(super) fn zone(&mut self, key: &str, name: &str) -> Zone {
         zone(name).unwrap_or_else(|| {
             self.wrong(key, format!("{name:?} is not an IANA time zone, such as \"Asia/Kuala_Lumpur\""));
             Zone::utc()

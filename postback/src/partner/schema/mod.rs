@@ -4,6 +4,7 @@ mod checks;
 mod proof;
 mod words;
 mod offers;
+mod report;
 
 use super::problem::Problem;
 use super::rules::{JwtExpected, UnknownStatus};
@@ -62,6 +63,7 @@ struct PartnerFile {
     max_requests_per_minute: Option<u32>,
     data_retention_days: Option<u32>,
     click_retention_days: Option<u32>,
+    report: Option<ReportTable>,
 }
 
 fn yes() -> bool {
@@ -118,6 +120,17 @@ struct AttributionTable {
 struct ConsentTable {
     #[serde(default)]
     required: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReportTable {
+    #[serde(default)]
+    columns: BTreeMap<String, String>,
+    delimiter: Option<char>,
+    decimal_mark: Option<char>,
+    time_format: Option<String>,
+    time_zone: Option<String>,
 }
 
 /// Reads one file.

@@ -1,0 +1,178 @@
+//! `reconcile`: a partner's own report of its conversions against what is stored (R55).
+
+mod found;
+mod show;
+
+use super::edge::{Edge, edge_url};
+use super::explain;
+use super::progress::Progress;
+use super::stores::in_each;
+use super::{SettingsArgs, change, or_told, wrong};
+use crate::app::Platform;
+use crate::config::{read_locations, registry};
+use crate::reconcile::{Report, Rules, read, reconcile};
+use crate::shared::Shared;
+use clap::Args;
+use found::{Found, Repairs};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use postback::field::Field;
+use postback::money::Amount;
+use postback::partner::{Partner, Registry};
+use reqwest::Url;
+use rust_decimal::Decimal;
+use show::Form;
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Bytes of a report at most.
+const REPORT_BYTES_MAX: u64 = 256 << 20;
+
+/// What is compared, and by what.
+#[derive(Args)]
+pub struct Reconcile {
+    /// The report: CSV with a head; - is standard input.
+    report: PathBuf,
+    /// A column of it and the canonical field that it means, such as 'Transaction ID=conversion_id'; beside those of the partner's file.
+    /// May be given several times.
+    #[arg(long = "column", value_name = "NAME=FIELD", value_parser = column)]
+    columns: Vec<(String, Field)>,
+    /// A folder of partner files to read the report by, instead of those that this program was built with.
+    #[arg(long = "partners", value_name = "FOLDER", conflicts_with = "replay")]
+    partner_files: Option<PathBuf>,
+    /// The first day that is compared; the report's first where it is not said.
+    #[arg(long, requires = "to")]
+    from: Option<Date>,
+    /// The last day that is compared; the report's last where it is not said.
+    #[arg(long, requires = "from")]
+    to: Option<Date>,
+    /// The time zone of the days; the partner's where it is not said.
+    #[arg(long)]
+    tz: Option<String>,
+    /// From how many per cent on that are not alike a day is flagged.
+    #[arg(long, default_value = "3", value_parser = per_cent)]
+    threshold: Decimal,
+    /// By how much an amount may differ and still be the same, such as 0.01 where the report rounds.
+    #[arg(long, default_value = "0", value_parser = tolerance)]
+    tolerance: Amount,
+    /// The edge whose parked postbacks are looked at as well; with OPERATOR_TOKEN.
+    #[arg(long, value_name = "URL", value_parser = edge_url)]
+    edge: Option<Url>,
+    /// Record the rejected postbacks that would be taken today, and give the parked ones back to the edge's queue.
+    #[arg(long)]
+    replay: bool,
+    /// As JSON.
+    #[arg(long, conflicts_with = "csv")]
+    json: bool,
+    /// As CSV: a line for each difference.
+    #[arg(long)]
+    csv: bool,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
+fn column(text: &str) -> Result<(String, Field), String> {
+    let (name, field) = text.rsplit_once('=').ok_or("write NAME=FIELD")?;
+    let known = Field::parse(field)
+        .ok_or_else(|| format!("{field:?} is not a canonical field (docs/partner-files.md lists them)"))?;
+    if name.trim().is_empty() { Err("the column has no name".to_owned()) } else { Ok((name.to_owned(), known)) }
+}
+
+fn per_cent(text: &str) -> Result<Decimal, String> {
+    let number: Option<Decimal> =
+        text.parse().ok().filter(|number| (Decimal::ZERO..=Decimal::ONE_HUNDRED).contains(number));
+    number.ok_or_else(|| "write a number from 0 to 100".to_owned())
+}
+
+fn tolerance(text: &str) -> Result<Amount, String> {
+    Amount::parse(text).filter(|amount| !amount.is_negative()).ok_or_else(|| "write an amount, such as 0.01".to_owned())
+}
+
+/// Runs the command. 0: done, and no day is flagged and every row was read; 1: some is, or some was not, or it failed; 2: wrong usage, or no
+/// report of this partner's.
+pub async fn run(command: Reconcile) -> ExitCode {
+    let locations = match or_told(read_locations(&command.settings.clone().settings(), |name| std::env::var(name).ok()))
+    {
+        Ok(locations) => locations,
+        Err(code) => return code,
+    };
+    let prepared = match Prepared::of(&command) {
+        Ok(prepared) => prepared,
+        Err(problem) => return wrong(&problem),
+    };
+    let shared = Shared::at(locations.shared.clone());
+    let mut is_alike = true;
+    let code = in_each(&locations, &prepared.registry, async |partner, store| {
+        let Prepared { report, rules, reads_by, edge, .. } = &prepared;
+        let mut progress = Progress::new(format!("{}: reading conversions", partner.code));
+        let compared = reconcile(store, report, rules, |conversions| progress.at(conversions)).await?;
+        drop(progress);
+        let mut repairs = Repairs::look(store, reads_by, &compared, rules, edge.as_ref()).await?;
+        if command.replay {
+            repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await?;
+        }
+        let found = Found { partner, report, rules, compared: &compared, repairs: &repairs };
+        is_alike = !compared.days.iter().any(|day| day.is_flagged) && report.unread.is_empty();
+        show::print(&found, Form::of(command.json, command.csv))
+    })
+    .await;
+    shared.close().await;
+    if is_alike { code } else { ExitCode::FAILURE }
+}
+
+/// All that is known before a database is opened.
+struct Prepared {
+    registry: Registry,
+    /// The partner by whose file the report, and what was rejected, is read.
+    reads_by: Partner,
+    report: Report,
+    rules: Rules,
+    edge: Option<Edge>,
+}
+
+impl Prepared {
+    fn of(command: &Reconcile) -> Result<Prepared, String> {
+        let registry = registry()?;
+        let [code] = command.settings.partners.as_slice() else {
+            return Err("a report is one partner's: say whose, --partner CODE".to_owned());
+        };
+        let files = explain::partners(command.partner_files.as_deref())?;
+        let reads_by = files.by_code(code).cloned().ok_or_else(|| format!("there is no partner {code}"))?;
+        let zone = command.tz.as_deref().unwrap_or_else(|| reads_by.zone.name());
+        let zone = TimeZone::get(zone)
+            .map_err(|_| format!("--tz {zone:?} is not an IANA time zone, such as Asia/Kuala_Lumpur"))?;
+        let days = command.from.zip(command.to);
+        if days.is_some_and(|(from, to)| to < from) {
+            return Err("--from is after --to".to_owned());
+        }
+        let variable = |name: &str| std::env::var(name).ok();
+        let edge = command.edge.clone().map(|url| Edge::of_operator(url, variable)).transpose()?;
+        let columns: BTreeMap<_, _> = command.columns.iter().cloned().collect();
+        let name = command.report.display();
+        let text = text_of(&command.report).map_err(|problem| format!("{name}: {problem}"))?;
+        let mut progress = Progress::new(format!("{code}: reading the report"));
+        let report = read(&reads_by, &text, &columns, (Platform::SYSTEM.now)(), |rows| progress.at(rows))
+            .map_err(|problem| format!("{name}: {problem}"))?;
+        let rules = Rules { zone, days, tolerance: command.tolerance, threshold: command.threshold };
+        Ok(Prepared { registry, reads_by, report, rules, edge })
+    }
+}
+
+fn text_of(path: &Path) -> Result<String, String> {
+    let opened: Result<Box<dyn Read>, _> = if path.as_os_str() == "-" {
+        Ok(Box::new(std::io::stdin()))
+    } else {
+        std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>)
+    };
+    let mut bytes = Vec::new();
+    let file = opened.map_err(|error| format!("cannot be read: {error}"))?;
+    file.take(REPORT_BYTES_MAX.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| format!("cannot be read: {error}"))?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > REPORT_BYTES_MAX) {
+        return Err(format!("has more than {} MB: split it by days", REPORT_BYTES_MAX >> 20));
+    }
+    String::from_utf8(bytes).map_err(|_| "is not UTF-8: save it as CSV UTF-8".to_owned())
+}

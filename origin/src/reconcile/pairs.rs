@@ -1,0 +1,333 @@
+//! Which conversion of a report is which of ours, and in what the two differ.
+
+use super::report::{MONEY, Ours, Theirs};
+use super::{Rules, day_of};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
+use postback::event::Event;
+use postback::field::Field;
+use postback::money::Amount;
+use postback::status::Status;
+use std::collections::BTreeMap;
+
+/// Under one id there are a few. Where there are more than these on both sides, each is taken for the next.
+const UNDER_ONE_ID_MAX: usize = 200;
+
+/// A conversion of the report, one of ours, or both, which are one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pair {
+    /// As the partner has it; None: the report has it not.
+    pub theirs: Option<Theirs>,
+    /// As it is stored; None: we have it not.
+    pub ours: Option<Ours>,
+    /// In what they differ.
+    pub differences: Vec<Difference>,
+}
+
+/// A field that differs; an empty text is nothing.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct Difference {
+    /// The canonical name, or `day`.
+    pub field: &'static str,
+    /// What the report says.
+    pub theirs: String,
+    /// What we have.
+    pub ours: String,
+}
+
+impl Pair {
+    /// Its id.
+    pub fn conversion_id(&self) -> &str {
+        let theirs = self.theirs.as_ref().map(|theirs| theirs.conversion_id.as_str());
+        theirs.or(self.ours.as_ref().map(|ours| ours.conversion_id.as_str())).unwrap_or_default()
+    }
+
+    /// The day that it counts to: the report's, or ours where that says none.
+    pub fn day(&self, zone: &TimeZone) -> Option<Date> {
+        let theirs = self.theirs.as_ref().and_then(|theirs| theirs.happened_at);
+        day_of(theirs.or(self.ours.as_ref().map(|ours| ours.happened_at))?, zone)
+    }
+}
+
+/// Pairs a report's rows with ours, in the order of days and of ids. What is marked as a duplicate counts for nothing, so it is no pair
+/// of anything.
+pub fn pair(theirs: &[Theirs], ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
+    let mut by_id: BTreeMap<&str, (Vec<&Theirs>, Vec<Ours>)> = BTreeMap::new();
+    for row in theirs {
+        by_id.entry(&row.conversion_id).or_default().0.push(row);
+    }
+    let counted: Vec<_> = ours.into_iter().filter(|ours| !ours.is_duplicate).collect();
+    for ours in &counted {
+        by_id.entry(&ours.conversion_id).or_default().1.push(ours.clone());
+    }
+    let mut pairs: Vec<_> = by_id.into_values().flat_map(|(theirs, ours)| pair_named(theirs, ours, rules)).collect();
+    pairs.sort_by_cached_key(|pair| (pair.day(&rules.zone), pair.conversion_id().to_owned()));
+    pairs
+}
+
+/// Pairs what has one id: each row with the one that is most like it.
+fn pair_named(mut theirs: Vec<&Theirs>, ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
+    let looks = theirs.len().min(ours.len()) <= UNDER_ONE_ID_MAX;
+    // Those that name their event have less to choose from.
+    theirs.sort_by_key(|row| (row.event.is_none(), row.happened_at, row.line));
+    let mut left: Vec<_> = ours.into_iter().map(Some).collect();
+    left.sort_by_key(|ours| ours.as_ref().map(|ours| ours.happened_at));
+    let mut pairs = Vec::new();
+    for row in theirs {
+        let candidates = left.iter().enumerate().filter_map(|(place, ours)| Some((place, ours.as_ref()?)));
+        let candidates = candidates.filter(|(_, ours)| may_be(row, ours));
+        let most_like = if looks {
+            candidates.min_by_key(|(_, ours)| unlikeness(row, ours, rules)).map(|(place, _)| place)
+        } else {
+            candidates.map(|(place, _)| place).next()
+        };
+        let ours = most_like.and_then(|place| left.get_mut(place)?.take());
+        let differences = ours.as_ref().map(|ours| differences(row, ours, rules)).unwrap_or_default();
+        pairs.push(Pair { theirs: Some(row.clone()), ours, differences });
+    }
+    pairs.extend(left.into_iter().flatten().map(|ours| Pair {
+        theirs: None,
+        ours: Some(ours),
+        differences: Vec::new(),
+    }));
+    pairs
+}
+
+/// Whether they can be one: a row that names its event is of that event alone.
+fn may_be(theirs: &Theirs, ours: &Ours) -> bool {
+    theirs.event.as_ref().is_none_or(|event| *event == ours.event)
+}
+
+/// How unlike they are: whether one takes money back and the other does not, in how many fields they differ, and how far apart they are.
+fn unlikeness(theirs: &Theirs, ours: &Ours, rules: &Rules) -> (bool, usize, i64) {
+    let takes_back = Event::parse(&ours.event).is_some_and(|event| event.takes_money_back());
+    let gives_back = theirs.money.values().any(|amount| amount.is_negative());
+    let apart_s =
+        theirs.happened_at.map_or(0, |at| at.unix_s().saturating_sub(ours.happened_at.unix_s()).saturating_abs());
+    (takes_back != gives_back, differences(theirs, ours, rules).len(), apart_s)
+}
+
+/// In what they differ, of what the report says.
+fn differences(theirs: &Theirs, ours: &Ours, rules: &Rules) -> Vec<Difference> {
+    let mut found = Vec::new();
+    let mut differ = |field: &'static str, theirs: String, ours: String| {
+        found.push(Difference { field, theirs, ours });
+    };
+    if let Some(status) = theirs.status
+        && ours.status != Some(status)
+    {
+        differ("status", status.name().to_owned(), ours.status.map(Status::name).unwrap_or_default().to_owned());
+    }
+    for field in MONEY {
+        let Some(amount) = theirs.money.get(&field) else { continue };
+        let stored = ours.money.get(&field);
+        if !stored.is_some_and(|stored| is_near(*amount, *stored, rules.tolerance)) {
+            differ(field.name(), amount.to_string(), stored.map(Amount::to_string).unwrap_or_default());
+        }
+    }
+    let is_in_currency = theirs.money.contains_key(&Field::Payout) || theirs.money.contains_key(&Field::SaleAmount);
+    if is_in_currency
+        && let Some(currency) = &theirs.currency
+        && ours.currency.as_ref() != Some(currency)
+    {
+        differ("currency", currency.clone(), ours.currency.clone().unwrap_or_default());
+    }
+    let day = theirs.happened_at.and_then(|at| day_of(at, &rules.zone));
+    if let (Some(theirs), Some(ours)) = (day, day_of(ours.happened_at, &rules.zone))
+        && theirs != ours
+    {
+        differ("day", theirs.to_string(), ours.to_string());
+    }
+    found
+}
+
+fn is_near(a: Amount, b: Amount, tolerance: Amount) -> bool {
+    a.micros().saturating_sub(b.micros()).saturating_abs() <= tolerance.micros()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use postback::time::Timestamp;
+    use postback::zone::Zone;
+    use proptest::prelude::*;
+    use rust_decimal::Decimal;
+
+    pub fn rules() -> Rules {
+        let tolerance = Amount::parse("0").unwrap();
+        Rules { zone: TimeZone::get("Asia/Kuala_Lumpur").unwrap(), days: None, tolerance, threshold: Decimal::from(3) }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        Timestamp::parse(text, &Zone::utc()).unwrap()
+    }
+
+    fn amounts(payout: &str) -> BTreeMap<Field, Amount> {
+        Amount::parse(payout).into_iter().map(|amount| (Field::UsdPayout, amount)).collect()
+    }
+
+    /// `id status payout time`, an empty one with `-`.
+    pub fn theirs(text: &str) -> Theirs {
+        let parts: Vec<_> = text.split(' ').collect();
+        let [id, event, status, payout, time] = parts.try_into().unwrap();
+        Theirs {
+            line: 2,
+            conversion_id: id.to_owned(),
+            event: (event != "-").then(|| event.to_owned()),
+            status: Status::parse(status),
+            happened_at: (time != "-").then(|| at(time)),
+            money: amounts(payout),
+            currency: None,
+        }
+    }
+
+    pub fn ours(text: &str) -> Ours {
+        let Theirs { conversion_id, event, status, happened_at, money, .. } = theirs(text);
+        Ours {
+            conversion_id,
+            event: event.unwrap(),
+            status,
+            happened_at: happened_at.unwrap(),
+            reporting_payout: money.get(&Field::UsdPayout).copied(),
+            money,
+            currency: None,
+            is_duplicate: false,
+        }
+    }
+
+    fn paired(report: &[&str], stored: &[&str]) -> Vec<String> {
+        let report: Vec<_> = report.iter().map(|text| theirs(text)).collect();
+        let stored = stored.iter().map(|text| ours(text)).collect();
+        let shown = |pair: Pair| {
+            let side = |is: bool, name: &str| if is { name.to_owned() } else { "-".to_owned() };
+            let differences: Vec<_> = pair
+                .differences
+                .iter()
+                .map(|differs| format!("{} {} {}", differs.field, differs.theirs, differs.ours))
+                .collect();
+            format!(
+                "{} {}{} {}",
+                pair.conversion_id(),
+                side(pair.theirs.is_some(), "T"),
+                side(pair.ours.is_some(), "O"),
+                differences.join("; ")
+            )
+        };
+        pair(&report, stored, &rules()).into_iter().map(shown).collect()
+    }
+
+    const T: &str = "2025-11-20T10:00:00Z";
+
+    #[test]
+    fn what_one_side_has_alone_and_what_differs() {
+        assert_eq!(
+            paired(
+                &[
+                    &format!("a - approved 10.50 {T}"),
+                    &format!("b - approved 1 {T}"),
+                    &format!("d - pending 2 {T}"),
+                    "e - approved 3 -"
+                ],
+                &[
+                    &format!("a purchase approved 10.5 {T}"),
+                    &format!("c purchase pending 1 {T}"),
+                    &format!("d purchase - - {T}"),
+                    &format!("e purchase rejected 3.01 {T}")
+                ],
+            ),
+            [
+                "a TO ",
+                "b T- ",
+                "c -O ",
+                "d TO status pending ; usd_payout 2.00 ",
+                "e TO status approved rejected; usd_payout 3.00 3.01",
+            ]
+        );
+    }
+
+    #[test]
+    fn days_are_the_zone_s() {
+        // Midnight in Kuala Lumpur is at 16:00 UTC.
+        assert_eq!(
+            paired(&["a - - 1 2025-11-20T15:59:00Z"], &["a purchase - 1 2025-11-20T16:00:00Z"]),
+            ["a TO day 2025-11-20 2025-11-21"]
+        );
+        assert_eq!(paired(&["a - - 1 2025-11-20T00:00:00Z"], &["a purchase - 1 2025-11-20T15:00:00Z"]), ["a TO "]);
+    }
+
+    #[test]
+    fn under_one_id_each_is_what_it_is_most_like() {
+        // A sale and its refund, of which the report has the sale, in another order than ours.
+        assert_eq!(
+            paired(
+                &[&format!("a - approved 10 {T}")],
+                &[&format!("a refund - -10 {T}"), &format!("a purchase approved 10 {T}")]
+            ),
+            ["a TO ", "a -O "]
+        );
+        // Rows that name their events are of these alone.
+        assert_eq!(
+            paired(
+                &[&format!("a deposit - 5 {T}"), &format!("a registration - 0 {T}")],
+                &[&format!("a registration - 0 {T}"), &format!("a first_deposit - 5 {T}")]
+            ),
+            ["a T- ", "a TO ", "a -O "]
+        );
+        assert_eq!(
+            paired(&[&format!("a - - 5 {T}"), &format!("a refund - -5 {T}")], &[&format!("a refund - -5 {T}")]),
+            ["a TO ", "a T- "]
+        );
+        // Two of one kind: by their amounts.
+        assert_eq!(
+            paired(
+                &[&format!("a - approved 1 {T}"), &format!("a - approved 2 {T}")],
+                &[&format!("a purchase approved 2 {T}"), &format!("a purchase approved 1 {T}")]
+            ),
+            ["a TO ", "a TO "]
+        );
+    }
+
+    #[test]
+    fn what_is_marked_as_a_duplicate_is_no_pair() {
+        let marked = Ours { is_duplicate: true, ..ours(&format!("a purchase approved 1 {T}")) };
+        let pairs = pair(&[theirs(&format!("a - approved 1 {T}"))], vec![marked], &rules());
+        assert!(pairs.len() == 1 && pairs[0].ours.is_none());
+    }
+
+    proptest! {
+        /// Nothing is lost and nothing is counted twice, and a pair is never as unlike as two strangers: ids are equal.
+        #[test]
+        fn each_is_in_one_pair(
+            report in proptest::collection::vec((0..4_u8, 0..3_u8, 0..3_u8), 0..12),
+            stored in proptest::collection::vec((0..4_u8, 0..3_u8, 0..3_u8), 0..12),
+        ) {
+            let text = |(id, event, payout): &(u8, u8, u8), named: bool| {
+                let event = ["purchase", "refund", if named { "deposit" } else { "-" }][usize::from(*event)];
+                format!("c{id} {event} approved {payout} {T}")
+            };
+            let report: Vec<_> = report.iter().map(|row| theirs(&text(row, false))).collect();
+            let stored: Vec<_> = stored.iter().map(|row| ours(&text(row, true))).collect();
+            let pairs = pair(&report, stored.clone(), &rules());
+            let (mut found, mut kept): (Vec<_>, Vec<_>) = Default::default();
+            for pair in &pairs {
+                found.extend(pair.theirs.clone());
+                kept.extend(pair.ours.clone());
+                if let (Some(theirs), Some(ours)) = (&pair.theirs, &pair.ours) {
+                    prop_assert_eq!(&theirs.conversion_id, &ours.conversion_id);
+                    prop_assert!(theirs.event.is_none() || theirs.event.as_ref() == Some(&ours.event));
+                }
+            }
+            let sorted = |mut texts: Vec<String>| { texts.sort(); texts };
+            let of = |all: &[Theirs]| sorted(all.iter().map(|one| format!("{one:?}")).collect());
+            let of_ours = |all: &[Ours]| sorted(all.iter().map(|one| format!("{one:?}")).collect());
+            prop_assert_eq!(of(&found), of(&report));
+            prop_assert_eq!(of_ours(&kept), of_ours(&stored));
+            // What could be one is never left alone on both sides.
+            for theirs in pairs.iter().filter(|pair| pair.ours.is_none()).filter_map(|pair| pair.theirs.as_ref()) {
+                for ours in pairs.iter().filter(|pair| pair.theirs.is_none()).filter_map(|pair| pair.ours.as_ref()) {
+                    prop_assert!(theirs.conversion_id != ours.conversion_id || !may_be(theirs, ours));
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! Requests that could not be read, as they were written down (R46).
+
+use super::super::StoreError;
+use super::super::record::Receipt;
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::super::worklist::time;
+use postback::time::Timestamp;
+use serde::Deserialize;
+
+/// So many are read at once.
+const PAGE: u32 = 500;
+
+/// Where a page of them begins.
+#[derive(Clone, Copy, Debug)]
+pub struct After {
+    /// They were received at this instant or later.
+    pub since: Timestamp,
+    /// Behind which number; 0: from the first on.
+    pub rejection_id: i64,
+}
+
+/// A request of a believed sender that was refused.
+#[derive(Clone, Debug)]
+pub struct Rejection {
+    /// Its number.
+    pub rejection_id: i64,
+    /// How it came.
+    pub receipt: Receipt,
+    /// What was wrong with it then.
+    pub code: String,
+    /// The field that was at fault, in the sender's words.
+    pub field: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Row {
+    rejection_id: i64,
+    request_id: String,
+    #[serde(deserialize_with = "time")]
+    received_at: Timestamp,
+    auth_mode: String,
+    key_id: Option<String>,
+    client_ip: Option<String>,
+    method: String,
+    target: String,
+    headers: String,
+    content_type: Option<String>,
+    body: Option<String>,
+    code: String,
+    field: Option<String>,
+}
+
+/// The next of them, in the order of their numbers.
+pub(super) fn page(dialect: Dialect) -> Step<After> {
+    const COLUMNS: &[Column<After>] =
+        &[Column::time("since", |after| Some(after.since)), Column::number("after", |after| after.rejection_id)];
+    let column = |name: &'static str| (name, format!("rejections.{name}"));
+    let members = [
+        column("rejection_id"),
+        column("request_id"),
+        ("received_at", dialect.time_text("rejections.received_at")),
+        column("auth_mode"),
+        column("key_id"),
+        column("client_ip"),
+        column("method"),
+        column("target"),
+        ("headers", "cast(rejections.headers as text)".to_owned()),
+        column("content_type"),
+        column("body"),
+        column("code"),
+        column("field"),
+    ];
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "select cast(rejections.rejection_id as text) as id, {} as answer from rejections
+             where rejections.rejection_id > (select after from input) and rejections.received_at >= (select since from input)
+             order by rejections.rejection_id limit {PAGE}",
+            dialect.json_object(&members),
+        ),
+    )
+    .answering()
+}
+
+pub(super) fn read(done: Vec<Done>) -> Result<Vec<Rejection>, StoreError> {
+    let rejection = |(_, answer): (String, String)| {
+        let row: Row = read_json("a rejection", &answer)?;
+        let headers = read_json("a rejection's headers", &row.headers)?;
+        let receipt = Receipt {
+            request_id: row.request_id,
+            received_at: row.received_at,
+            auth_mode: row.auth_mode,
+            key_id: row.key_id,
+            client_ip: row.client_ip,
+            method: row.method,
+            target: row.target,
+            headers,
+            content_type: row.content_type,
+            body: row.body,
+            nonce: None,
+        };
+        Ok(Rejection { rejection_id: row.rejection_id, receipt, code: row.code, field: row.field })
+    };
+    done.into_iter().flat_map(|done| done.answers).map(rejection).collect()
+}

@@ -1,0 +1,202 @@
+// A partner's report against what is stored: what is missing, extra, different, by the day; and what of it can be repaired (R55).
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { freePort, until } from "../../scripts/lib/processes.mjs";
+import { ROOT } from "../../scripts/lib/run.mjs";
+import { OPERATOR_TOKEN, startEdge } from "./lib/edge.mjs";
+import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
+import { TOKEN } from "./lib/requests.mjs";
+
+function reconciler(databases) {
+  const run = (args, { input = "", env = {} } = {}) => {
+    const { OPERATOR_TOKEN: _, ...rest } = process.env;
+    return spawnSync(BINARY, ["reconcile", ...args], { cwd: ROOT, env: { ...rest, ...databases.env, ...env }, input, encoding: "utf8" });
+  };
+  const asked = (report, args = [], options = {}) => {
+    const { status, stdout, stderr } = run(["-", "--partner", "rector", "--json", ...args], { input: report, ...options });
+    assert.ok(stdout, stderr);
+    return { status, ...JSON.parse(stdout) };
+  };
+  return { run, asked };
+}
+
+/** `kind id field theirs ours` of each difference. */
+const told = ({ differences }) => differences.map(({ kind, conversion_id, field, theirs, ours }) => [kind, conversion_id, field, theirs, ours].filter(Boolean).join(" "));
+
+for (const kind of KINDS) {
+  describe(`reconcile, on ${kind}`, () => {
+    let databases, origin, run, asked, folder;
+    const send = async (query, status = 200) => {
+      const reply = await origin.fetch(`/postback/rector/event?${query}&ts_token=${TOKEN}`);
+      assert.equal(reply.status, status, await reply.text());
+    };
+
+    before(async () => {
+      folder = mkdtempSync(join(tmpdir(), "bytec-reconcile-"));
+      databases = freshDatabases(kind);
+      origin = await startOrigin({ env: databases.env });
+      ({ run, asked } = reconciler(databases));
+      for (const query of [
+        "conversion_id=same&status=Approved&usd_earning=10.50&conversion_datetime=2025-03-01+10:00:00",
+        "conversion_id=cheap&status=Approved&usd_earning=9.99&conversion_datetime=2025-03-01+11:00:00",
+        "conversion_id=early&status=Pending&usd_earning=5&conversion_datetime=2025-03-01+12:00:00",
+        "conversion_id=late&status=Approved&usd_earning=1&conversion_datetime=2025-03-02+23:30:00",
+        "conversion_id=ours&status=Approved&usd_earning=3&conversion_datetime=2025-03-02+12:00:00",
+        "conversion_id=before&status=Approved&usd_earning=3&conversion_datetime=2025-02-27+12:00:00",
+      ]) await send(query);
+      await send("conversion_id=lost&status=Lost&usd_earning=20&conversion_datetime=2025-03-02+13:00:00", 400);
+    });
+    after(async () => {
+      await origin?.stop();
+      databases?.remove();
+      rmSync(folder, { recursive: true, force: true });
+    });
+
+    const REPORT = `Conversion ID,Status,usd_earning,conversion_datetime,Remark
+same,approved,10.50,2025-03-01 10:00:00,
+cheap,Approved,10.00,2025-03-01 11:00:00,
+early,Approved,5.00,2025-03-01 12:00:00,
+late,Approved,1.00,2025-03-02 23:30:00,
+lost,Lost,20.00,2025-03-02 13:00:00,
+never,Approved,7.00,2025-03-02 14:00:00,
+broken,Approved,"7,5",2025-03-02 14:00:00,
+`;
+
+    test("what is missing, extra and different is told, by the day", () => {
+      const found = asked(REPORT);
+      assert.equal(found.status, 1);
+      assert.deepEqual(told(found), [
+        "differs cheap usd_payout 10.00 9.99",
+        "differs early status approved pending",
+        "missing lost 20.00",
+        "missing never approved 7.00",
+        "extra ours approved 3.00",
+      ]);
+      assert.deepEqual([found.from, found.to, found.time_zone], ["2025-03-01", "2025-03-02", "UTC"]);
+      const day = ({ day, theirs, ours, missing, extra, differing, discrepancy_percent, payout, flagged }) =>
+        [day, theirs, ours, missing, extra, differing, discrepancy_percent, ...payout.map((paid) => `${paid.theirs} ${paid.ours} ${paid.currency} ${paid.discrepancy_percent}`), flagged];
+      assert.deepEqual(found.days.map(day), [
+        ["2025-03-01", 3, 3, 0, 0, 2, "66.67", "25.50 25.49 USD 0.04", true],
+        ["2025-03-02", 3, 2, 2, 1, 0, "75", "28.00 4.00 USD 85.71", true],
+      ]);
+      assert.deepEqual(day(found.total).slice(1, 6), [6, 5, 2, 1, 2]);
+      assert.deepEqual(found.unread.map(({ line, code, column }) => [line, code, column]), [[8, "invalid_amount", "usd_earning"]]);
+      assert.deepEqual([found.ignored_columns, found.unknown_statuses], [["Remark"], { Lost: 1 }]);
+      const repairs = Object.fromEntries(found.differences.filter((line) => line.repair).map((line) => [line.conversion_id, line.repair]));
+      assert.match(repairs.lost, /^rejected, and still would be \(unknown_status\): \S+ of 20\S+, unknown_status$/);
+      assert.equal(repairs.never, "no postback of it is kept");
+      assert.equal(found.repairable, 0);
+    });
+
+    test("days are the zone's, few at that, and a tolerance and a threshold are kept", () => {
+      const tokyo = asked(REPORT, ["--tz", "Asia/Tokyo"]);
+      assert.deepEqual(tokyo.days.map(({ day, theirs }) => [day, theirs]), [["2025-03-01", 3], ["2025-03-02", 2], ["2025-03-03", 1]]);
+      const first = asked(REPORT, ["--from", "2025-03-01", "--to", "2025-03-01", "--tolerance", "0.01"]);
+      assert.deepEqual(told(first), ["differs early status approved pending"]);
+      assert.deepEqual(first.days.map(({ day, discrepancy_percent }) => [day, discrepancy_percent]), [["2025-03-01", "33.33"]]);
+      const whole = REPORT.split("\n").filter((line) => !line.startsWith("broken")).join("\n");
+      assert.equal(asked(whole, ["--threshold", "90"]).status, 0);
+      assert.equal(asked(whole, ["--threshold", "80"]).status, 1);
+      const earlier = asked(REPORT, ["--from", "2025-02-27", "--to", "2025-02-28"]);
+      assert.deepEqual(told(earlier), ["extra before approved 3.00"]);
+    });
+
+    test("people get columns, spreadsheets CSV that runs nothing", () => {
+      const text = run(["-", "--partner", "rector"], { input: REPORT });
+      assert.equal(text.status, 1, text.stderr);
+      assert.match(text.stdout, /^rector, UTC, 2025-03-01 to 2025-03-02: the report against what is stored$/m);
+      assert.match(text.stdout, /^2025-03-02 +3 +2 +2 +1 +0 +75 +28\.00 USD +4\.00 USD +85\.71 +!$/m);
+      assert.match(text.stdout, /^  2025-03-01 cheap: usd_payout 10\.00, 9\.99$/m);
+      assert.match(text.stdout, /^2 days are more than 3 % off \(!\)$/m);
+      const csv = run(["-", "--partner", "rector", "--csv"], { input: "conversion_id,conversion_datetime\n=1+1,2025-03-05\n" });
+      assert.equal(csv.stdout, "kind,day,conversion_id,event,report_line,field,theirs,ours,repair\r\nmissing,2025-03-05,'=1+1,,2,,,,no postback of it is kept\r\n");
+    });
+
+    test("what is no report, or no question, is told and ends with 2", () => {
+      const wrong = (args, input, expected) => {
+        const { status, stdout, stderr } = run(args, { input });
+        assert.deepEqual([status, stdout], [2, ""], args.join(" "));
+        assert.match(stderr, expected);
+      };
+      const of = ["-", "--partner", "rector"];
+      wrong(of, "id,payout\n", /none of its columns is the conversion's id \(they are "payout", "id"\): say which, --column 'NAME=conversion_id'/);
+      wrong(["-"], REPORT, /say whose, --partner CODE/);
+      wrong(["-", "--partner", "nobody"], REPORT, /nobody/);
+      wrong([...of, "--tz", "Mars/Base"], REPORT, /is not an IANA time zone/);
+      wrong([...of, "--from", "2025-03-02", "--to", "2025-03-01"], REPORT, /--from is after --to/);
+      wrong([...of, "--column", "id=nothing"], REPORT, /"nothing" is not a canonical field/);
+      wrong([...of, "--edge", "http://network.bytec.com"], REPORT, /must begin with https/);
+      wrong([...of, "--edge", "https://network.bytec.com"], REPORT, /OPERATOR_TOKEN is not set/);
+      wrong([...of, "--partners", ROOT, "--replay"], REPORT, /cannot be used with/);
+      wrong(["/nowhere.csv", "--partner", "rector"], "", /\/nowhere\.csv: cannot be read/);
+      const named = asked("id,usd_earning\nsame,10.50\n", ["--column", "id=conversion_id", "--from", "2025-03-01", "--to", "2025-03-01"]);
+      assert.deepEqual(told(named), ["extra cheap approved 9.99", "extra early pending 5.00"]);
+    });
+
+    test("what was rejected is read by a mended file, and recorded when it would be taken", async () => {
+      const files = join(folder, "partners");
+      mkdirSync(files);
+      for (const name of ["involve_asia", "s2s"]) copyFileSync(join(ROOT, "partners", `${name}.toml`), join(files, `${name}.toml`));
+      writeFileSync(join(files, "rector.toml"), `${readFileSync(join(ROOT, "partners", "rector.toml"), "utf8")}\n"Lost" = "rejected"\n`);
+      const mended = asked(REPORT, ["--partners", files]);
+      assert.match(mended.differences.find((line) => line.conversion_id === "lost").repair, /^rejected, would be taken today: /);
+      assert.equal(mended.repairable, 1);
+      // With the mended file in the program it would be taken: here the request is mended in its place.
+      databases.execute("rector_db", "update rejections set target = replace(target, 'Lost', 'Approved')");
+      const dry = asked(REPORT);
+      assert.equal(dry.repairable, 1);
+      const done = asked(REPORT, ["--replay"]);
+      assert.deepEqual(done.replayed, { lost: "created" });
+      assert.equal(done.differences.find((line) => line.conversion_id === "lost").repair, "replayed: created");
+      const again = asked(REPORT);
+      assert.ok(!told(again).some((line) => line.startsWith("missing lost")), told(again));
+      const [stored] = databases.rows("rector_db", "select method, target from postbacks order by postback_id desc limit 1");
+      assert.deepEqual([stored.method, stored.target.includes("lost")], ["GET", true]);
+      const audit = spawnSync(BINARY, ["audit", "--json"], { cwd: ROOT, env: { ...process.env, ...databases.env }, encoding: "utf8" });
+      assert.match(audit.stdout, /reconcile\.replay/);
+    });
+  });
+}
+
+describe("reconcile with an edge", () => {
+  let databases, origin, edge, asked;
+
+  before(async () => {
+    databases = freshDatabases("sqlite");
+    const port = await freePort();
+    edge = await startEdge({ originUrl: `http://127.0.0.1:${port}`, bindings: { RETRY_DELAYS_S: "0" } });
+    for (const id of ["p1", "p2", "p3"]) await edge.fetch(`/rector/event?conversion_id=${id}&status=Approved&usd_earning=2&conversion_datetime=2025-03-01+10:00:00`);
+    await until("three parked postbacks", async () => (await edge.ops("parked")).body.parked.length === 3);
+    origin = await startOrigin({ ...databases, port });
+    ({ asked } = reconciler(databases));
+  });
+  after(async () => {
+    await edge?.stop();
+    await origin?.stop();
+    databases?.remove();
+  });
+
+  test("what is missing and parked is given back to the queue, and nothing else is", async () => {
+    const report = "conversion_id,usd_earning,conversion_datetime\np1,2,2025-03-01\np2,2,2025-03-01\nnever,2,2025-03-01\n";
+    const env = { OPERATOR_TOKEN };
+    const without = asked(report);
+    assert.deepEqual([without.repairable, without.parked_were_looked_at], [0, false]);
+    const found = asked(report, ["--edge", edge.url], { env });
+    assert.deepEqual([found.repairable, found.parked_were_looked_at, found.replayed], [2, true, {}]);
+    assert.match(found.differences.find((line) => line.conversion_id === "p1").repair, /^parked at the edge: \S+$/);
+    const states = async () => (await edge.ops("parked")).body.parked.map((row) => row.state).toSorted();
+    assert.deepEqual(await states(), ["parked", "parked", "parked"]);
+
+    const done = asked(report, ["--edge", edge.url, "--replay"], { env });
+    assert.deepEqual(done.replayed, { p1: "queued", p2: "queued" });
+    await until("two delivered", async () => (await states()).filter((state) => state === "delivered").length === 2);
+    assert.deepEqual(await states(), ["delivered", "delivered", "parked"]);
+    const after = asked(report, ["--edge", edge.url], { env });
+    assert.deepEqual([told(after), after.repairable], [["missing never 2.00"], 0]);
+    assert.ok(!JSON.stringify(after).includes(OPERATOR_TOKEN));
+  });
+});
