@@ -63,7 +63,7 @@ pub async fn data(app: &Arc<App>, partner: &Partner, about: About, parts: &Parts
             if let Error::Store(reason) = &error {
                 tracing::error!(partner = partner.code, request_id, %reason, "a question could not be answered");
             }
-            reply::failure(&error, Format::Json, &request_id, None)
+            reply::failure(&error.of_question(), Format::Json, &request_id, None)
         }
     }
 }

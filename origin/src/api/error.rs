@@ -55,6 +55,8 @@ pub enum Error {
     Store(StoreError),
     /// Our mistake.
     Internal(&'static str),
+    /// A question that is not answered, for a reason that a postback may have as well. Nothing was to be stored, so none of it is said.
+    Unanswered(Box<Error>),
 }
 
 impl Error {
@@ -82,6 +84,18 @@ impl Error {
             Error::RateLimited(_) | Error::DailyLimit(_) => 429,
             Error::Store(StoreError::Bug(_)) | Error::Internal(_) => 500,
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => 503,
+            Error::Unanswered(reason) => reason.status(),
+        }
+    }
+
+    /// The same, to whom has asked a question.
+    #[must_use]
+    pub fn of_question(self) -> Error {
+        match self {
+            Error::UrlTooLong | Error::Overloaded | Error::Store(_) | Error::Internal(_) => {
+                Error::Unanswered(Box::new(self))
+            }
+            error => error,
         }
     }
 
@@ -145,6 +159,14 @@ impl Error {
             Error::Store(StoreError::Bug(_)) | Error::Internal(_) => {
                 whole("internal", "not stored; our mistake, we have been told")
             }
+            Error::Unanswered(reason) => Failure {
+                hint: match reason.status() {
+                    414 => "path and query have at most 8192 bytes",
+                    500 => "our mistake, we have been told",
+                    _ => "no answer in time; ask again, or about fewer days",
+                },
+                ..reason.failure()
+            },
         }
     }
 
@@ -156,6 +178,7 @@ impl Error {
                 Some(("www-authenticate", Cow::Borrowed("Bearer")))
             }
             Error::Overloaded | Error::Store(StoreError::Unavailable(_)) => Some(("retry-after", Cow::Borrowed("1"))),
+            Error::Unanswered(reason) => reason.header(),
             Error::RateLimited(OverRate { retry_after_s }) | Error::DailyLimit(OverDailyLimit { retry_after_s }) => {
                 Some(("retry-after", Cow::Owned(retry_after_s.to_string())))
             }
@@ -180,6 +203,7 @@ impl Error {
     /// What our log is told beside the code.
     pub fn reason(&self) -> Option<String> {
         match self {
+            Error::Unanswered(reason) => reason.reason(),
             Error::Disbelieved(Disbelief::SignatureInvalid { cause }) => Some((*cause).to_owned()),
             Error::Store(error) => Some(error.to_string()),
             Error::Internal(reason) => Some((*reason).to_owned()),
@@ -240,5 +264,31 @@ impl From<Rejection> for Error {
 impl From<Disbelief> for Error {
     fn from(disbelief: Disbelief) -> Self {
         Error::Disbelieved(disbelief)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_is_told_nothing_of_storing() {
+        let away = || Error::Store(StoreError::Unavailable("away".to_owned()));
+        let broken = || Error::Store(StoreError::Bug("broken".to_owned()));
+        for (error, status) in [
+            (away(), 503),
+            (Error::Overloaded, 503),
+            (broken(), 500),
+            (Error::Internal("x"), 500),
+            (Error::UrlTooLong, 414),
+        ] {
+            let code = error.failure().code.to_owned();
+            let header = error.header();
+            let told = error.of_question();
+            assert_eq!((told.status(), told.failure().code, told.header()), (status, code.as_str(), header));
+            assert!(!told.failure().hint.contains("stored") && !told.failure().hint.contains("POST"), "{code}");
+        }
+        let key = Error::KeyInvalid.of_question();
+        assert_eq!((key.status(), key.failure().code), (403, "key_invalid"));
     }
 }
