@@ -230,14 +230,21 @@ for (const kind of KINDS) {
       await done(databases, ["backup", backup]);
       const path = join(backup, "manifest.json");
       const manifest = { ...JSON.parse(readFileSync(path, "utf8")), digest: "" };
-      const { sums: told } = manifest.databases.find(({ name }) => name === "involve_asia_db");
-      const payout = told["conversions.usd_payout"];
-      told["conversions.usd_payout"] = "1";
-      manifest.digest = createHash("sha256").update(JSON.stringify(manifest)).digest("hex");
-      writeFileSync(path, JSON.stringify(manifest));
+      const write = (manifest) => {
+        const digest = createHash("sha256").update(JSON.stringify({ ...manifest, digest: "" })).digest("hex");
+        writeFileSync(path, JSON.stringify({ ...manifest, digest }));
+      };
       await origin.stop();
       databases.remove();
       databases = freshDatabases(kind);
+      const gone = { ...manifest.databases.find(({ name }) => name === "rector_db"), name: "gone_db" };
+      write({ ...manifest, databases: [...manifest.databases, gone] });
+      const left = await command(databases, ["restore", backup]);
+      assert.deepEqual([left.status, /gone_db: in the backup, and no partner's of this program; nothing was restored/.test(left.stderr)], [1, true], left.stderr);
+      const { sums: told } = manifest.databases.find(({ name }) => name === "involve_asia_db");
+      const payout = told["conversions.usd_payout"];
+      told["conversions.usd_payout"] = "1";
+      write(manifest);
       const { status, stderr } = await command(databases, ["restore", backup]);
       assert.equal(status, 1);
       assert.ok(stderr.includes(`involve_asia_db: it does not come to the same: conversions.usd_payout was 1, is ${payout}`), stderr);

@@ -165,6 +165,21 @@ for (const kind of KINDS) {
       assert.deepEqual([wrong, refused.failed], [1, refused.requests], JSON.stringify(refused));
     });
 
+    test("Ctrl-C ends it early, with what came of it until then", async () => {
+      const stored = () => rows("rector", "select count(*) as n from postbacks")[0].n;
+      const before = stored();
+      const args = ["simulate", "--url", origin.url, "--partner", "rector", "--rate", "20", "--seconds", "600", "--seed", "9", "--connections", "1", "--json"];
+      const child = spawn(BINARY, args, { stdio: ["ignore", "pipe", "inherit"] });
+      let out = "";
+      child.stdout.on("data", (data) => (out += data));
+      const ended = new Promise((resolve) => child.on("close", resolve));
+      await until("some requests", async () => stored() > before + 5, { everyMs: 50, timeoutMs: 20_000 });
+      child.kill("SIGINT");
+      assert.equal(await ended, 0, out);
+      const summary = JSON.parse(out);
+      assert.deepEqual([summary.failed, summary.requests], [0, stored() - before], "what was under way was waited for");
+    });
+
     test("it asks before it sends to another machine, and says what it does not know", () => {
       const { status, stderr } = command(["simulate", "--url", "http://192.0.2.1"]);
       assert.deepEqual([status, /192\.0\.2\.1 is another machine/.test(stderr)], [2, true], stderr);
