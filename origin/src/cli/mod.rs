@@ -6,6 +6,7 @@ mod credentials;
 mod doctor;
 mod edge;
 mod explain;
+mod input;
 mod migrate;
 mod partners;
 mod progress;

@@ -1,12 +1,12 @@
 //! `rates`: exchange rates by day (R51).
 
+use super::input::text_of;
 use super::{SettingsArgs, change, ended, or_told, print, wrong};
 use crate::config::read_locations;
 use crate::shared::{AsSql, Quote, Shared, read_ecb};
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
 use serde_json::json;
-use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -87,15 +87,7 @@ enum Asked {
 /// The rates of a file, or all that is wrong with it.
 fn read(import: &Import) -> Result<Vec<Quote>, String> {
     let name = import.file.display();
-    let opened: Result<Box<dyn Read>, _> = if import.file.as_os_str() == "-" {
-        Ok(Box::new(std::io::stdin()))
-    } else {
-        std::fs::File::open(&import.file).map(|file| Box::new(file) as Box<dyn Read>)
-    };
-    let mut text = String::new();
-    opened
-        .and_then(|file| file.take(FILE_BYTES_MAX).read_to_string(&mut text))
-        .map_err(|error| format!("{name} cannot be read: {error}"))?;
+    let text = text_of(&import.file, FILE_BYTES_MAX)?;
     let quotes = read_ecb(&text).map_err(|problems| {
         let shown = problems.iter().take(PROBLEMS_SHOWN).map(|problem| format!("{name}: {problem}"));
         let rest = problems.len().saturating_sub(PROBLEMS_SHOWN);

@@ -3,14 +3,18 @@
 //!
 //! Nothing here changes anything but [`repair::replay`].
 
-mod days;
-mod pairs;
-pub mod repair;
 mod report;
+mod head;
+mod cells;
+mod rows;
+mod pairs;
+mod days;
+pub mod repair;
 
 pub use days::{Day, Money, Share};
 pub use pairs::{Difference, Pair, pair};
-pub use report::{Ours, Report, Theirs, Unread, read};
+pub use report::{Ours, Report, Theirs, Unread};
+pub use rows::read;
 
 use crate::store::reader::{Filter, Page, Position};
 use crate::store::{Store, StoreError};

@@ -5,6 +5,7 @@ mod show;
 
 use super::edge::{Edge, edge_url};
 use super::explain;
+use super::input::text_of;
 use super::progress::Progress;
 use super::stores::in_each;
 use super::{SettingsArgs, change, or_told, wrong};
@@ -23,8 +24,7 @@ use reqwest::Url;
 use rust_decimal::Decimal;
 use show::Form;
 use std::collections::BTreeMap;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Bytes of a report at most.
@@ -151,28 +151,11 @@ impl Prepared {
         let edge = command.edge.clone().map(|url| Edge::of_operator(url, variable)).transpose()?;
         let columns: BTreeMap<_, _> = command.columns.iter().cloned().collect();
         let name = command.report.display();
-        let text = text_of(&command.report).map_err(|problem| format!("{name}: {problem}"))?;
+        let text = text_of(&command.report, REPORT_BYTES_MAX)?;
         let mut progress = Progress::new(format!("{code}: reading the report"));
         let report = read(&reads_by, &text, &columns, (Platform::SYSTEM.now)(), |rows| progress.at(rows))
             .map_err(|problem| format!("{name}: {problem}"))?;
         let rules = Rules { zone, days, tolerance: command.tolerance, threshold: command.threshold };
         Ok(Prepared { registry, reads_by, report, rules, edge })
     }
-}
-
-fn text_of(path: &Path) -> Result<String, String> {
-    let opened: Result<Box<dyn Read>, _> = if path.as_os_str() == "-" {
-        Ok(Box::new(std::io::stdin()))
-    } else {
-        std::fs::File::open(path).map(|file| Box::new(file) as Box<dyn Read>)
-    };
-    let mut bytes = Vec::new();
-    let file = opened.map_err(|error| format!("cannot be read: {error}"))?;
-    file.take(REPORT_BYTES_MAX.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| format!("cannot be read: {error}"))?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > REPORT_BYTES_MAX) {
-        return Err(format!("has more than {} MB: split it by days", REPORT_BYTES_MAX >> 20));
-    }
-    String::from_utf8(bytes).map_err(|_| "is not UTF-8: save it as CSV UTF-8".to_owned())
 }

@@ -1,0 +1,285 @@
+//! A report's rows, read as the partner's postbacks are: by its names, words and clocks.
+
+use super::cells::plain;
+use super::head::{ReadColumn, columns};
+use super::report::{MONEY, Report, Theirs, Unread};
+use postback::field::Field;
+use postback::params::Params;
+use postback::partner::{Partner, UnknownStatus};
+use postback::reading::{Dialect, Reading, WarningCode};
+use postback::rejection::Rejection;
+use postback::time::Timestamp;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+/// Rows at most.
+const ROWS_MAX: usize = 1_000_000;
+
+/// Reads a report. `more` are columns that mean a field whatever the partner's file says.
+///
+/// # Errors
+/// It is no report of this partner's: no column is the conversion's id, two are one field, or there are too many rows.
+pub fn read(
+    partner: &Partner,
+    text: &str,
+    more: &BTreeMap<String, Field>,
+    now: Timestamp,
+    mut progress: impl FnMut(u64),
+) -> Result<Report, String> {
+    let form = &partner.report;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    // Lines are counted by their line feeds.
+    let text = if text.contains('\r') {
+        Cow::Owned(text.replace("\r\n", "\n").replace('\r', "\n"))
+    } else {
+        Cow::Borrowed(text)
+    };
+    let delimiter = u8::try_from(form.delimiter).unwrap_or(b',');
+    let mut csv = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
+    let head = csv.headers().map_err(|error| format!("its first line cannot be read: {error}"))?.clone();
+    let (columns, ignored) = columns(partner, head.iter(), more)?;
+    let reader = Rows { partner: as_reporting(partner), columns, width: head.len(), now };
+    let mut report = Report { ignored, ..Report::default() };
+    for record in csv.records() {
+        let read = match record {
+            Ok(record) => {
+                let line = record.position().map_or(0, csv::Position::line);
+                reader.row(line, &record, &mut report.unknown_statuses)
+            }
+            Err(error) => {
+                let line = error.position().map_or(0, csv::Position::line);
+                Err(malformed(line, error.to_string()))
+            }
+        };
+        match read {
+            Ok(row) => report.rows.push(row),
+            Err(unread) => report.unread.push(unread),
+        }
+        let rows = report.rows.len().saturating_add(report.unread.len());
+        if rows > ROWS_MAX {
+            return Err(format!("it has more than {ROWS_MAX} rows: split it by days"));
+        }
+        progress(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+    Ok(report)
+}
+
+/// The partner as its reports are read: nothing but the id is needed, and a word that is not known costs no row.
+fn as_reporting(partner: &Partner) -> Partner {
+    Partner {
+        required: vec![Field::ConversionId],
+        default_event: partner.default_event.clone().or_else(|| Some("conversion".to_owned())),
+        unknown_status: UnknownStatus::Flag,
+        negative_amounts: true,
+        zone: partner.report.zone.clone().unwrap_or_else(|| partner.zone.clone()),
+        ..partner.clone()
+    }
+}
+
+struct Rows {
+    partner: Partner,
+    columns: Vec<ReadColumn>,
+    width: usize,
+    now: Timestamp,
+}
+
+impl Rows {
+    fn row(
+        &self,
+        line: u64,
+        record: &csv::StringRecord,
+        unknown_statuses: &mut BTreeMap<String, u64>,
+    ) -> Result<Theirs, Unread> {
+        if record.len() != self.width {
+            let told = format!("it has {} columns where the head has {}", record.len(), self.width);
+            return Err(malformed(line, told));
+        }
+        let pairs = self.columns.iter().filter_map(|column| {
+            let text = record.get(column.place)?.trim();
+            Some((self.name_of(column.field), plain(&self.partner.report, column.field, text).into_owned()))
+        });
+        let unread = |rejection: Rejection| self.unread(line, &rejection);
+        let params = Params::from_canonical(pairs).map_err(unread)?;
+        let reading = self.partner.read(&params, Dialect::Partner, self.now).map_err(unread)?;
+        let is_unknown = reading.warnings.iter().any(|warning| warning.code == WarningCode::UnknownStatus);
+        if is_unknown && let Some(word) = reading.words.get(&Field::Status) {
+            let count = unknown_statuses.entry(word.clone()).or_default();
+            *count = count.saturating_add(1);
+        }
+        Ok(self.theirs(line, &reading))
+    }
+
+    fn theirs(&self, line: u64, reading: &Reading) -> Theirs {
+        let postback = &reading.postback;
+        let is_sent = |field: Field| self.columns.iter().any(|column| column.field == field);
+        let money = MONEY.into_iter().filter(|field| is_sent(*field));
+        Theirs {
+            line,
+            conversion_id: postback.conversion_id().into_owned(),
+            event: (is_sent(Field::Event) && reading.names_event).then(|| postback.event().name().to_owned()),
+            status: postback.status(),
+            happened_at: postback.time(Field::ConversionDatetime).or_else(|| postback.time(Field::TsEvent)),
+            money: money.filter_map(|field| Some((field, postback.amount(field)?))).collect(),
+            currency: postback.text(Field::Currency),
+        }
+    }
+
+    /// A name by which the partner's postbacks know a field.
+    fn name_of(&self, field: Field) -> String {
+        let canonical = field.name();
+        let alias = || self.partner.aliases.iter().find(|(_, meant)| **meant == field).map(|(name, _)| name.clone());
+        match self.partner.field_of(canonical) == Some(field) {
+            true => canonical.to_owned(),
+            false => alias().unwrap_or_else(|| canonical.to_owned()),
+        }
+    }
+
+    /// What is wrong with a row, in the report's names.
+    fn unread(&self, line: u64, rejection: &Rejection) -> Unread {
+        let column = rejection.field().and_then(|name| {
+            let field = self.partner.field_of(name)?;
+            let column = self.columns.iter().find(|column| column.field == field)?;
+            Some(column.name.clone())
+        });
+        Unread { line, code: rejection.code().as_str().to_owned(), column, hint: rejection.hint().to_owned() }
+    }
+}
+
+fn malformed(line: u64, hint: String) -> Unread {
+    Unread { line, code: "malformed_row".to_owned(), column: None, hint }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::tz::TimeZone;
+    use postback::partner::file::read_files;
+    use postback::status::Status;
+    use postback::zone::Zone;
+    use proptest::prelude::*;
+
+    const PARTNER: &str = r#"
+name = "Example"
+tenant = "bytec"
+endpoint = "example/event"
+database = "example_db"
+time_zone = "Asia/Kuala_Lumpur"
+reply = "json"
+auth = ["open"]
+default_event = "conversion"
+required = ["conversion_id", "offer_id"]
+[aliases]
+usd_payout = ["rewars"]
+[statuses]
+"Yet to consumed" = "pending"
+"Approved" = "approved"
+"#;
+
+    fn partner(more: &str) -> Partner {
+        let text = format!("{PARTNER}{more}");
+        read_files([("example.toml", text.as_str())].into_iter()).unwrap().by_code("example").unwrap().clone()
+    }
+
+    fn read_by(partner: &Partner, text: &str) -> Result<Report, String> {
+        let now = Timestamp::parse("2025-12-01T00:00:00Z", &Zone::utc()).unwrap();
+        read(partner, text, &BTreeMap::new(), now, |_| ())
+    }
+
+    fn shown(report: &Report) -> Vec<String> {
+        let row = |row: &Theirs| {
+            let money: Vec<_> = row.money.iter().map(|(field, amount)| format!("{} {amount}", field.name())).collect();
+            format!(
+                "{} {} {} {} {} {} {}",
+                row.line,
+                row.conversion_id,
+                row.event.as_deref().unwrap_or("-"),
+                row.status.map_or("-", Status::name),
+                row.happened_at.map(|at| at.to_string()).unwrap_or_default(),
+                money.join(","),
+                row.currency.as_deref().unwrap_or("-"),
+            )
+        };
+        report.rows.iter().map(row).collect()
+    }
+
+    #[test]
+    fn a_report_is_read_in_the_partner_s_names_words_and_clocks() {
+        let text = "\u{feff}Conversion ID,REWARS,Status,event_time,Note\r\n\
+                    c1,10.50,yet_to_consumed,2025-11-21 07:00:00,x\r\n\
+                    \"c,2\",\"1,234.50\",Approved,2025-11-22,\r\n\
+                    c3,$3,Lost,,\r\nc4,-4,N/A,,\r\n";
+        let report = read_by(&partner("[report.columns]\nevent_time = \"conversion_datetime\"\n"), text).unwrap();
+        assert_eq!(
+            shown(&report),
+            [
+                "2 c1 - pending 2025-11-20T23:00:00Z usd_payout 10.50 -",
+                "3 c,2 - approved 2025-11-21T16:00:00Z usd_payout 1234.50 -",
+                "4 c3 - -  usd_payout 3.00 -",
+                "5 c4 - -  usd_payout -4.00 -",
+            ]
+        );
+        assert_eq!(report.ignored, ["Note"]);
+        assert_eq!(report.unknown_statuses, BTreeMap::from([("Lost".to_owned(), 1)]));
+        let zone = TimeZone::get("Asia/Kuala_Lumpur").unwrap();
+        assert_eq!(report.days(&zone).map(|(a, b)| format!("{a} {b}")).unwrap(), "2025-11-21 2025-11-22");
+    }
+
+    #[test]
+    fn a_form_of_its_own_is_in_the_partner_s_file() {
+        let form = "[report]\ndelimiter = \";\"\ndecimal_mark = \",\"\ntime_format = \"%d/%m/%Y %H:%M\"\ntime_zone = \"UTC\"\n\
+                    [report.columns]\nTransaktion = \"conversion_id\"\nBetrag = \"payout\"\nZeit = \"ts_event\"\n";
+        let text = "transaktion;BETRAG;Zeit;Currency;Event\nc1;1.234,50;03/11/2025 23:30;eur;Refund\n";
+        let report = read_by(&partner(form), text).unwrap();
+        assert_eq!(shown(&report), ["2 c1 refund - 2025-11-03T23:30:00Z payout -1234.50 EUR"]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_row_is_told_by_line_and_column_and_costs_no_other() {
+        let text = "conversion_id,Rewars,ts_event\nc1,\"10,50\",\n,1,\nc3,1\nc4,1,31.02.2025\nc5,1,2030-01-01\nc6,1,\n";
+        let report = read_by(&partner(""), text).unwrap();
+        assert_eq!(shown(&report), ["7 c6 - -  usd_payout 1.00 -"]);
+        let unread: Vec<_> = report
+            .unread
+            .iter()
+            .map(|unread| format!("{} {} {}", unread.line, unread.code, unread.column.as_deref().unwrap_or("-")))
+            .collect();
+        assert_eq!(
+            unread,
+            [
+                "2 invalid_amount Rewars",
+                "3 missing_field conversion_id",
+                "4 malformed_row -",
+                "5 invalid_time ts_event",
+                "6 time_in_future ts_event",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_no_report_of_the_partner_s_is_told() {
+        for (text, told) in [
+            ("", "none of its columns is the conversion's id (they are )"),
+            ("id,payout\n", "none of its columns is the conversion's id (they are \"payout\", \"id\")"),
+            ("conversion_id,rewars,usd_payout\n", "its columns \"rewars\" and \"usd_payout\" both mean usd_payout"),
+            ("conversion_id,Conversion-ID\n", "its columns \"conversion_id\" and \"Conversion-ID\" both mean"),
+        ] {
+            let problem = read_by(&partner(""), text).unwrap_err();
+            assert!(problem.starts_with(told), "{problem}");
+        }
+        // What is said of one column stands against the name of another.
+        let said = partner("[report.columns]\n\"Transaction\" = \"conversion_id\"\n");
+        let report = read_by(&said, "conversion_id,Transaction\nours,theirs\n").unwrap();
+        assert_eq!(
+            (report.rows[0].conversion_id.as_str(), report.ignored.as_slice()),
+            ("theirs", ["conversion_id".to_owned()].as_slice())
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_odd_to_be_read(text in "\\PC*", rows in "(conversion_id,rewars,status\n)([a-z0-9\",;\r\n.%{}-]{0,80})") {
+            let _ = read_by(&partner(""), &text);
+            prop_assert!(read_by(&partner(""), &rows).is_ok());
+        }
+    }
+}
