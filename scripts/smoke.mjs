@@ -35,7 +35,7 @@ await main(async () => {
   if (!line) return;
   const { values } = line;
   const edge = await operator(values);
-  const { body } = await edge.call("smoke", { method: "POST", query: { partner: values.partner } });
+  const body = await edge.post("smoke", { partner: values.partner });
   const isOther = Boolean(values.env) && body.environment !== values.env;
   const isOk = body.ok === true && !isOther;
   process.stdout.write(values.json ? `${JSON.stringify(body, null, 2)}\n` : `${report(edge.url, body, isOther && values.env)}\n`);

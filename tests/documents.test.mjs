@@ -123,6 +123,13 @@ test("every command of the origin is in docs/operations.md", () => {
   assert.deepEqual(commands.filter((name) => !page.includes(`\`bytec-origin ${name}`)), []);
 });
 
+test("docs/operations.md has every option of what looks after what is parked", () => {
+  const options = ["mod", "list", "show", "replay"].flatMap((name) => find(`origin/src/cli/parked/${name}.rs`, /#\[arg\(long\b.*\)\]\s+(\w+):/g));
+  assert.ok(options.length >= 14 && options.includes("dry_run"), `found ${options}`);
+  const rows = rowNames(section("docs/operations.md", "Parked postbacks"));
+  assert.deepEqual(options.map((name) => `--${name.replaceAll("_", "-")}`).filter((option) => !rows.includes(option)), []);
+});
+
 test("docs/doctor.md has every code of doctor, and how bad it is", () => {
   const codes = [...read("origin/src/cli/doctor/code.rs").matchAll(/^ {4}\w+ = "([a-z_]+)": (Problem|Warning),/gm)];
   assert.ok(codes.length >= 60, `found ${codes.length}`);
@@ -140,11 +147,14 @@ test("docs/configuration.md lists every variable", () => {
     ...find("origin/src/config.rs", /secret\("([A-Z_]+)"\)/g),
     ...find("origin/src/cli/mod.rs", /env = "([A-Z_]+)"/g),
     ...find("origin/src/cli/sign.rs", /env = "([A-Z_]+)"/g),
+    ...find("origin/src/cli/parked/mod.rs", /env = "([A-Z_]+)"/g),
+    ...find("origin/src/cli/edge/mod.rs", /secret\("([A-Z_]+)"/g),
     ...find("origin/src/cli/serve.rs", /try_from_env\("([A-Z_]+)"\)/g),
     ...find("scripts/start.mjs", /port\("([A-Z_]+)"/g),
     ...["scripts/lib/operator.mjs", "scripts/lib/environments.mjs"].flatMap((path) => find(path, /process\.env\.([A-Z_]+)/g)),
+    ...find("scripts/parked.mjs", /\benv\.([A-Z_]+)/g),
   ];
-  assert.ok(variables.length >= 24 && variables.includes("ORIGIN_FALLBACK_URL") && variables.includes("JWT_KEYS"), `found ${variables}`);
+  assert.ok(variables.length >= 24 && ["ORIGIN_FALLBACK_URL", "JWT_KEYS", "EDGE_URL"].every((name) => variables.includes(name)), `found ${variables}`);
   const page = read("docs/configuration.md");
   assert.deepEqual(variables.filter((name) => !page.includes(`\`${name}\``)), []);
 });
@@ -193,7 +203,7 @@ test("docs/operations.md has every state and reason of what is parked", () => {
   const states = find("src/parked/filter.rs", /State::\w+ => "([a-z]+)"/g);
   const reasons = find("src/parked/cause.rs", /Cause::\w+ => "([a-z_]+)"/g);
   assert.deepEqual([states.length, reasons.length], [3, 4]);
-  const rows = rowNames(section("docs/operations.md", "Parked postbacks").replaceAll(/(^\| `\w+` \|).*/gm, "$1"));
+  const rows = rowNames(section("docs/operations.md", "Parked postbacks").replaceAll(/(^\| `\w+` \|).*/gm, "$1").replaceAll(/^\| `--.*/gm, ""));
   assert.deepEqual(rows, [...states, ...reasons]);
 });
 

@@ -1,15 +1,15 @@
-// Calls of an operator to the edge: POST /ops/smoke and those under /ops/parked. The token comes from the environment and goes
-// nowhere but to the edge.
+// Calls of an operator to the edge: POST /ops/smoke. The token comes from the environment and goes nowhere but to the edge.
+// What is parked the origin's program looks after (bytec-origin parked).
 import { edgeUrl } from "./environments.mjs";
 import { Complaint } from "./run.mjs";
 
 /** The operator's token of the development set-up. Public, so believed nowhere else. */
-const DEVELOPMENT_TOKEN = "default-operator-token";
+export const DEVELOPMENT_TOKEN = "default-operator-token";
 
 /** A rehearsal asks every origin of every partner one after the other, 5 s each. */
 const TIMEOUT_MS = 120_000;
 
-/** Options that every command for operators has. */
+/** Options of a command for operators. */
 export const OPERATOR_OPTIONS = {
   env: { type: "string" },
   url: { type: "string" },
@@ -33,11 +33,11 @@ export async function operator({ env, url }) {
   if (!token) throw new Complaint("OPERATOR_TOKEN is not set: it is your token out of the edge's secret OPERATOR_TOKENS");
   return {
     url: edge,
-    /** Answers the JSON of a 200; `also` lists other statuses whose JSON is wanted. */
-    async call(operation, { method = "GET", query = {}, also = [] } = {}) {
+    /** Answers the JSON of a 200. */
+    async post(operation, query) {
       const given = Object.entries(query).filter(([, value]) => value !== undefined);
       const target = given.length ? `${operation}?${new URLSearchParams(given)}` : operation;
-      return read(edge, await ask(`${edge}/ops/${target}`, method, token), also);
+      return read(edge, await post(`${edge}/ops/${target}`, token));
     },
   };
 }
@@ -51,10 +51,10 @@ function checkedUrl(text) {
   return url.origin;
 }
 
-async function ask(url, method, token) {
+async function post(url, token) {
   const headers = { authorization: `Bearer ${token}`, accept: "application/json" };
   try {
-    const reply = await fetch(url, { method, headers, redirect: "manual", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const reply = await fetch(url, { method: "POST", headers, redirect: "manual", signal: AbortSignal.timeout(TIMEOUT_MS) });
     return { status: reply.status, retryAfter: reply.headers.get("retry-after"), text: await reply.text() };
   } catch (error) {
     const { origin } = new URL(url);
@@ -69,13 +69,12 @@ const REFUSALS = {
   signature_invalid: () => "the edge does not know this token: is OPERATOR_TOKEN one of the secret OPERATOR_TOKENS of this environment?",
   rate_limited: ({ retryAfter }) => `too many calls with a wrong token from here: mend OPERATOR_TOKEN and try again in ${retryAfter ?? 60} s`,
   unclear_filter: (_, { field, hint }) => `${field} ${hint}`,
-  not_parked: (_, { hint }) => hint,
   operation_not_found: () => "this edge has no such operation: is it of an older version?",
   partner_not_found: () => "this edge has no operations: is it of an older version?",
   unavailable: () => "the edge's configuration is wrong, or the table of parked postbacks does not answer: the log of the edge has the reason (npx wrangler tail --env NAME)",
 };
 
-function read(edge, answer, also) {
+function read(edge, answer) {
   const { status, text } = answer;
   let body;
   try {
@@ -84,7 +83,7 @@ function read(edge, answer, also) {
     const what = status >= 300 && status < 400 ? "a redirect" : "no JSON";
     throw new Complaint(`${edge} answered ${status} and ${what}: that is not the edge, or something stands in front of it`);
   }
-  if (status === 200 || (also.includes(status) && body?.error === undefined)) return { status, body };
+  if (status === 200) return body;
   const advice = REFUSALS[body?.error]?.(answer, body) ?? body?.hint ?? "that is not an answer of the edge";
   const name = body?.request_id ? ` (request ${body.request_id})` : "";
   throw new Complaint(`${plain(`${edge} answered ${status} ${body?.error ?? ""}`).trim()}: ${plain(advice)}${plain(name)}`);
@@ -92,10 +91,3 @@ function read(edge, answer, also) {
 
 /** A text without what a terminal could take for a command. */
 export const plain = (text) => `${text}`.replaceAll(/[\u0000-\u001f\u007f-\u009f]/g, " ");
-
-/** Rows as columns that stand below one another. */
-export function columns(rows) {
-  const cells = rows.map((row) => row.map((cell) => plain(cell ?? "-")));
-  const widths = cells[0].map((_, place) => Math.max(...cells.map((row) => row[place].length)));
-  return cells.map((row) => row.map((cell, place) => cell.padEnd(widths[place])).join("  ").trimEnd()).join("\n");
-}

@@ -1,4 +1,5 @@
-// The operators' commands against a real edge and a real origin: smoke, parked and deploy, as they are typed.
+// The operators' commands against a real edge and a real origin: smoke, parked and deploy, as they are typed. What parked leaves to
+// the origin's program is also in parked_command.test.mjs.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
@@ -188,6 +189,10 @@ describe("npm run parked", () => {
     assert.match(out, /^reason +exhausted$/m);
     assert.match(out, /^  target +\/rector\/event\?media_id=media456/m);
     assert.equal(JSON.parse((await parked("show", ids[0], "--json")).out).postback.method, "GET");
+    await edge.parked(`insert into parked select '-hA_1', partner, event_id, received_at, 'delivered', reason, detail, attempts, parked_at, changed_at, replays, message
+      from parked where request_id = '${ids[0]}' returning request_id`);
+    assert.match((await parked("show", "-hA_1")).out, /^request_id +-hA_1$/m);
+    await edge.parked("delete from parked where request_id = '-hA_1' returning request_id");
     const nobody = await parked("show", "a/b c");
     assert.deepEqual([nobody.code, /404 not_parked/.test(nobody.err)], [1, true]);
   });
@@ -212,11 +217,38 @@ describe("npm run parked", () => {
     assert.match((await parked("replay", "--yes")).out, /^0 in the queue again/);
   });
 
+  test("the edge is that of an environment, development's with the public token", async () => {
+    const EDGE_PORT = new URL(edge.url).port;
+    const listed = async (args, env) => (await command("parked", ["list", "--json", ...args], env)).out;
+    const all = `${JSON.stringify((await edge.ops("parked")).body, null, 2)}\n`;
+    assert.equal(await listed(["--env", "development"], { EDGE_PORT }), all);
+    assert.equal(await listed(["--env=development", "--reason", "exhausted"], { EDGE_PORT }), all);
+    assert.equal(await listed([`--url=${edge.url}`]), all);
+    assert.equal(await listed(["--edge", edge.url]), all);
+    // Elsewhere nobody is an operator without a word, and a wrong one is not mended.
+    for (const [args, env, expected, code] of [
+      [["--url", edge.url], {}, /OPERATOR_TOKEN is not set/, 2],
+      [["--env", "production"], {}, /OPERATOR_TOKEN is not set/, 2],
+      [["--env", "development"], { EDGE_PORT, OPERATOR_TOKEN_FILE: "/nowhere/token" }, /OPERATOR_TOKEN_FILE: \/nowhere\/token cannot be read/, 2],
+      [["--env", "development"], { EDGE_PORT, OPERATOR_TOKEN: "wrong-t0ken" }, /403 signature_invalid/, 1],
+      [["--env", "nowhere"], {}, /there is no environment "nowhere": development, production, staging/, 1],
+      [["--env", "staging"], {}, /no route for staging: say --url/, 1],
+      [["--env"], {}, /--env needs a value/, 1],
+      [["--url", "http://network.bytec.com"], {}, /must begin with https/, 2],
+      [[], {}, /--edge <URL>/, 2],
+    ]) {
+      const answer = await command("parked", ["list", ...args], env);
+      assert.deepEqual([answer.code, answer.out], [code, ""], args.join(" "));
+      assert.match(answer.err, expected);
+    }
+  });
+
   test("a command line that cannot be meant is refused, and help is help", async () => {
     for (const args of [[], ["lst"], ["show"], ["show", "a", "b"], ["list", "a"], ["list", "--limit", "0"], ["list", "--reasn", "x"]]) {
-      assert.equal((await parked(...args)).code, 1, args.join(" "));
+      assert.equal((await parked(...args)).code, 2, args.join(" "));
     }
-    assert.match((await parked("--help")).out, /npm run parked -- list/);
+    const { code, out } = await parked("list", "--help");
+    assert.deepEqual([code, /npm run parked -- list/.test(out), /--request-id <ID>/.test(out)], [0, true, true]);
   });
 });
 

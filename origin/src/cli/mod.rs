@@ -8,6 +8,7 @@ mod edge;
 mod explain;
 mod input;
 mod migrate;
+mod parked;
 mod partners;
 mod progress;
 mod rates;
@@ -74,6 +75,9 @@ enum Command {
     /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
     #[command(subcommand)]
     Subject(subject::Subject),
+    /// What the edge could not deliver and has parked: list it, show it, give it back to the queue.
+    #[command(subcommand)]
+    Parked(parked::Parked),
     /// Back up the databases into a folder, while postbacks go on coming.
     Backup(backup::Backup),
     /// Restore databases from such a folder, where there are none yet, and see that they come to what they came to.
@@ -227,6 +231,7 @@ pub async fn run() -> ExitCode {
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
         Command::Backup(command) => return backup::backup(command).await,
         Command::Restore(command) => return backup::restore(command).await,
+        Command::Parked(command) => return parked::parked(command).await,
         Command::Subject(command) => return subject::subject(command).await,
         Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,

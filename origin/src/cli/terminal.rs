@@ -1,7 +1,7 @@
 //! Text for people at a terminal, and their word.
 
 use serde::Serialize;
-use std::io::{BufRead, IsTerminal, Read};
+use std::io::{BufRead, IsTerminal};
 
 /// Bytes of an answer that are read at most.
 const ANSWER_BYTES_MAX: u64 = 1_024;

@@ -99,7 +99,7 @@ pub struct Shown {
 /// A postback, as it is delivered.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct Kept {
-    /// The canonical record, as JSON.
+    /// The canonical record, as the origin is given it.
     pub canonical: String,
     /// The request's method.
     pub method: String,

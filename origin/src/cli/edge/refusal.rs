@@ -57,10 +57,11 @@ pub fn read<T: DeserializeOwned>(edge: &str, answer: &Answer) -> Result<T, Refus
     let member = |name: &str| told(body.get(name).and_then(Value::as_str).unwrap_or_default());
     let code = member("error");
     // A replay of which not all got into the queue is answered 503, without an error.
-    if code.is_empty() && [200, 503].contains(&status) {
-        if let Ok(read) = serde_json::from_value(body.clone()) {
-            return Ok(read);
-        }
+    if code.is_empty()
+        && [200, 503].contains(&status)
+        && let Ok(read) = T::deserialize(&body)
+    {
+        return Ok(read);
     }
     let advice = advice(&code, &member("field"), &member("hint"), answer.retry_after.as_deref());
     let request = match member("request_id") {
