@@ -91,11 +91,10 @@ impl Error {
     /// The same, to whom has asked a question.
     #[must_use]
     pub fn of_question(self) -> Error {
-        match self {
-            Error::UrlTooLong | Error::Overloaded | Error::Store(_) | Error::Internal(_) => {
-                Error::Unanswered(Box::new(self))
-            }
-            error => error,
+        if matches!(self, Error::UrlTooLong | Error::Overloaded | Error::Store(_) | Error::Internal(_)) {
+            Error::Unanswered(Box::new(self))
+        } else {
+            self
         }
     }
 
