@@ -241,7 +241,9 @@ test("a command line that cannot be meant ends with 2, and asks nobody", async (
     [["replay", "--cursor", "x"], {}, /unexpected argument '--cursor'/],
     [["replay", "--dry-run", "--yes"], {}, /cannot be used with/],
     [["list", "--token", "x"], {}, /unexpected argument '--token'/],
-    [["list"], { EDGE_URL: "" }, /--edge <URL>/],
+    [["list"], { EDGE_URL: "" }, /--edge is no URL/],
+    [["list", "--edge", "https://u:geheim@network.bytec.com"], {}, /^error: --edge must be scheme and host alone/],
+    [["list"], { EDGE_URL: "https://u:geheim@" }, /^error: --edge is no URL/],
     [["list", "--edge", "http://network.bytec.com"], {}, /must begin with https:\/\/; http:\/\/ is for this machine alone/],
     [["list", "--edge", "https://network.bytec.com/ops"], {}, /must be scheme and host alone/],
     [["list"], { OPERATOR_TOKEN: "" }, /^OPERATOR_TOKEN is not set: it is your token out of the edge's secret OPERATOR_TOKENS$/m],
@@ -250,5 +252,6 @@ test("a command line that cannot be meant ends with 2, and asks nobody", async (
     const { code, out, err } = await parked(args, env);
     assert.deepEqual([code, out], [2, ""], args.join(" "));
     assert.match(err, expected);
+    assert.doesNotMatch(err, /geheim/);
   }
 });

@@ -1,8 +1,28 @@
 //! Other hosts, as commands ask them.
 
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use clap::{Arg, Command, Error};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, Url};
+use std::ffi::OsStr;
 use std::time::Duration;
+
+/// Reads an argument that is a URL. What is wrong with it is told without it: somebody may have written a password into it.
+#[derive(Clone, Copy)]
+pub struct UrlArgument(pub fn(&str) -> Result<Url, String>);
+
+impl TypedValueParser for UrlArgument {
+    type Value = Url;
+
+    fn parse_ref(&self, command: &Command, argument: Option<&Arg>, value: &OsStr) -> Result<Url, Error> {
+        let url = value.to_str().ok_or_else(|| "is no text".to_owned()).and_then(self.0);
+        url.map_err(|why| {
+            let name = argument.and_then(Arg::get_long).unwrap_or("url");
+            Error::raw(ErrorKind::ValueValidation, format!("--{name} {why}\n")).with_cmd(command)
+        })
+    }
+}
 
 /// Where something is to be asked: scheme, host and port alone.
 ///

@@ -191,6 +191,7 @@ pub(super) mod tests {
             reporting_payout: money.get(&Field::UsdPayout).copied(),
             money,
             currency: None,
+            changed_at: at("2025-12-01T00:00:00Z"),
             is_duplicate: false,
         }
     }

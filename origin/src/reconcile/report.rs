@@ -59,6 +59,8 @@ pub struct Ours {
     pub currency: Option<String>,
     /// What we are paid, in the reporting currency.
     pub reporting_payout: Option<Amount>,
+    /// When it last changed.
+    pub changed_at: Timestamp,
     /// Whether it is marked as a possible duplicate: then it counts for nothing.
     pub is_duplicate: bool,
 }
@@ -74,6 +76,8 @@ pub struct Unread {
     pub column: Option<String>,
     /// What to do.
     pub hint: String,
+    /// Of which conversion it is, where that can be told: ours is not compared, either.
+    pub conversion_id: Option<String>,
 }
 
 /// Amounts that are compared.
@@ -109,6 +113,7 @@ impl From<Conversion> for Ours {
             money: amounts.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             currency: money.currency,
             reporting_payout: money.reporting.reporting_payout,
+            changed_at: conversion.updated_at,
             is_duplicate: conversion.is_duplicate,
         }
     }

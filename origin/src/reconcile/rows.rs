@@ -48,7 +48,7 @@ pub fn read(
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
-                Err(malformed(line, error.to_string()))
+                Err(malformed(line, error.to_string(), None))
             }
         };
         match read {
@@ -90,15 +90,19 @@ impl Rows {
         record: &csv::StringRecord,
         unknown_statuses: &mut BTreeMap<String, u64>,
     ) -> Result<Theirs, Unread> {
+        let id = || {
+            let column = self.columns.iter().find(|column| column.field == Field::ConversionId)?;
+            record.get(column.place).map(|id| id.trim().to_owned()).filter(|id| !id.is_empty())
+        };
         if record.len() != self.width {
             let told = format!("it has {} columns where the head has {}", record.len(), self.width);
-            return Err(malformed(line, told));
+            return Err(malformed(line, told, id()));
         }
         let pairs = self.columns.iter().filter_map(|column| {
             let text = record.get(column.place)?.trim();
             Some((self.name_of(column.field), plain(&self.partner.report, column.field, text).into_owned()))
         });
-        let unread = |rejection: Rejection| self.unread(line, &rejection);
+        let unread = |rejection: Rejection| self.unread(line, &rejection, id());
         let params = Params::from_canonical(pairs).map_err(unread)?;
         let reading = self.partner.read(&params, Dialect::Partner, self.now).map_err(unread)?;
         let is_unknown = reading.warnings.iter().any(|warning| warning.code == WarningCode::UnknownStatus);
@@ -135,18 +139,24 @@ impl Rows {
     }
 
     /// What is wrong with a row, in the report's names.
-    fn unread(&self, line: u64, rejection: &Rejection) -> Unread {
+    fn unread(&self, line: u64, rejection: &Rejection, conversion_id: Option<String>) -> Unread {
         let column = rejection.field().and_then(|name| {
             let field = self.partner.field_of(name)?;
             let column = self.columns.iter().find(|column| column.field == field)?;
             Some(column.name.clone())
         });
-        Unread { line, code: rejection.code().as_str().to_owned(), column, hint: rejection.hint().to_owned() }
+        Unread {
+            line,
+            code: rejection.code().as_str().to_owned(),
+            column,
+            hint: rejection.hint().to_owned(),
+            conversion_id,
+        }
     }
 }
 
-fn malformed(line: u64, hint: String) -> Unread {
-    Unread { line, code: "malformed_row".to_owned(), column: None, hint }
+fn malformed(line: u64, hint: String, conversion_id: Option<String>) -> Unread {
+    Unread { line, code: "malformed_row".to_owned(), column: None, hint, conversion_id }
 }
 
 #[cfg(test)]
@@ -241,16 +251,19 @@ usd_payout = ["rewars"]
         let unread: Vec<_> = report
             .unread
             .iter()
-            .map(|unread| format!("{} {} {}", unread.line, unread.code, unread.column.as_deref().unwrap_or("-")))
+            .map(|unread| {
+                let [column, id] = [&unread.column, &unread.conversion_id].map(|text| text.as_deref().unwrap_or("-"));
+                format!("{} {} {column} {id}", unread.line, unread.code)
+            })
             .collect();
         assert_eq!(
             unread,
             [
-                "2 invalid_amount Rewars",
-                "3 missing_field conversion_id",
-                "4 malformed_row -",
-                "5 invalid_time ts_event",
-                "6 time_in_future ts_event",
+                "2 invalid_amount Rewars c1",
+                "3 missing_field conversion_id -",
+                "4 malformed_row - c3",
+                "5 invalid_time ts_event c4",
+                "6 time_in_future ts_event c5",
             ]
         );
     }

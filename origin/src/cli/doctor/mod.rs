@@ -46,10 +46,10 @@ pub struct Doctor {
     #[arg(long, value_name = "NAME")]
     env: Option<String>,
     /// The origin's public URL, such as https://origin.bytec.com: whether the tunnel leads here.
-    #[arg(long, value_parser = super::web::base_url)]
+    #[arg(long, value_parser = super::web::UrlArgument(super::web::base_url))]
     url: Option<Url>,
     /// The edge's URL, such as https://network.bytec.com: whether it reaches its origins, and whether its clock is ours.
-    #[arg(long, value_parser = super::web::base_url)]
+    #[arg(long, value_parser = super::web::UrlArgument(super::web::base_url))]
     edge: Option<Url>,
     /// Megabytes that a disk with SQLite files should have free.
     #[arg(long, default_value_t = 1024, value_name = "MB")]

@@ -5,6 +5,7 @@ mod replay;
 mod show;
 
 use super::edge::{Edge, Filter, edge_url};
+use super::web::UrlArgument;
 use super::{ended, wrong};
 use clap::{Args, Subcommand};
 use list::List;
@@ -29,7 +30,7 @@ pub enum Parked {
 pub struct At {
     /// The edge's URL, such as https://network.bytec.com. Your token out of its OPERATOR_TOKENS comes from OPERATOR_TOKEN, or from the
     /// file that OPERATOR_TOKEN_FILE names.
-    #[arg(long, env = "EDGE_URL", value_name = "URL", value_parser = edge_url)]
+    #[arg(long, env = "EDGE_URL", value_name = "URL", value_parser = UrlArgument(edge_url))]
     edge: Url,
     /// As JSON.
     #[arg(long)]

@@ -1,9 +1,9 @@
-//! What was found, and what can be done about what is missing.
+//! What was found, and what can be done about it.
 
 use super::super::edge::{Edge, Filter};
 use super::super::progress::Progress;
 use crate::app::Platform;
-use crate::reconcile::repair::{Rejected, conversion_of_parked, rejected, replay};
+use crate::reconcile::repair::{Rejected, Wanted, conversion_of_parked, is_overtaken, rejected, replay};
 use crate::reconcile::{Pair, Reconciliation, Report, Rules};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
@@ -29,17 +29,25 @@ pub struct Found<'a> {
     pub repairs: &'a Repairs,
 }
 
-/// What tells of conversions that are missing.
+/// Postbacks that tell of conversions that are missing or differ, by conversion.
 #[derive(Default)]
 pub struct Repairs {
-    /// Rejected postbacks, the last of each conversion that would be taken today, or else the last.
-    pub rejected: BTreeMap<String, Rejected>,
-    /// Parked postbacks: the names of their requests, by conversion.
-    pub parked: BTreeMap<String, Vec<String>>,
+    /// Those that were rejected, as they came.
+    pub rejected: BTreeMap<String, Vec<Rejected>>,
+    /// Those that are parked.
+    pub parked: BTreeMap<String, Vec<Parked>>,
     /// Whether the edge was asked.
     pub knows_parked: bool,
-    /// What was replayed, by conversion, and what came of it.
-    pub replayed: BTreeMap<String, String>,
+    /// What was replayed, and what came of it.
+    pub replayed: BTreeMap<String, Vec<String>>,
+}
+
+/// A parked postback.
+pub struct Parked {
+    /// The name of its request.
+    pub request_id: String,
+    /// Whether its conversion has changed since it was received.
+    pub is_overtaken: bool,
 }
 
 impl Repairs {
@@ -54,32 +62,30 @@ impl Repairs {
         rules: &Rules,
         edge: Option<&Edge>,
     ) -> Result<Repairs, String> {
-        let missing: BTreeSet<&str> =
-            compared.pairs.iter().filter(|pair| pair.ours.is_none()).map(Pair::conversion_id).collect();
+        let is_off = |pair: &&Pair| pair.ours.is_none() || (pair.theirs.is_some() && !pair.differences.is_empty());
+        let changed_at = |id| compared.stands.get(id).map(|standing| standing.changed_at);
+        let wanted: Wanted<'_> =
+            compared.pairs.iter().filter(is_off).map(Pair::conversion_id).map(|id| (id, changed_at(id))).collect();
         let mut repairs = Repairs { knows_parked: edge.is_some(), ..Repairs::default() };
-        if missing.is_empty() {
+        if wanted.is_empty() {
             return Ok(repairs);
         }
-        let since = rules
-            .begin(compared.from)
-            .and_then(|begin| Timestamp::from_unix_ms(begin.unix_ms().saturating_sub(BEFORE_MS)));
-        let since = since.ok_or("there is no such day")?;
-        for found in rejected(store, partner, &missing, since).await.map_err(|error| error.to_string())? {
-            let known = repairs.rejected.get(&found.conversion_id);
-            if found.reading.is_ok() || known.is_none_or(|known| known.reading.is_err()) {
-                repairs.rejected.insert(found.conversion_id.clone(), found);
-            }
+        let since_ms = rules.begin(compared.from).map(|begin| begin.unix_ms().saturating_sub(BEFORE_MS));
+        let since = since_ms.and_then(Timestamp::from_unix_ms).ok_or("there is no such day")?;
+        for found in rejected(store, partner, &wanted, since).await.map_err(|error| error.to_string())? {
+            repairs.rejected.entry(found.conversion_id.clone()).or_default().push(found);
         }
         if let Some(edge) = edge {
-            repairs.parked = parked(edge, partner, &missing).await?;
+            repairs.parked = parked(edge, partner, &wanted).await?;
         }
         Ok(repairs)
     }
 
-    /// How many conversions a replay would bring, as far as can be told.
-    pub fn count(&self) -> usize {
-        let taken = self.rejected.iter().filter(|(_, rejected)| rejected.reading.is_ok()).map(|(id, _)| id);
-        taken.chain(self.parked.keys()).collect::<BTreeSet<_>>().len()
+    /// The conversions that a replay would tell of.
+    pub fn good(&self) -> BTreeSet<&str> {
+        let rejected = self.rejected.iter().filter(|(_, rejected)| rejected.iter().any(Rejected::is_good));
+        let parked = self.parked.iter().filter(|(_, parked)| parked.iter().any(|parked| !parked.is_overtaken));
+        rejected.map(|(id, _)| id.as_str()).chain(parked.map(|(id, _)| id.as_str())).collect()
     }
 
     /// Records what was rejected and would be taken, and gives back to the edge's queue what is parked.
@@ -106,45 +112,47 @@ impl Repairs {
 
     async fn replay_each(&mut self, store: &Store, edge: Option<&Edge>) -> Result<(), String> {
         let mut progress = Progress::new("replaying".to_owned());
-        let taken: Vec<_> = self.rejected.values().filter(|rejected| rejected.reading.is_ok()).cloned().collect();
-        for rejected in taken {
-            let id = rejected.conversion_id.clone();
-            let nonce = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
-            let verdict = replay(store, rejected, nonce, (Platform::SYSTEM.now)()).await;
-            if let Some(verdict) = verdict.map_err(|error| format!("{id}: {error}"))? {
-                self.replayed.insert(id, verdict.name().to_owned());
+        let mut done: u64 = 0;
+        for (id, all) in &self.rejected {
+            for rejected in all.iter().filter(|rejected| rejected.is_good()) {
+                let nonce = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
+                let verdict = replay(store, rejected.clone(), nonce, (Platform::SYSTEM.now)()).await;
+                if let Some(verdict) = verdict.map_err(|error| format!("{id}: {error}"))? {
+                    self.replayed.entry(id.clone()).or_default().push(verdict.name().to_owned());
+                }
+                done = done.saturating_add(1);
+                progress.at(done);
             }
-            progress.at(u64::try_from(self.replayed.len()).unwrap_or(u64::MAX));
         }
         let Some(edge) = edge else { return Ok(()) };
-        for (id, request_ids) in self.parked.clone() {
-            for request_id in request_ids {
-                let filter = Filter { request_id: Some(request_id), ..Filter::default() };
-                let done = edge.replay(&filter, false).await?;
-                if let Some(problem) = done.problem {
+        for (id, all) in &self.parked {
+            for parked in all.iter().filter(|parked| !parked.is_overtaken) {
+                let filter = Filter { request_id: Some(parked.request_id.clone()), ..Filter::default() };
+                let answer = edge.replay(&filter, false).await?;
+                if let Some(problem) = answer.problem {
                     return Err(format!("{id}: {problem}"));
                 }
+                // Where somebody else was quicker there is nothing left to replay.
+                if answer.replayed > 0 {
+                    self.replayed.entry(id.clone()).or_default().push("queued".to_owned());
+                }
+                done = done.saturating_add(1);
+                progress.at(done);
             }
-            self.replayed.entry(id).or_insert_with(|| "queued".to_owned());
-            progress.at(u64::try_from(self.replayed.len()).unwrap_or(u64::MAX));
         }
         Ok(())
     }
 }
 
-/// The parked postbacks of conversions that are missing.
-async fn parked(
-    edge: &Edge,
-    partner: &Partner,
-    missing: &BTreeSet<&str>,
-) -> Result<BTreeMap<String, Vec<String>>, String> {
+/// The parked postbacks of conversions that are wanted, the longest parked first.
+async fn parked(edge: &Edge, partner: &Partner, wanted: &Wanted<'_>) -> Result<BTreeMap<String, Vec<Parked>>, String> {
     let filter = Filter {
         partner: Some(partner.code.clone()),
         state: Some("parked".to_owned()),
         limit: Some(Filter::LIMIT_MAX),
         ..Filter::default()
     };
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut found: BTreeMap<String, Vec<Parked>> = BTreeMap::new();
     let mut progress = Progress::new("looking at parked postbacks".to_owned());
     let (mut looked, mut cursor) = (0_usize, None);
     loop {
@@ -152,20 +160,19 @@ async fn parked(
         for row in page.parked {
             looked = looked.saturating_add(1);
             if looked > PARKED_MAX {
-                let why = format!(
+                return Err(format!(
                     "more than {PARKED_MAX} postbacks of this partner are parked: replay them all, and reconcile then"
-                );
-                return Err(why);
+                ));
             }
             progress.at(u64::try_from(looked).unwrap_or(u64::MAX));
             let Some(shown) = edge.show(&row.request_id).await? else { continue };
             let Some(kept) = shown.postback else { continue };
             let received_at = row.received_at.as_deref().and_then(|text| Timestamp::parse(text, &Zone::utc()));
             let received_at = received_at.unwrap_or_else(|| (Platform::SYSTEM.now)());
-            if let Some(id) =
-                conversion_of_parked(partner, &kept.canonical, received_at).filter(|id| missing.contains(id.as_str()))
-            {
-                found.entry(id).or_default().push(row.request_id);
+            let Some(id) = conversion_of_parked(partner, &kept.canonical, received_at) else { continue };
+            if wanted.contains_key(id.as_str()) {
+                let is_overtaken = is_overtaken(wanted, &id, received_at);
+                found.entry(id).or_default().push(Parked { request_id: row.request_id, is_overtaken });
             }
         }
         match page.next {

@@ -8,6 +8,7 @@ use super::explain;
 use super::input::text_of;
 use super::progress::Progress;
 use super::stores::in_each;
+use super::web::UrlArgument;
 use super::{SettingsArgs, change, or_told, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
@@ -58,7 +59,7 @@ pub struct Reconcile {
     #[arg(long, default_value = "0", value_parser = tolerance)]
     tolerance: Amount,
     /// The edge whose parked postbacks are looked at as well; with OPERATOR_TOKEN.
-    #[arg(long, value_name = "URL", value_parser = edge_url)]
+    #[arg(long, value_name = "URL", value_parser = UrlArgument(edge_url))]
     edge: Option<Url>,
     /// Record the rejected postbacks that would be taken today, and give the parked ones back to the edge's queue.
     #[arg(long)]

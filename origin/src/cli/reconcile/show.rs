@@ -84,7 +84,7 @@ fn differences<'a>(found: &'a Found<'_>) -> Vec<Line<'a>> {
         match (&pair.theirs, &pair.ours) {
             (Some(theirs), None) => {
                 let told = told(theirs.status, theirs.money.values().map(ToString::to_string));
-                vec![line("missing", "", told, String::new(), Some(repair(found, pair.conversion_id())))]
+                vec![line("missing", "", told, String::new(), Some(why_missing(found, pair.conversion_id())))]
             }
             (None, Some(ours)) => {
                 let told = told(ours.status, ours.money.values().map(ToString::to_string));
@@ -93,7 +93,10 @@ fn differences<'a>(found: &'a Found<'_>) -> Vec<Line<'a>> {
             (_, _) => pair
                 .differences
                 .iter()
-                .map(|differs| line("differs", differs.field, differs.theirs.clone(), differs.ours.clone(), None))
+                .map(|differs| {
+                    let repair = repair(found, pair.conversion_id());
+                    line("differs", differs.field, differs.theirs.clone(), differs.ours.clone(), repair)
+                })
                 .collect(),
         }
     };
@@ -110,25 +113,37 @@ fn told(status: Option<Status>, amounts: impl Iterator<Item = String>) -> String
 }
 
 /// What is known of a conversion that is missing.
-fn repair(found: &Found<'_>, conversion_id: &str) -> String {
-    let repairs = found.repairs;
-    if let Some(verdict) = repairs.replayed.get(conversion_id) {
-        return format!("replayed: {verdict}");
-    }
-    if let Some(requests) = repairs.parked.get(conversion_id) {
-        return format!("parked at the edge: {}", requests.join(" "));
-    }
-    match repairs.rejected.get(conversion_id) {
-        Some(rejected) => {
-            let receipt = &rejected.rejection.receipt;
-            let at = format!("{} of {}, {}", receipt.request_id, receipt.received_at, rejected.rejection.code);
-            match &rejected.reading {
-                Ok(_) => format!("rejected, would be taken today: {at}"),
-                Err(refusal) => format!("rejected, and still would be ({}): {at}", refusal.code().as_str()),
-            }
-        }
+fn why_missing(found: &Found<'_>, conversion_id: &str) -> String {
+    repair(found, conversion_id).unwrap_or_else(|| match found.compared.stands.get(conversion_id) {
+        Some(standing) if standing.marked > 0 => "it is stored, marked as a possible duplicate".to_owned(),
+        Some(standing) => format!("{} stored under its id, of another event or one row each", standing.counted),
         None => "no postback of it is kept".to_owned(),
+    })
+}
+
+/// What can be done about a conversion, or why nothing can, where there is a postback that tells of it.
+fn repair(found: &Found<'_>, conversion_id: &str) -> Option<String> {
+    let repairs = found.repairs;
+    if let Some(outcomes) = repairs.replayed.get(conversion_id) {
+        return Some(format!("replayed: {}", outcomes.join(", ")));
     }
+    let parked = repairs.parked.get(conversion_id).into_iter().flatten();
+    let parked = parked.map(|parked| match parked.is_overtaken {
+        false => format!("parked at the edge: {}", parked.request_id),
+        true => format!("parked at the edge, and overtaken: {}", parked.request_id),
+    });
+    let rejected = repairs.rejected.get(conversion_id).into_iter().flatten();
+    let rejected = rejected.map(|rejected| {
+        let receipt = &rejected.rejection.receipt;
+        let at = format!("{} of {}, {}", receipt.request_id, receipt.received_at, rejected.rejection.code);
+        match (&rejected.reading, rejected.is_overtaken) {
+            (Ok(_), false) => format!("rejected, would be taken today: {at}"),
+            (Ok(_), true) => format!("rejected, and overtaken: {at}"),
+            (Err(refusal), _) => format!("rejected, and still would be ({}): {at}", refusal.code().as_str()),
+        }
+    });
+    let all: Vec<_> = parked.chain(rejected).collect();
+    (!all.is_empty()).then(|| all.join("; "))
 }
 
 fn json_of(found: &Found<'_>) -> Value {
@@ -146,7 +161,7 @@ fn json_of(found: &Found<'_>) -> Value {
         "total": day_json(&compared.total),
         "days": compared.days.iter().map(day_json).collect::<Vec<_>>(),
         "differences": differences(found).into_iter().map(Line::object).collect::<Vec<_>>(),
-        "repairable": repairs.count(),
+        "repairable": repairs.good(),
         "parked_were_looked_at": repairs.knows_parked,
         "replayed": repairs.replayed,
     })
@@ -234,7 +249,8 @@ fn line_text(line: &Line<'_>) -> String {
         "extra" => format!("{} {}", event(line.pair).unwrap_or_default(), line.ours),
         _ => {
             let or_none = |text: &str| if text.is_empty() { "nothing".to_owned() } else { text.to_owned() };
-            format!("{} {}, {}", line.field, or_none(&line.theirs), or_none(&line.ours))
+            let repair = line.repair.as_ref().map(|repair| format!("; {repair}")).unwrap_or_default();
+            format!("{} {}, {}{repair}", line.field, or_none(&line.theirs), or_none(&line.ours))
         }
     };
     plain(&format!("{} {id}: {what}", line.day))
@@ -261,24 +277,20 @@ fn conclusion(found: &Found<'_>) -> String {
     }];
     if !repairs.replayed.is_empty() {
         let mut outcomes: BTreeMap<&str, u64> = BTreeMap::new();
-        for outcome in repairs.replayed.values() {
+        for outcome in repairs.replayed.values().flatten() {
             let count = outcomes.entry(outcome).or_default();
             *count = count.saturating_add(1);
         }
         let outcomes: Vec<_> = outcomes.iter().map(|(outcome, count)| format!("{count} {outcome}")).collect();
-        said.push(format!(
-            "{} conversions were replayed: {}; reconcile again to see what they came to",
-            repairs.replayed.len(),
-            outcomes.join(", ")
-        ));
-    } else if repairs.count() > 0 {
-        said.push(format!(
-            "{} of {} that are missing can be replayed: --replay does it",
-            repairs.count(),
-            compared.total.missing
-        ));
+        said.push(format!("replayed: {}; reconcile again to see what it came to", outcomes.join(", ")));
+    } else if !repairs.good().is_empty() {
+        said.push(match repairs.good().len() {
+            1 => "1 conversion has a postback that can be replayed: --replay does it".to_owned(),
+            count => format!("{count} conversions have postbacks that can be replayed: --replay does it"),
+        });
     }
-    if compared.total.missing > 0 && !repairs.knows_parked {
+    let is_off = compared.total.missing > 0 || compared.total.differing > 0;
+    if is_off && !repairs.knows_parked {
         said.push("parked postbacks were not looked at: --edge URL looks there as well".to_owned());
     }
     said.join("\n")

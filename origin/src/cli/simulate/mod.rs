@@ -5,7 +5,7 @@ mod sending;
 mod stories;
 
 use super::print;
-use super::web::{base_url, client, is_this_machine};
+use super::web::{UrlArgument, base_url, client, is_this_machine};
 use crate::config;
 use clap::Args;
 use jiff::civil::Date;
@@ -33,7 +33,7 @@ const DAY_S: i64 = 86_400;
 #[derive(Args, Clone)]
 pub struct Simulate {
     /// Scheme and host of an edge or an origin.
-    #[arg(long, default_value = "http://127.0.0.1:8787", value_parser = base_url)]
+    #[arg(long, default_value = "http://127.0.0.1:8787", value_parser = UrlArgument(base_url))]
     url: Url,
     /// Codes of the partners that send; all where it is not said. May be given several times.
     #[arg(long = "partner", value_delimiter = ',', value_name = "CODE")]
