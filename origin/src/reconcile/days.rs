@@ -3,6 +3,7 @@
 use super::{Pair, Rules, Sums};
 use jiff::civil::Date;
 use postback::field::Field;
+use postback::money::Amount;
 use postback::status::Status;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -60,6 +61,46 @@ impl Share {
     }
 }
 
+/// Which amounts a report has of what we are paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Says {
+    pub usd: bool,
+    pub local: bool,
+}
+
+/// What a pair pays, in one currency on both sides.
+struct Payout {
+    theirs: Option<(String, Amount)>,
+    ours: Option<(String, Amount)>,
+}
+
+impl Payout {
+    /// A row that does not say what it pays is not compared. What the report has not at all is in the currency in which it would be.
+    fn of(pair: &Pair, says: Says) -> Payout {
+        let in_usd = |amount: Option<Amount>| amount.map(|amount| ("USD".to_owned(), amount));
+        let theirs_of = |field: Field| pair.theirs.as_ref().and_then(|theirs| theirs.money.get(&field).copied());
+        let ours_of = |field: Field| pair.ours.as_ref().and_then(|ours| ours.money.get(&field).copied());
+        let reported = pair.ours.as_ref().and_then(|ours| ours.reporting_payout);
+        let local = |currency: Option<&String>, amount: Option<Amount>| {
+            amount.map(|amount| (currency.cloned().unwrap_or_default(), amount))
+        };
+        let theirs_local =
+            local(pair.theirs.as_ref().and_then(|theirs| theirs.currency.as_ref()), theirs_of(Field::Payout));
+        let ours_local = local(pair.ours.as_ref().and_then(|ours| ours.currency.as_ref()), ours_of(Field::Payout));
+        match theirs_of(Field::UsdPayout) {
+            Some(amount) => {
+                Payout { theirs: in_usd(Some(amount)), ours: in_usd(ours_of(Field::UsdPayout).or(reported)) }
+            }
+            None if theirs_local.is_some() => Payout { theirs: theirs_local, ours: ours_local },
+            None if pair.theirs.is_some() => Payout { theirs: None, ours: None },
+            None if says.usd && (ours_of(Field::UsdPayout).is_some() || !says.local || ours_local.is_none()) => {
+                Payout { theirs: None, ours: in_usd(ours_of(Field::UsdPayout).or(reported)) }
+            }
+            None => Payout { theirs: None, ours: ours_local },
+        }
+    }
+}
+
 /// A day that is being summed up.
 #[derive(Default)]
 struct Sum {
@@ -68,22 +109,22 @@ struct Sum {
     ours: Sums,
 }
 
-/// Sums pairs up by the day, and all together. What we are paid is in US dollars where the report says it so.
-pub(super) fn of(pairs: &[Pair], rules: &Rules, in_usd: bool) -> (Vec<Day>, Day) {
+/// Sums pairs up by the day, and all together.
+pub(super) fn of(pairs: &[Pair], rules: &Rules, says: Says) -> (Vec<Day>, Day) {
     let mut days: BTreeMap<Option<Date>, Sum> = BTreeMap::new();
     let mut total = Sum::default();
     for pair in pairs {
         let day = pair.day(&rules.zone);
         let sum = days.entry(day).or_default();
         sum.day.day = day;
-        sum.add(pair, in_usd);
-        total.add(pair, in_usd);
+        sum.add(pair, says);
+        total.add(pair, says);
     }
     (days.into_values().map(|sum| sum.end(rules.threshold)).collect(), total.end(rules.threshold))
 }
 
 impl Sum {
-    fn add(&mut self, pair: &Pair, in_usd: bool) {
+    fn add(&mut self, pair: &Pair, says: Says) {
         let one = |count: &mut u64, is: bool| *count = count.saturating_add(u64::from(is));
         let day = &mut self.day;
         one(&mut day.theirs, pair.theirs.is_some());
@@ -91,22 +132,17 @@ impl Sum {
         one(&mut day.missing, pair.ours.is_none());
         one(&mut day.extra, pair.theirs.is_none());
         one(&mut day.differing, !pair.differences.is_empty());
-        let field = if in_usd { Field::UsdPayout } else { Field::Payout };
-        let currency = |own: &Option<String>| if in_usd { "USD".to_owned() } else { own.clone().unwrap_or_default() };
-        let add = |sums: &mut Sums, currency: String, micros: i64| {
+        let add = |sums: &mut Sums, (currency, amount): (String, Amount)| {
             let sum = sums.entry(currency).or_default();
-            *sum = sum.saturating_add(i128::from(micros));
+            *sum = sum.saturating_add(i128::from(amount.micros()));
         };
-        if let Some(theirs) = pair.theirs.as_ref().filter(|theirs| theirs.status != Some(Status::Rejected))
-            && let Some(amount) = theirs.money.get(&field)
-        {
-            add(&mut self.theirs, currency(&theirs.currency), amount.micros());
+        let is_paid = |status: Option<Status>| status != Some(Status::Rejected);
+        let Payout { theirs, ours } = Payout::of(pair, says);
+        if let Some(paid) = theirs.filter(|_| pair.theirs.as_ref().is_some_and(|theirs| is_paid(theirs.status))) {
+            add(&mut self.theirs, paid);
         }
-        if let Some(ours) = pair.ours.as_ref().filter(|ours| ours.status != Some(Status::Rejected)) {
-            let amount = if in_usd { ours.reporting_payout } else { ours.money.get(&field).copied() };
-            if let Some(amount) = amount {
-                add(&mut self.ours, currency(&ours.currency), amount.micros());
-            }
+        if let Some(paid) = ours.filter(|_| pair.ours.as_ref().is_some_and(|ours| is_paid(ours.status))) {
+            add(&mut self.ours, paid);
         }
     }
 
@@ -161,7 +197,7 @@ mod tests {
             ours(&format!("x purchase pending 2 {T}")),
             ours(&format!("d purchase approved 1 {NEXT}")),
         ];
-        let (days, total) = of(&pair(&report, stored, &rules()), &rules(), true);
+        let (days, total) = of(&pair(&report, stored, &rules()), &rules(), Says { usd: true, local: false });
         let shown = |day: &Day| {
             let paid = &day.payout[0];
             let counts = [day.theirs, day.ours, day.missing, day.extra, day.differing].map(|count| count.to_string());
@@ -185,6 +221,36 @@ mod tests {
                 " 4 4 1 1 0 40 % USD 16 13 18.75 % true",
             ]
         );
+    }
+
+    #[test]
+    fn what_a_row_does_not_pay_is_compared_on_neither_side() {
+        let in_euros = |text: &str| {
+            let mut ours = ours(text);
+            ours.money = ours.money.into_values().map(|amount| (Field::Payout, amount)).collect();
+            ours.currency = Some("EUR".to_owned());
+            ours.reporting_payout = Amount::parse("12");
+            ours
+        };
+        let stored =
+            || vec![in_euros(&format!("a purchase approved 10 {T}")), ours(&format!("b purchase approved 3 {T}"))];
+        let paid = |report: &[_], says| {
+            let (_, total) = of(&pair(report, stored(), &rules()), &rules(), says);
+            let paid = total.payout.iter().map(|paid| format!("{} {} {}", paid.currency, paid.theirs, paid.ours));
+            paid.collect::<Vec<_>>().join(", ")
+        };
+        let [usd, local, both] = [(true, false), (false, true), (true, true)].map(|(usd, local)| Says { usd, local });
+        let b = theirs(&format!("b - approved 3 {T}"));
+        assert_eq!(paid(&[theirs(&format!("a - approved - {T}")), b.clone()], usd), "USD 3 3", "the row says nothing");
+        assert_eq!(paid(&[theirs(&format!("a - approved 12 {T}")), b.clone()], usd), "USD 15 15", "converted");
+        let mut a = theirs(&format!("a - approved 10 {T}"));
+        a.money = a.money.into_values().map(|amount| (Field::Payout, amount)).collect();
+        a.currency = Some("EUR".to_owned());
+        assert_eq!(paid(&[a.clone(), b.clone()], both), "EUR 10 10, USD 3 3");
+        assert_eq!(paid(&[a], both), "EUR 10 10, USD 0 3", "what is extra");
+        assert_eq!(paid(&[b.clone()], both), "EUR 0 10, USD 3 3");
+        assert_eq!(paid(&[b.clone()], usd), "USD 3 15");
+        assert_eq!(paid(&[], local), "EUR 0 10");
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub async fn reconcile(
     let is_meant = |pair: &Pair| pair.day(&rules.zone).is_none_or(|day| (from..=to).contains(&day));
     let stands = Standing::of_each(&ours);
     let pairs: Vec<_> = pair(&report.rows, ours, rules).into_iter().filter(is_meant).collect();
-    let (days, total) = days::of(&pairs, rules, report.has_usd());
+    let (days, total) = days::of(&pairs, rules, report.says());
     Ok(Reconciliation { from, to, pairs, days, total, stands })
 }
 

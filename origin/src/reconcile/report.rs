@@ -1,6 +1,7 @@
 //! A report, its conversions, and ours beside them.
 
 use super::day_of;
+use super::days::Says;
 use crate::store::reader::Conversion;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -90,9 +91,10 @@ impl Report {
         Some((days().min()?, days().max()?))
     }
 
-    /// Whether it says what we are paid in US dollars.
-    pub fn has_usd(&self) -> bool {
-        self.rows.iter().any(|row| row.money.contains_key(&Field::UsdPayout))
+    /// Which amounts of what we are paid it has.
+    pub(super) fn says(&self) -> Says {
+        let has = |field| self.rows.iter().any(|row| row.money.contains_key(&field));
+        Says { usd: has(Field::UsdPayout), local: has(Field::Payout) }
     }
 }
 
