@@ -97,7 +97,7 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       const repairs = Object.fromEntries(found.differences.filter((line) => line.repair).map((line) => [line.conversion_id, line.repair]));
       assert.match(repairs.stale, /^rejected, and still would be \(unknown_status\): /);
       assert.match(repairs.lost, /^rejected, and still would be \(unknown_status\): \S+ of 20\S+, unknown_status$/);
-      assert.equal(repairs.never, "no postback of it is kept");
+      assert.equal(repairs.never, "nothing was found that tells of it");
       assert.deepEqual(found.repairable, []);
     });
 
@@ -122,7 +122,7 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       assert.match(text.stdout, /^  2025-03-01 cheap: usd_payout 10\.00, 9\.99$/m);
       assert.match(text.stdout, /^2 days are more than 3 % off \(!\)$/m);
       const csv = run(["-", "--partner", "rector", "--csv"], { input: "conversion_id,conversion_datetime\n=1+1,2025-03-05\n" });
-      assert.equal(csv.stdout, "kind,day,conversion_id,event,report_line,field,theirs,ours,repair\r\nmissing,2025-03-05,'=1+1,,2,,,,no postback of it is kept\r\n");
+      assert.equal(csv.stdout, "kind,day,conversion_id,event,report_line,field,theirs,ours,repair\r\nmissing,2025-03-05,'=1+1,,2,,,,nothing was found that tells of it\r\n");
     });
 
     test("what is no report, or no question, is told and ends with 2", () => {
@@ -142,6 +142,11 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       wrong([...of, "--edge", "https://network.bytec.com"], REPORT, /OPERATOR_TOKEN is not set/);
       wrong([...of, "--partners", ROOT, "--replay"], REPORT, /cannot be used with/);
       wrong(["/nowhere.csv", "--partner", "rector"], "", /\/nowhere\.csv: cannot be read/);
+      wrong([...of, "--column", "Comission=usd_payout"], REPORT, /it has no column "Comission" \(they are "Conversion ID", "Status"/);
+      wrong([...of, "--column", "a=payout", "--column", "a=status"], REPORT, /one name means one field/);
+      wrong(of, 'conversion_id,note\nsame,"x\n', /a quote in it is not closed; its last row would begin on line 2/);
+      wrong(of, "conversion_id,usd_earning,conversion_datetime\nsame,1,1.3.2025 10h\n", /none of its 1 rows can be read\nline 2: invalid_time/);
+      wrong(of, "conversion_id\nsame\n", /it has no times/);
       const named = asked("id,usd_earning\nsame,10.50\n", ["--column", "id=conversion_id", "--from", "2025-03-01", "--to", "2025-03-01"]);
       assert.deepEqual(told(named), ["extra cheap approved 9.99", "extra early pending 5.00"]);
     });
@@ -159,7 +164,10 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       databases.execute("rector_db", "update rejections set target = replace(target, 'Lost', 'Approved')");
       const dry = asked(REPORT);
       assert.deepEqual(dry.repairable, ["lost", "stale"]);
-      const done = asked(REPORT, ["--replay"]);
+      const unasked = run(["-", "--partner", "rector", "--replay"], { input: REPORT });
+      assert.deepEqual([unasked.status, unasked.stdout], [1, ""]);
+      assert.match(unasked.stderr, /nothing was replayed: there is no terminal to ask at/);
+      const done = asked(REPORT, ["--replay", "--yes"]);
       assert.deepEqual(done.replayed, { lost: ["created"], stale: ["revised"] });
       assert.equal(done.differences.find((line) => line.conversion_id === "lost").repair, "replayed: created");
       const again = asked(REPORT);
@@ -172,6 +180,79 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
     });
   });
 }
+
+describe("reconcile, what is replayed and what is not", () => {
+  let databases, origin, asked;
+  const send = async (query, status = 200) => {
+    const reply = await origin.fetch(`/postback/rector/event?${query}&ts_token=${TOKEN}`);
+    assert.equal(reply.status, status, await reply.text());
+  };
+  before(async () => {
+    databases = freshDatabases("sqlite");
+    origin = await startOrigin(databases);
+    ({ asked } = reconciler(databases));
+  });
+  after(async () => {
+    await origin?.stop();
+    databases?.remove();
+  });
+
+  test("only what is missing, in the order in which it came, and nothing that was overtaken", async () => {
+    const at = "ts_event=2025-03-01T10:00:00Z";
+    // Rejected, and then taken with another amount: the old one must not come back.
+    await send(`conversion_id=s1&event=purchase&usd_payout=10&currency=XXXX&${at}`, 400);
+    await send(`conversion_id=s1&event=purchase&usd_payout=12&${at}`);
+    // Of two events that were rejected the report has one.
+    for (const [event, payout] of [["purchase", 7], ["refund", 70]]) await send(`conversion_id=m1&event=${event}&usd_payout=${payout}&currency=XXXX&${at}`, 400);
+    // The first has the money, the second the standing.
+    await send(`conversion_id=d1&event=purchase&usd_payout=5&click_id=k1&currency=XXXX&${at}`, 400);
+    await send(`conversion_id=d1&event=purchase&status=Approved&currency=XXXX&${at}`, 400);
+    databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
+    const report = "conversion_id,event,usd_payout,ts_event\ns1,purchase,12,2025-03-01T10:00:00Z\ns1,purchase,3,2025-03-01T10:00:00Z\nm1,purchase,7,2025-03-01T10:00:00Z\nd1,purchase,5,2025-03-01T10:00:00Z\n";
+    const found = asked(report);
+    assert.deepEqual(found.repairable, ["d1", "m1"]);
+    const repair = (id) => found.differences.find((line) => line.conversion_id === id).repair;
+    assert.match(repair("s1"), /^rejected, and overtaken: /);
+    assert.match(repair("m1"), /rejected, of another event: /);
+    const done = asked(report, ["--replay", "--yes"]);
+    assert.deepEqual(Object.keys(done.replayed), ["d1", "m1"]);
+    assert.deepEqual(done.replayed.d1, ["created", "revised"]);
+    const rows = databases.rows("rector_db", "select conversion_id, event, status, usd_payout, click_id from conversions order by conversion_id, event");
+    const kept = rows.map(({ conversion_id, event, status, usd_payout, click_id }) => [conversion_id, event, status, usd_payout, click_id].join(" "));
+    assert.ok(kept.includes("d1 purchase approved 5.00 k1"), kept.join("; "));
+    assert.ok(kept.includes("s1 purchase  12.00 "), kept.join("; "));
+    assert.ok(!kept.some((row) => row.includes("refund")), kept.join("; "));
+  });
+
+  test("a sale is found under another day, beside a refund of its id on this one", async () => {
+    await send("conversion_id=far&event=purchase&usd_payout=10&ts_event=2025-04-01T10:00:00Z");
+    await send("conversion_id=far&event=refund&usd_payout=10&ts_event=2025-04-10T10:00:00Z");
+    const found = asked("conversion_id,usd_payout,ts_event\nfar,10,2025-04-10T10:00:00Z\n");
+    assert.deepEqual(told(found), ["differs far day 2025-04-10 2025-04-01", "extra far -10.00"]);
+  });
+
+  test("what is in another currency is compared as it was converted, and what is not said on neither side", async () => {
+    const { status } = spawnSync(BINARY, ["rates", "import", "-"], { cwd: ROOT, env: { ...process.env, ...databases.env }, input: "Date,USD\n2025-05-01,1.1\n2025-05-02,1.1\n", encoding: "utf8" });
+    assert.equal(status, 0);
+    await send("conversion_id=eur&event=purchase&status=Approved&payout=10&currency=EUR&ts_event=2025-05-02T10:00:00Z");
+    await until("the conversion", async () => databases.rows("rector_db", "select fx_payout from conversions where conversion_id = 'eur'")[0].fx_payout !== null, { everyMs: 100, timeoutMs: 20_000 });
+    const alike = (report) => {
+      const found = asked(report);
+      assert.deepEqual([found.status, told(found)], [0, []], report);
+      return found.days[0].payout.map(({ theirs, ours, currency }) => `${theirs} ${ours} ${currency}`);
+    };
+    assert.deepEqual(alike("conversion_id,usd_payout,ts_event\neur,11,2025-05-02\n"), ["11.00 11.00 USD"]);
+    assert.deepEqual(alike("conversion_id,payout,ts_event\neur,10,2025-05-02\n"), ["10.00 10.00 EUR"]);
+    assert.deepEqual(alike("conversion_id,status,ts_event\neur,approved,2025-05-02\n"), []);
+  });
+
+  test("a key to one partner's data is not made by another word", () => {
+    const made = (args) => spawnSync(BINARY, ["keys", "create", "--tenant", "bytec", "--scope", "read", "--json", ...args], { cwd: ROOT, env: { ...process.env, ...databases.env }, encoding: "utf8" });
+    const wrong = made(["--partner", "rector"]);
+    assert.deepEqual([wrong.status, wrong.stdout, /say --for-partner CODE/.test(wrong.stderr)], [2, "", true], wrong.stderr);
+    assert.equal(JSON.parse(made(["--for-partner", "rector"]).stdout).partner, "rector");
+  });
+});
 
 describe("reconcile with an edge", () => {
   let databases, origin, edge, asked;
@@ -191,6 +272,13 @@ describe("reconcile with an edge", () => {
     databases?.remove();
   });
 
+  test("an edge that does not answer costs no comparison", () => {
+    const report = "conversion_id,conversion_datetime\np1,2025-03-01\n";
+    const found = asked(report, ["--edge", edge.url], { env: { OPERATOR_TOKEN: "wrong" } });
+    assert.deepEqual([found.status, told(found), found.parked_were_looked_at], [1, ["missing p1"], false]);
+    assert.match(found.edge_problem, /the edge does not know this token/);
+  });
+
   test("what is missing and parked is given back to the queue, and nothing else is", async () => {
     const report = "conversion_id,usd_earning,conversion_datetime\np1,2,2025-03-01\np2,2,2025-03-01\nnever,2,2025-03-01\n";
     const env = { OPERATOR_TOKEN };
@@ -202,7 +290,7 @@ describe("reconcile with an edge", () => {
     const states = async () => (await edge.ops("parked")).body.parked.map((row) => row.state).toSorted();
     assert.deepEqual(await states(), ["parked", "parked", "parked"]);
 
-    const done = asked(report, ["--edge", edge.url, "--replay"], { env });
+    const done = asked(report, ["--edge", edge.url, "--replay", "--yes"], { env });
     assert.deepEqual(done.replayed, { p1: ["queued"], p2: ["queued"] });
     await until("two delivered", async () => (await states()).filter((state) => state === "delivered").length === 2);
     assert.deepEqual(await states(), ["delivered", "delivered", "parked"]);

@@ -162,7 +162,7 @@ impl Error {
                 hint: match reason.status() {
                     414 => "path and query have at most 8192 bytes",
                     500 => "our mistake, we have been told",
-                    _ => "no answer in time; ask again, or about fewer days",
+                    _ => "not answered; ask the same again",
                 },
                 ..reason.failure()
             },

@@ -1,6 +1,6 @@
 //! `tokens` and `keys`: credentials made, changed with overlap, ended (R54). A secret is shown once, when it is made.
 
-use super::{SettingsArgs, change, or_told, print};
+use super::{SettingsArgs, change, or_told, print, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
 use crate::shared::{AsSql, Change, Credential, Issue, Kind, Made, Scope, Secret, Shared};
@@ -207,6 +207,7 @@ fn ended(outcome: Result<(), Failed>) -> ExitCode {
 
 async fn create(of: Of, scope: Scope, partner: Option<String>, with: With) -> Result<(), Failed> {
     let registry = registry()?;
+    is_not_narrowed(&with.how.settings, scope)?;
     let Of { tenant, label } = of;
     if !registry.all().iter().any(|partner| partner.tenant == tenant) {
         let mut known: Vec<_> = registry.all().iter().map(|partner| partner.tenant.as_str()).collect();
@@ -234,6 +235,20 @@ async fn create(of: Of, scope: Scope, partner: Option<String>, with: With) -> Re
     outcome.map_err(|error| error.to_string())?;
     show(&made.issue, with.how.json, more);
     Ok(())
+}
+
+/// What every command can be told of partners says whose databases it works on, and would narrow no credential: whoever says it here means
+/// something else.
+fn is_not_narrowed(settings: &SettingsArgs, scope: Scope) -> Result<(), Failed> {
+    let from_environment = std::env::var("PARTNERS").unwrap_or_default();
+    let is_said = !settings.partners.is_empty() && settings.partners.join(",") != from_environment;
+    if !is_said {
+        return Ok(());
+    }
+    Err(Failed::Usage(wrong(match scope.kind() {
+        Kind::Key => "--partner narrows no key: for a key to one partner's data say --for-partner CODE",
+        Kind::Token => "--partner narrows no token: a token is good for all partners of its tenant",
+    })))
 }
 
 async fn rotate(kind: Kind, asked: Rotate) -> Result<(), Failed> {

@@ -6,21 +6,16 @@ use crate::app::Platform;
 use crate::config::{read_locations, registry};
 use crate::shared::{AsSql, Change, Shared};
 use crate::store::subject::{Account, Erasing, Found, erasing_sql, finding_sql};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, patiently};
 use clap::{Args, Subcommand, ValueEnum};
 use postback::field::Field;
 use postback::partner::{Partner, Registry};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 /// What the audit log calls it.
 const ACTION: &str = "subject.erase";
-/// For how long it is tried, where others do not let a database go.
-const ERASE_WITHIN: Duration = Duration::from_secs(15);
-/// How long it waits between two tries.
-const TRY_EVERY: Duration = Duration::from_millis(200);
 
 /// What can be done with a person's data.
 #[derive(Subcommand)]
@@ -165,17 +160,6 @@ async fn erase(
     // Also where nothing was found: that is then what was erased.
     let erased = patiently(|| store.erase_subject(erasing, found)).await?;
     Ok((erased, store.ids_with_subject(erasing).await?))
-}
-
-/// Tries again for a while, where a database is not to be had because others have it.
-async fn patiently<T>(work: impl AsyncFn() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    let began = Instant::now();
-    loop {
-        match work().await {
-            Err(StoreError::Unavailable(_)) if began.elapsed() < ERASE_WITHIN => tokio::time::sleep(TRY_EVERY).await,
-            outcome => return outcome,
-        }
-    }
 }
 
 /// The account, as this partner's requests name it.

@@ -18,8 +18,8 @@ pub fn plain<'t>(form: &ReportForm, field: Field, text: &'t str) -> Cow<'t, str>
     }
 }
 
-/// An amount without what spreadsheets put around it: a sign of the currency in front, marks between thousands. What is no amount stays as
-/// it is, and is told.
+/// An amount without what spreadsheets put around it: a sign of the currency in front, marks between thousands. What is no amount, or
+/// could be two, stays none, and is told.
 fn plain_amount(text: &str, decimal_mark: char) -> Cow<'_, str> {
     let thousands_mark = if decimal_mark == ',' { '.' } else { ',' };
     let (sign, digits) = match text.strip_prefix('-') {
@@ -32,7 +32,9 @@ fn plain_amount(text: &str, decimal_mark: char) -> Cow<'_, str> {
     let is_grouped = groups.iter().skip(1).all(|group| group.len() == 3)
         && groups.first().is_some_and(|first| groups.len() == 1 || (1..=3).contains(&first.len()));
     if !is_grouped {
-        return Cow::Borrowed(text);
+        // With a comma before the fraction a point means thousands or nothing.
+        let is_odd = decimal_mark == ',' && text.contains('.');
+        return if is_odd { Cow::Owned(format!("({text})")) } else { Cow::Borrowed(text) };
     }
     match fraction {
         None => Cow::Owned(format!("{sign}{}", groups.concat())),
@@ -63,7 +65,7 @@ mod tests {
             ("10,50", '.', "10,50"),
             ("1.234,50", ',', "1234.50"),
             ("10,5", ',', "10.5"),
-            ("10.50", ',', "10.50"),
+            ("10.50", ',', "(10.50)"),
             ("", '.', ""),
         ] {
             assert_eq!(plain_amount(text, mark), plain, "{text:?}");

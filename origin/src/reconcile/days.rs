@@ -44,9 +44,15 @@ pub struct Money {
     pub share: Share,
 }
 
-/// A share, in per cent with two digits behind the point.
+/// A share, in per cent. Shown with two digits behind the point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Share(pub Decimal);
+
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.round_dp(2).normalize().fmt(f)
+    }
+}
 
 impl Share {
     /// What a part is of a whole; of nothing everything is all.
@@ -54,7 +60,7 @@ impl Share {
         let part = part.abs();
         let per_cent = part.checked_mul(Decimal::ONE_HUNDRED).and_then(|part| part.checked_div(whole.abs()));
         Share(match per_cent {
-            Some(per_cent) => per_cent.round_dp(2),
+            Some(per_cent) => per_cent,
             None if part.is_zero() => Decimal::ZERO,
             None => Decimal::ONE_HUNDRED,
         })
@@ -77,26 +83,24 @@ struct Payout {
 impl Payout {
     /// A row that does not say what it pays is not compared. What the report has not at all is in the currency in which it would be.
     fn of(pair: &Pair, says: Says) -> Payout {
+        let (theirs, ours) = (pair.theirs.as_ref(), pair.ours.as_ref());
+        let said = |field: Field| theirs.and_then(|theirs| theirs.money.get(&field).copied());
+        let stored = |field: Field| ours.and_then(|ours| ours.money.get(&field).copied());
         let in_usd = |amount: Option<Amount>| amount.map(|amount| ("USD".to_owned(), amount));
-        let theirs_of = |field: Field| pair.theirs.as_ref().and_then(|theirs| theirs.money.get(&field).copied());
-        let ours_of = |field: Field| pair.ours.as_ref().and_then(|ours| ours.money.get(&field).copied());
-        let reported = pair.ours.as_ref().and_then(|ours| ours.reporting_payout);
-        let local = |currency: Option<&String>, amount: Option<Amount>| {
-            amount.map(|amount| (currency.cloned().unwrap_or_default(), amount))
-        };
-        let theirs_local =
-            local(pair.theirs.as_ref().and_then(|theirs| theirs.currency.as_ref()), theirs_of(Field::Payout));
-        let ours_local = local(pair.ours.as_ref().and_then(|ours| ours.currency.as_ref()), ours_of(Field::Payout));
-        match theirs_of(Field::UsdPayout) {
-            Some(amount) => {
-                Payout { theirs: in_usd(Some(amount)), ours: in_usd(ours_of(Field::UsdPayout).or(reported)) }
+        let our_usd = || in_usd(ours.and_then(|ours| ours.amount(Field::UsdPayout)));
+        let our_currency = ours.and_then(|ours| ours.currency.clone());
+        let currency = theirs.and_then(|theirs| theirs.currency.clone()).or(our_currency.clone());
+        let our_local = || stored(Field::Payout).map(|amount| (our_currency.clone().unwrap_or_default(), amount));
+        match (said(Field::UsdPayout), said(Field::Payout)) {
+            (Some(amount), _) => Payout { theirs: in_usd(Some(amount)), ours: our_usd() },
+            (None, Some(amount)) => Payout { theirs: Some((currency.unwrap_or_default(), amount)), ours: our_local() },
+            (None, None) if theirs.is_some() => Payout { theirs: None, ours: None },
+            (None, None) => {
+                let is_local = says.local && our_local().is_some();
+                let in_dollars = says.usd && (stored(Field::UsdPayout).is_some() || !is_local);
+                let ours = if in_dollars { our_usd() } else { our_local().filter(|_| says.local) };
+                Payout { theirs: None, ours }
             }
-            None if theirs_local.is_some() => Payout { theirs: theirs_local, ours: ours_local },
-            None if pair.theirs.is_some() => Payout { theirs: None, ours: None },
-            None if says.usd && (ours_of(Field::UsdPayout).is_some() || !says.local || ours_local.is_none()) => {
-                Payout { theirs: None, ours: in_usd(ours_of(Field::UsdPayout).or(reported)) }
-            }
-            None => Payout { theirs: None, ours: ours_local },
         }
     }
 }
@@ -136,12 +140,14 @@ impl Sum {
             let sum = sums.entry(currency).or_default();
             *sum = sum.saturating_add(i128::from(amount.micros()));
         };
-        let is_paid = |status: Option<Status>| status != Some(Status::Rejected);
+        // Where the report does not say where a conversion stands, it stands as we have it.
+        let our_status = pair.ours.as_ref().and_then(|ours| ours.status);
+        let their_status = pair.theirs.as_ref().and_then(|theirs| theirs.status).or(our_status);
         let Payout { theirs, ours } = Payout::of(pair, says);
-        if let Some(paid) = theirs.filter(|_| pair.theirs.as_ref().is_some_and(|theirs| is_paid(theirs.status))) {
+        if let Some(paid) = theirs.filter(|_| their_status != Some(Status::Rejected)) {
             add(&mut self.theirs, paid);
         }
-        if let Some(paid) = ours.filter(|_| pair.ours.as_ref().is_some_and(|ours| is_paid(ours.status))) {
+        if let Some(paid) = ours.filter(|_| our_status != Some(Status::Rejected)) {
             add(&mut self.ours, paid);
         }
     }
@@ -176,6 +182,7 @@ impl Money {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Theirs;
     use super::super::pair;
     use super::super::pairs::tests::{ours, rules, theirs};
     use super::*;
@@ -197,7 +204,8 @@ mod tests {
             ours(&format!("x purchase pending 2 {T}")),
             ours(&format!("d purchase approved 1 {NEXT}")),
         ];
-        let (days, total) = of(&pair(&report, stored, &rules()), &rules(), Says { usd: true, local: false });
+        let (days, total) =
+            of(&pair(&report.iter().collect::<Vec<_>>(), stored, &rules()), &rules(), Says { usd: true, local: false });
         let shown = |day: &Day| {
             let paid = &day.payout[0];
             let counts = [day.theirs, day.ours, day.missing, day.extra, day.differing].map(|count| count.to_string());
@@ -205,11 +213,11 @@ mod tests {
                 "{} {} {} % {} {} {} {} % {}",
                 day.day.map(|day| day.to_string()).unwrap_or_default(),
                 counts.join(" "),
-                day.share.0,
+                day.share,
                 paid.currency,
                 paid.theirs,
                 paid.ours,
-                paid.share.0,
+                paid.share,
                 day.is_flagged
             )
         };
@@ -229,13 +237,13 @@ mod tests {
             let mut ours = ours(text);
             ours.money = ours.money.into_values().map(|amount| (Field::Payout, amount)).collect();
             ours.currency = Some("EUR".to_owned());
-            ours.reporting_payout = Amount::parse("12");
+            ours.reporting = Amount::parse("12").into_iter().map(|amount| (Field::UsdPayout, amount)).collect();
             ours
         };
         let stored =
             || vec![in_euros(&format!("a purchase approved 10 {T}")), ours(&format!("b purchase approved 3 {T}"))];
-        let paid = |report: &[_], says| {
-            let (_, total) = of(&pair(report, stored(), &rules()), &rules(), says);
+        let paid = |report: &[Theirs], says| {
+            let (_, total) = of(&pair(&report.iter().collect::<Vec<_>>(), stored(), &rules()), &rules(), says);
             let paid = total.payout.iter().map(|paid| format!("{} {} {}", paid.currency, paid.theirs, paid.ours));
             paid.collect::<Vec<_>>().join(", ")
         };
@@ -248,9 +256,24 @@ mod tests {
         a.currency = Some("EUR".to_owned());
         assert_eq!(paid(&[a.clone(), b.clone()], both), "EUR 10 10, USD 3 3");
         assert_eq!(paid(&[a], both), "EUR 10 10, USD 0 3", "what is extra");
-        assert_eq!(paid(&[b.clone()], both), "EUR 0 10, USD 3 3");
-        assert_eq!(paid(&[b.clone()], usd), "USD 3 15");
+        assert_eq!(paid(std::slice::from_ref(&b), both), "EUR 0 10, USD 3 3");
+        assert_eq!(paid(std::slice::from_ref(&b), usd), "USD 3 15");
         assert_eq!(paid(&[], local), "EUR 0 10");
+        assert_eq!(paid(&[], Says { usd: false, local: false }), "", "the report tells of no money");
+        let mut a = theirs(&format!("a - approved 10 {T}"));
+        a.money = a.money.into_values().map(|amount| (Field::Payout, amount)).collect();
+        assert_eq!(paid(&[a, b], both), "EUR 10 10, USD 3 3", "in our currency, where it says none");
+    }
+
+    #[test]
+    fn what_the_report_does_not_say_stands_as_we_have_it() {
+        let stored = vec![ours(&format!("a purchase rejected 5 {T}"))];
+        let (_, total) = of(
+            &pair(&[&theirs(&format!("a - - 5 {T}"))], stored, &rules()),
+            &rules(),
+            Says { usd: true, local: false },
+        );
+        assert!(total.payout.is_empty() && !total.is_flagged);
     }
 
     #[test]
@@ -264,7 +287,7 @@ mod tests {
             ("3", "-2", "150"),
         ] {
             let decimal = |text: &str| text.parse::<Decimal>().unwrap();
-            assert_eq!(Share::of(decimal(part), decimal(whole)).0.normalize().to_string(), share);
+            assert_eq!(Share::of(decimal(part), decimal(whole)).to_string(), share);
         }
     }
 }

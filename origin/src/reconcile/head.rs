@@ -45,11 +45,15 @@ pub fn columns<'h>(
             },
         }
     }
+    let names: Vec<_> =
+        found.iter().map(|column| &column.name).chain(&ignored).map(|name| format!("{name:?}")).collect();
+    let has = |name: &str| found.iter().any(|column| fold_word(&column.name) == fold_word(name));
+    if let Some(unknown) = more.keys().find(|name| !has(name)) {
+        return Err(format!("it has no column {unknown:?} (they are {})", names.join(", ")));
+    }
     if found.iter().any(|column| column.field == Field::ConversionId) {
         Ok((found, ignored))
     } else {
-        let names: Vec<_> =
-            found.iter().map(|column| &column.name).chain(&ignored).map(|name| format!("{name:?}")).collect();
         Err(format!(
             "none of its columns is the conversion's id (they are {}): say which, --column 'NAME=conversion_id', or in the table [report.columns] \
              of partners/{}.toml",

@@ -17,7 +17,7 @@ pub use report::{Ours, Report, Theirs, Unread};
 pub use rows::read;
 
 use crate::store::reader::{Conversion, Filter, Page, Position};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, patiently};
 use jiff::Timestamp as Instant;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
@@ -28,14 +28,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Conversions that are read at once.
 const PAGE: u32 = 500;
+/// Ids that are asked for at once.
+const NAMED_AT_ONCE: usize = 500;
 
 /// By what is compared.
 #[derive(Clone, Debug)]
 pub struct Rules {
     /// Whose days they are.
     pub zone: TimeZone,
-    /// The first and the last day; those of the report where nothing is said.
-    pub days: Option<(Date, Date)>,
+    /// The first and the last day.
+    pub days: (Date, Date),
     /// By how much amounts may differ.
     pub tolerance: Amount,
     /// From how many per cent on a day is flagged.
@@ -62,85 +64,114 @@ pub struct Reconciliation {
 /// Compares a report with a partner's conversions. `progress` is told how many of these were read or looked for.
 ///
 /// # Errors
-/// The database cannot say, or the report has no day that could be asked about.
+/// The database cannot say, or there are no such days.
 pub async fn reconcile(
     store: &Store,
     report: &Report,
     rules: &Rules,
     mut progress: impl FnMut(u64),
 ) -> Result<Reconciliation, String> {
-    let (from, to) = rules
-        .days
-        .or_else(|| report.days(&rules.zone))
-        .ok_or("the report has no times, so it is not known which days it is about: say them with --from and --to")?;
+    let (from, to) = rules.days;
     let (from_at, to_at) = (rules.begin(from), to.tomorrow().ok().and_then(|day| rules.begin(day)));
     if from_at.is_none() || to_at.is_none() {
         return Err("there are no such days".to_owned());
     }
-    let happened = Filter { from: from_at, to: to_at, ..Filter::default() };
+    let told = |error: StoreError| error.to_string();
     let mut ours = Stored::default();
-    ours.read(store, happened, &mut progress).await.map_err(|error| error.to_string())?;
-    // What the report has under another day than we have.
-    for id in ours.lacking(&report.rows) {
-        let named = Filter { conversion_id: Some(id.to_owned()), ..Filter::default() };
-        ours.read(store, named, &mut progress).await.map_err(|error| error.to_string())?;
-    }
-    let mut ours: Vec<_> = ours.found.into_values().collect();
-    let unread: BTreeSet<_> = report.unread.iter().filter_map(|unread| unread.conversion_id.as_deref()).collect();
-    ours.retain(|ours| !unread.contains(ours.conversion_id.as_str()));
-    let is_meant = |pair: &Pair| pair.day(&rules.zone).is_none_or(|day| (from..=to).contains(&day));
-    let stands = Standing::of_each(&ours);
-    let pairs: Vec<_> = pair(&report.rows, ours, rules).into_iter().filter(is_meant).collect();
+    let happened = Filter { from: from_at, to: to_at, ..Filter::default() };
+    ours.read(store, &happened, &mut progress).await.map_err(told)?;
+    let is_on_a_day = |row: &&Theirs| {
+        let day = row.happened_at.and_then(|at| day_of(at, &rules.zone));
+        day.is_none_or(|day| (from..=to).contains(&day)) || ours.knows(&row.conversion_id)
+    };
+    let rows: Vec<_> = report.rows.iter().filter(is_on_a_day).collect();
+    // What does not agree with what we have within the days may be stored under another one.
+    let off: BTreeSet<_> = pair(&rows, ours.compared(report), rules).iter().filter_map(Pair::id_where_off).collect();
+    ours.read_named(store, &off.into_iter().collect::<Vec<_>>(), &mut progress).await.map_err(told)?;
+    let compared = ours.compared(report);
+    let stands = Standing::of_each(&compared);
+    let mut pairs = pair(&rows, compared, rules);
+    pairs.retain(|pair| pair.is_on(from..=to, &rules.zone));
     let (days, total) = days::of(&pairs, rules, report.says());
     Ok(Reconciliation { from, to, pairs, days, total, stands })
+}
+
+impl Reconciliation {
+    /// Whether a day, or all of them together, is off by more than the threshold.
+    pub fn is_flagged(&self) -> bool {
+        self.total.is_flagged || self.days.iter().any(|day| day.is_flagged)
+    }
 }
 
 /// Conversions that were read, by key and occurrence: one that is revised meanwhile may be read twice.
 #[derive(Default)]
 struct Stored {
     found: BTreeMap<(String, i64), Ours>,
+    ids: BTreeSet<String>,
     looked: u64,
 }
 
 impl Stored {
     /// Reads what a filter lets through.
-    async fn read(&mut self, store: &Store, filter: Filter, progress: &mut impl FnMut(u64)) -> Result<(), StoreError> {
+    async fn read(&mut self, store: &Store, filter: &Filter, progress: &mut impl FnMut(u64)) -> Result<(), StoreError> {
         let mut after = None;
         loop {
-            let page = store.conversions(&Page { filter: filter.clone(), after, limit: PAGE }).await?;
-            after = page.last().map(|last| Position {
+            let page = Page { filter: filter.clone(), after, limit: PAGE };
+            let found = patiently(async || store.conversions(&page).await).await?;
+            after = found.last().map(|last| Position {
                 happened_at: last.happened_at,
                 conversion_key: last.conversion_key.clone(),
                 occurrence: last.occurrence,
             });
-            let is_last = u32::try_from(page.len()).is_ok_and(|count| count < PAGE);
-            self.looked = self.looked.saturating_add(u64::try_from(page.len().max(1)).unwrap_or(u64::MAX));
-            progress(self.looked);
-            let keyed = |conversion: Conversion| {
-                ((conversion.conversion_key.clone(), conversion.occurrence), Ours::from(conversion))
-            };
-            self.found.extend(page.into_iter().map(keyed));
+            let is_last = u32::try_from(found.len()).is_ok_and(|count| count < PAGE);
+            self.add(found, progress);
             if is_last {
                 return Ok(());
             }
         }
     }
 
-    /// The ids of which there are fewer than the report has.
-    fn lacking<'r>(&self, rows: &'r [Theirs]) -> Vec<&'r str> {
-        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
-        for ours in self.found.values().filter(|ours| !ours.is_duplicate) {
-            let count = counts.entry(&ours.conversion_id).or_default();
-            *count = count.saturating_add(1);
-        }
-        let mut lacking = BTreeSet::new();
-        for row in rows {
-            match counts.get_mut(row.conversion_id.as_str()) {
-                Some(count @ 1..) => *count = count.saturating_sub(1),
-                Some(0) | None => drop(lacking.insert(row.conversion_id.as_str())),
+    /// Reads what has these ids.
+    async fn read_named(
+        &mut self,
+        store: &Store,
+        ids: &[String],
+        progress: &mut impl FnMut(u64),
+    ) -> Result<(), StoreError> {
+        for some in ids.chunks(NAMED_AT_ONCE) {
+            match patiently(async || store.conversions_named(some).await).await? {
+                Some(found) => self.add(found, progress),
+                None => {
+                    for id in some {
+                        let filter = Filter { conversion_id: Some(id.clone()), ..Filter::default() };
+                        self.read(store, &filter, progress).await?;
+                    }
+                }
             }
+            self.looked = self.looked.saturating_add(u64::try_from(some.len()).unwrap_or(u64::MAX));
+            progress(self.looked);
         }
-        lacking.into_iter().collect()
+        Ok(())
+    }
+
+    fn add(&mut self, found: Vec<Conversion>, progress: &mut impl FnMut(u64)) {
+        self.looked = self.looked.saturating_add(u64::try_from(found.len()).unwrap_or(u64::MAX));
+        progress(self.looked);
+        self.ids.extend(found.iter().map(|conversion| conversion.conversion_id.clone()));
+        let keyed = found
+            .into_iter()
+            .map(|conversion| ((conversion.conversion_key.clone(), conversion.occurrence), Ours::from(conversion)));
+        self.found.extend(keyed);
+    }
+
+    fn knows(&self, conversion_id: &str) -> bool {
+        self.ids.contains(conversion_id)
+    }
+
+    /// What is compared with a report: all but what it has in rows that cannot be read.
+    fn compared(&self, report: &Report) -> Vec<Ours> {
+        let unread: BTreeSet<_> = report.unread.iter().filter_map(|unread| unread.conversion_id.as_deref()).collect();
+        self.found.values().filter(|ours| !unread.contains(ours.conversion_id.as_str())).cloned().collect()
     }
 }
 

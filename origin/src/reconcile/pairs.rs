@@ -8,10 +8,11 @@ use postback::event::Event;
 use postback::field::Field;
 use postback::money::Amount;
 use postback::status::Status;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 
-/// Under one id there are a few. Where there are more than these on both sides, each is taken for the next.
-const UNDER_ONE_ID_MAX: usize = 200;
+/// Under one id there are a few. Where there are so many that this many pairs could be looked at, each is taken for the next.
+const LOOKED_AT_MAX: usize = 40_000;
 
 /// A conversion of the report, one of ours, or both, which are one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,62 +50,99 @@ impl Pair {
     }
 }
 
+impl Pair {
+    /// Whether it counts to one of these days: by the report, or by ours where that has it not. What the report has without a time does.
+    pub(super) fn is_on(&self, days: RangeInclusive<Date>, zone: &TimeZone) -> bool {
+        let day = match &self.theirs {
+            Some(theirs) => theirs.happened_at.and_then(|at| day_of(at, zone)),
+            None => self.day(zone),
+        };
+        day.is_none_or(|day| days.contains(&day))
+    }
+
+    /// Its id, where the report has it and we have it not, or otherwise.
+    pub(super) fn id_where_off(&self) -> Option<String> {
+        let is_off = self.ours.is_none() || !self.differences.is_empty();
+        self.theirs.as_ref().filter(|_| is_off).map(|theirs| theirs.conversion_id.clone())
+    }
+}
+
 /// Pairs a report's rows with ours, in the order of days and of ids. What is marked as a duplicate counts for nothing, so it is no pair
 /// of anything.
-pub fn pair(theirs: &[Theirs], ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
-    let mut by_id: BTreeMap<&str, (Vec<&Theirs>, Vec<Ours>)> = BTreeMap::new();
+pub fn pair(theirs: &[&Theirs], ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
+    let mut by_id: BTreeMap<&str, (Vec<&Theirs>, Vec<&Ours>)> = BTreeMap::new();
     for row in theirs {
         by_id.entry(&row.conversion_id).or_default().0.push(row);
     }
     let counted: Vec<_> = ours.into_iter().filter(|ours| !ours.is_duplicate).collect();
     for ours in &counted {
-        by_id.entry(&ours.conversion_id).or_default().1.push(ours.clone());
+        by_id.entry(&ours.conversion_id).or_default().1.push(ours);
     }
     let mut pairs: Vec<_> = by_id.into_values().flat_map(|(theirs, ours)| pair_named(theirs, ours, rules)).collect();
     pairs.sort_by_cached_key(|pair| (pair.day(&rules.zone), pair.conversion_id().to_owned()));
     pairs
 }
 
-/// Pairs what has one id: each row with the one that is most like it.
-fn pair_named(mut theirs: Vec<&Theirs>, ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
-    let looks = theirs.len().min(ours.len()) <= UNDER_ONE_ID_MAX;
-    // Those that name their event have less to choose from.
-    theirs.sort_by_key(|row| (row.event.is_none(), row.happened_at, row.line));
-    let mut left: Vec<_> = ours.into_iter().map(Some).collect();
-    left.sort_by_key(|ours| ours.as_ref().map(|ours| ours.happened_at));
-    let mut pairs = Vec::new();
-    for row in theirs {
-        let candidates = left.iter().enumerate().filter_map(|(place, ours)| Some((place, ours.as_ref()?)));
-        let candidates = candidates.filter(|(_, ours)| may_be(row, ours));
-        let most_like = if looks {
-            candidates.min_by_key(|(_, ours)| unlikeness(row, ours, rules)).map(|(place, _)| place)
-        } else {
-            candidates.map(|(place, _)| place).next()
-        };
-        let ours = most_like.and_then(|place| left.get_mut(place)?.take());
-        let differences = ours.as_ref().map(|ours| differences(row, ours, rules)).unwrap_or_default();
-        pairs.push(Pair { theirs: Some(row.clone()), ours, differences });
+/// Pairs what has one id: those first that are most alike.
+fn pair_named(mut theirs: Vec<&Theirs>, mut ours: Vec<&Ours>, rules: &Rules) -> Vec<Pair> {
+    theirs.sort_by_key(|row| (row.happened_at, row.line));
+    ours.sort_by_key(|ours| ours.happened_at);
+    let mut taken: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut left: BTreeSet<usize> = (0..ours.len()).collect();
+    if theirs.len().saturating_mul(ours.len()) <= LOOKED_AT_MAX {
+        let places = theirs.iter().enumerate().flat_map(|(row, theirs)| {
+            ours.iter()
+                .enumerate()
+                .filter(|(_, ours)| may_be(theirs, ours))
+                .map(move |(place, ours)| (unlikeness(theirs, ours, rules), row, place))
+        });
+        let mut places: Vec<_> = places.collect();
+        places.sort_unstable();
+        for (_, row, place) in places {
+            if !taken.contains_key(&row) && left.remove(&place) {
+                taken.insert(row, place);
+            }
+        }
+    } else {
+        for (row, theirs) in theirs.iter().enumerate() {
+            let next = left.iter().copied().find(|place| ours.get(*place).is_some_and(|ours| may_be(theirs, ours)));
+            if let Some(place) = next.filter(|place| left.remove(place)) {
+                taken.insert(row, place);
+            }
+        }
     }
-    pairs.extend(left.into_iter().flatten().map(|ours| Pair {
+    let of_row = |(row, theirs): (usize, &&Theirs)| {
+        let ours = taken.get(&row).and_then(|place| ours.get(*place)).map(|ours| (*ours).clone());
+        let differences = ours.as_ref().map(|ours| differences(theirs, ours, rules)).unwrap_or_default();
+        Pair { theirs: Some((*theirs).clone()), ours, differences }
+    };
+    let extra = left.iter().filter_map(|place| ours.get(*place)).map(|ours| Pair {
         theirs: None,
-        ours: Some(ours),
+        ours: Some((*ours).clone()),
         differences: Vec::new(),
-    }));
-    pairs
+    });
+    theirs.iter().enumerate().map(of_row).chain(extra).collect()
 }
 
-/// Whether they can be one: a row that names its event is of that event alone.
+/// Whether they can be one: a row that names its event is of that event alone, and one that does not takes money back where its amounts are
+/// below zero.
 fn may_be(theirs: &Theirs, ours: &Ours) -> bool {
-    theirs.event.as_ref().is_none_or(|event| *event == ours.event)
+    match &theirs.event {
+        Some(event) => *event == ours.event,
+        None => theirs.money.is_empty() || theirs.takes_back() == takes_back(ours),
+    }
 }
 
-/// How unlike they are: whether one takes money back and the other does not, in how many fields they differ, and how far apart they are.
-fn unlikeness(theirs: &Theirs, ours: &Ours, rules: &Rules) -> (bool, usize, i64) {
-    let takes_back = Event::parse(&ours.event).is_some_and(|event| event.takes_money_back());
-    let gives_back = theirs.money.values().any(|amount| amount.is_negative());
-    let apart_s =
-        theirs.happened_at.map_or(0, |at| at.unix_s().saturating_sub(ours.happened_at.unix_s()).saturating_abs());
-    (takes_back != gives_back, differences(theirs, ours, rules).len(), apart_s)
+fn takes_back(ours: &Ours) -> bool {
+    Event::parse(&ours.event).is_some_and(|event| event.takes_money_back())
+}
+
+/// How unlike they are: rows that name their event have less to choose from, so they come first; then in how many fields they differ,
+/// whether ours takes money back, and how far apart they are.
+fn unlikeness(theirs: &Theirs, ours: &Ours, rules: &Rules) -> (bool, usize, bool, i64) {
+    let apart_s = theirs.happened_at.map(|at| at.unix_s().saturating_sub(ours.happened_at.unix_s()).saturating_abs());
+    let differences = differences(theirs, ours, rules).len();
+    (theirs.event.is_none(), differences, takes_back(ours), apart_s.unwrap_or(0))
 }
 
 /// In what they differ, of what the report says.
@@ -120,9 +158,9 @@ fn differences(theirs: &Theirs, ours: &Ours, rules: &Rules) -> Vec<Difference> {
     }
     for field in MONEY {
         let Some(amount) = theirs.money.get(&field) else { continue };
-        let stored = ours.money.get(&field);
-        if !stored.is_some_and(|stored| is_near(*amount, *stored, rules.tolerance)) {
-            differ(field.name(), amount.to_string(), stored.map(Amount::to_string).unwrap_or_default());
+        let stored = ours.amount(field);
+        if !stored.is_some_and(|stored| is_near(*amount, stored, rules.tolerance)) {
+            differ(field.name(), amount.to_string(), stored.map(|stored| stored.to_string()).unwrap_or_default());
         }
     }
     let is_in_currency = theirs.money.contains_key(&Field::Payout) || theirs.money.contains_key(&Field::SaleAmount);
@@ -155,7 +193,12 @@ pub(super) mod tests {
 
     pub fn rules() -> Rules {
         let tolerance = Amount::parse("0").unwrap();
-        Rules { zone: TimeZone::get("Asia/Kuala_Lumpur").unwrap(), days: None, tolerance, threshold: Decimal::from(3) }
+        Rules {
+            zone: TimeZone::get("Asia/Kuala_Lumpur").unwrap(),
+            days: (Date::constant(2025, 1, 1), Date::constant(2025, 12, 31)),
+            tolerance,
+            threshold: Decimal::from(3),
+        }
     }
 
     fn at(text: &str) -> Timestamp {
@@ -188,7 +231,7 @@ pub(super) mod tests {
             event: event.unwrap(),
             status,
             happened_at: happened_at.unwrap(),
-            reporting_payout: money.get(&Field::UsdPayout).copied(),
+            reporting: money.clone(),
             money,
             currency: None,
             changed_at: at("2025-12-01T00:00:00Z"),
@@ -214,7 +257,7 @@ pub(super) mod tests {
                 differences.join("; ")
             )
         };
-        pair(&report, stored, &rules()).into_iter().map(shown).collect()
+        pair(&report.iter().collect::<Vec<_>>(), stored, &rules()).into_iter().map(shown).collect()
     }
 
     const T: &str = "2025-11-20T10:00:00Z";
@@ -276,7 +319,17 @@ pub(super) mod tests {
         );
         assert_eq!(
             paired(&[&format!("a - - 5 {T}"), &format!("a refund - -5 {T}")], &[&format!("a refund - -5 {T}")]),
-            ["a TO ", "a T- "]
+            ["a T- ", "a TO "]
+        );
+        // A sale is no refund, also where nothing else is left.
+        assert_eq!(paired(&[&format!("a - approved 10 {T}")], &[&format!("a refund - -10 {T}")]), ["a T- ", "a -O "]);
+        // What is alike is one, whichever row comes first.
+        assert_eq!(
+            paired(
+                &[&format!("a - approved 3 {T}"), &format!("a - approved 1 {T}")],
+                &[&format!("a purchase approved 1 {T}"), &format!("a purchase approved 2 {T}")]
+            ),
+            ["a TO usd_payout 3.00 2.00", "a TO "]
         );
         // Two of one kind: by their amounts.
         assert_eq!(
@@ -291,7 +344,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_marked_as_a_duplicate_is_no_pair() {
         let marked = Ours { is_duplicate: true, ..ours(&format!("a purchase approved 1 {T}")) };
-        let pairs = pair(&[theirs(&format!("a - approved 1 {T}"))], vec![marked], &rules());
+        let pairs = pair(&[&theirs(&format!("a - approved 1 {T}"))], vec![marked], &rules());
         assert!(pairs.len() == 1 && pairs[0].ours.is_none());
     }
 
@@ -308,7 +361,7 @@ pub(super) mod tests {
             };
             let report: Vec<_> = report.iter().map(|row| theirs(&text(row, false))).collect();
             let stored: Vec<_> = stored.iter().map(|row| ours(&text(row, true))).collect();
-            let pairs = pair(&report, stored.clone(), &rules());
+            let pairs = pair(&report.iter().collect::<Vec<_>>(), stored.clone(), &rules());
             let (mut found, mut kept): (Vec<_>, Vec<_>) = Default::default();
             for pair in &pairs {
                 found.extend(pair.theirs.clone());

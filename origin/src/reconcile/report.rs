@@ -58,8 +58,8 @@ pub struct Ours {
     pub money: BTreeMap<Field, Amount>,
     /// ISO 4217, of those that are not in US dollars.
     pub currency: Option<String>,
-    /// What we are paid, in the reporting currency.
-    pub reporting_payout: Option<Amount>,
+    /// What the customer paid and what we are paid, in the reporting currency, by the fields of US dollars.
+    pub reporting: BTreeMap<Field, Amount>,
     /// When it last changed.
     pub changed_at: Timestamp,
     /// Whether it is marked as a possible duplicate: then it counts for nothing.
@@ -98,6 +98,20 @@ impl Report {
     }
 }
 
+impl Theirs {
+    /// Whether it takes money back, as far as its amounts say.
+    pub fn takes_back(&self) -> bool {
+        self.money.values().any(|amount| amount.is_negative())
+    }
+}
+
+impl Ours {
+    /// An amount; in US dollars as it was said, or else as it was converted.
+    pub fn amount(&self, field: Field) -> Option<Amount> {
+        self.money.get(&field).or_else(|| self.reporting.get(&field)).copied()
+    }
+}
+
 impl From<Conversion> for Ours {
     fn from(conversion: Conversion) -> Ours {
         let money = conversion.money;
@@ -107,6 +121,10 @@ impl From<Conversion> for Ours {
             (Field::UsdSaleAmount, money.usd_sale_amount),
             (Field::UsdPayout, money.usd_payout),
         ];
+        let reporting = [
+            (Field::UsdSaleAmount, money.reporting.reporting_sale_amount),
+            (Field::UsdPayout, money.reporting.reporting_payout),
+        ];
         Ours {
             conversion_id: conversion.conversion_id,
             event: conversion.event,
@@ -114,7 +132,7 @@ impl From<Conversion> for Ours {
             happened_at: conversion.happened_at,
             money: amounts.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             currency: money.currency,
-            reporting_payout: money.reporting.reporting_payout,
+            reporting: reporting.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             changed_at: conversion.updated_at,
             is_duplicate: conversion.is_duplicate,
         }

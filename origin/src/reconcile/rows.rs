@@ -7,7 +7,7 @@ use postback::field::Field;
 use postback::params::Params;
 use postback::partner::{Partner, UnknownStatus};
 use postback::reading::{Dialect, Reading, WarningCode};
-use postback::rejection::Rejection;
+use postback::rejection::{Code, Rejection};
 use postback::time::Timestamp;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -40,14 +40,15 @@ pub fn read(
     let (columns, ignored) = columns(partner, head.iter(), more)?;
     let reader = Rows { partner: as_reporting(partner), columns, width: head.len(), now };
     let mut report = Report { ignored, ..Report::default() };
+    let mut line = 0;
     for record in csv.records() {
         let read = match record {
             Ok(record) => {
-                let line = record.position().map_or(0, csv::Position::line);
+                line = record.position().map_or(0, csv::Position::line);
                 reader.row(line, &record, &mut report.unknown_statuses)
             }
             Err(error) => {
-                let line = error.position().map_or(0, csv::Position::line);
+                line = error.position().map_or(0, csv::Position::line);
                 Err(malformed(line, error.to_string(), None))
             }
         };
@@ -60,6 +61,12 @@ pub fn read(
             return Err(format!("it has more than {ROWS_MAX} rows: split it by days"));
         }
         progress(u64::try_from(rows).unwrap_or(u64::MAX));
+    }
+    // All that stands behind it would be one cell, and missing without a word.
+    if !text.matches('"').count().is_multiple_of(2) {
+        return Err(format!(
+            "a quote in it is not closed; its last row would begin on line {line} and reach to the end"
+        ));
     }
     Ok(report)
 }
@@ -97,6 +104,17 @@ impl Rows {
         if record.len() != self.width {
             let told = format!("it has {} columns where the head has {}", record.len(), self.width);
             return Err(malformed(line, told, id()));
+        }
+        let has_control =
+            |column: &&ReadColumn| record.get(column.place).is_some_and(|text| text.chars().any(char::is_control));
+        if let Some(column) = self.columns.iter().find(has_control) {
+            return Err(Unread {
+                line,
+                code: Code::ControlChar.as_str().to_owned(),
+                column: Some(column.name.clone()),
+                hint: "it holds a line feed or another control character; is a quote missing?".to_owned(),
+                conversion_id: None,
+            });
         }
         let pairs = self.columns.iter().filter_map(|column| {
             let text = record.get(column.place)?.trim();
@@ -288,11 +306,23 @@ usd_payout = ["rewars"]
         );
     }
 
+    #[test]
+    fn a_quote_that_is_not_closed_swallows_nothing() {
+        let problem = read_by(&partner(""), "conversion_id,rewars,note\nc1,1,\nc2,1,\"x\nc3,100,\n").unwrap_err();
+        assert_eq!(problem, "a quote in it is not closed; its last row would begin on line 3 and reach to the end");
+        let text = "conversion_id,rewars,note\n\"c1\n\",1,\nc2\0,1,\nc3,1,\"two\nlines\"\n";
+        let report = read_by(&partner(""), text).unwrap();
+        assert_eq!(shown(&report), ["5 c3 - -  usd_payout 1.00 -"]);
+        let codes: Vec<_> = report.unread.iter().map(|unread| (unread.line, unread.code.as_str())).collect();
+        assert_eq!(codes, [(2, "control_char"), (4, "control_char")]);
+    }
+
     proptest! {
         #[test]
         fn no_text_is_too_odd_to_be_read(text in "\\PC*", rows in "(conversion_id,rewars,status\n)([a-z0-9\",;\r\n.%{}-]{0,80})") {
             let _ = read_by(&partner(""), &text);
-            prop_assert!(read_by(&partner(""), &rows).is_ok());
+            let is_closed = rows.matches('"').count() % 2 == 0;
+            prop_assert_eq!(read_by(&partner(""), &rows).is_ok(), is_closed);
         }
     }
 }

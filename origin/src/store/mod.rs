@@ -17,6 +17,8 @@
 pub mod location;
 mod record;
 mod error;
+#[cfg(not(target_family = "wasm"))]
+mod patience;
 pub(crate) mod statement;
 mod turns;
 mod totals;
@@ -39,6 +41,8 @@ pub mod postgres;
 pub mod sqlite;
 
 pub use error::StoreError;
+#[cfg(not(target_family = "wasm"))]
+pub use patience::patiently;
 pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks, Rejected};
 
 use crate::deadline::within;

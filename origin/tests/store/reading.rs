@@ -81,6 +81,18 @@ contract! {
         assert_eq!(db.store.put_totals_together(quarter(0)).await.unwrap(), 0, "nothing is that old");
     }
 
+    conversions_are_found_by_many_ids_at_once(db) {
+        for (id, event) in [("c1", "purchase"), ("c1", "refund"), ("c2", "purchase"), ("c3", "purchase")] {
+            db.record(&format!("conversion_id={id}&event={event}&rewars=1")).await;
+        }
+        let ids = ["c1", "c2", "c9", "'; --"].map(str::to_owned);
+        let found = db.store.conversions_named(&ids).await.unwrap().unwrap();
+        let mut shown: Vec<_> = found.iter().map(|one| format!("{} {}", one.conversion_id, one.event)).collect();
+        shown.sort();
+        assert_eq!(shown, ["c1 purchase", "c1 refund", "c2 purchase"]);
+        assert_eq!(db.store.conversions_named(&[]).await.unwrap(), Some(Vec::new()));
+    }
+
     pages_are_filtered_and_follow_each_other(db) {
         for number in 0..7 {
             let status = if number % 2 == 0 { "Approved" } else { "Pending" };

@@ -1,11 +1,10 @@
 //! Requests that could not be read (R46): written down as they came, with what is wrong with them.
 
 use crate::{FIRST, Fresh, at, nonce, record};
-use bytec_origin::reconcile::repair::{self, rejected as rejected_since};
+use bytec_origin::reconcile::repair::{self, Want, Wanted, rejected as rejected_since};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Created, Duplicate};
-use std::collections::BTreeMap;
 
 /// A rejected request that came at a time.
 fn rejected(time: &str, body: Option<&str>, field: Option<&str>) -> Rejected {
@@ -67,9 +66,18 @@ contract! {
         send("/involve/event?conversion_id=c3&rewars=ten", LATER, None, None).await;
         send("/involve/event?conversion_id=known&rewars=1", LATER, None, None).await;
         send("/involve/event?%zz", LATER, None, None).await;
+        for query in ["conversion_id=c4&rewars=1", "conversion_id=c1&event=refund&rewars=1"] {
+            send(&format!("/involve/event?{query}"), LATER, None, None).await;
+        }
+        let want = |changed_at: Option<&str>| Want { changed_at: changed_at.map(at), any: true, ..Want::default() };
         // The last one has changed since.
-        let wanted = BTreeMap::from([("old", None), ("c1", None), ("c2", Some(at(LATER))), ("c3", None), ("c4", Some(at("2025-11-21T08:00:00.124Z")))]);
-        send("/involve/event?conversion_id=c4&rewars=1", LATER, None, None).await;
+        let wanted = Wanted::from([
+            ("old", want(None)),
+            ("c1", want(None)),
+            ("c2", want(Some(LATER))),
+            ("c3", want(None)),
+            ("c4", want(Some("2025-11-21T08:00:00.124Z"))),
+        ]);
         let found = rejected_since(&db.store, &partner, &wanted, at("2025-11-21T00:00:00Z")).await.unwrap();
         let shown: Vec<_> = found.iter().map(|found| {
             let reading = found.reading.as_ref().map_or_else(|refusal| refusal.code().as_str().to_owned(), |_| "taken".to_owned());
@@ -80,10 +88,11 @@ contract! {
             "c2 invalid_amount taken true",
             "c3 invalid_amount invalid_amount false",
             "c4 invalid_amount taken false",
+            "c1 invalid_amount taken false",
         ]);
         let replayed = async || {
             let mut verdicts = Vec::new();
-            for rejected in found.iter().filter(|found| found.conversion_id != "c4").cloned() {
+            for rejected in found.iter().filter(|found| found.is_good() || found.reading.is_err()) {
                 verdicts.push(repair::replay(&db.store, rejected, nonce(), at("2025-12-24T00:00:00Z")).await.unwrap());
             }
             verdicts
@@ -92,7 +101,7 @@ contract! {
         assert_eq!(replayed().await, [Some(Duplicate), Some(Duplicate), None], "twice is once");
         let kept = "select conversion_id || ' ' || substr(cast(received_at as text), 1, 10) from conversions order by 1";
         assert_eq!(db.column(kept).await, ["c1 2025-11-21", "c2 2025-11-21"]);
-        assert_eq!(db.rejections().await.len(), 7, "what was refused stays written down");
+        assert_eq!(db.rejections().await.len(), 8, "what was refused stays written down");
     }
 
     rejections_are_read_to_their_end(db) {

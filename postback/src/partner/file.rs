@@ -266,6 +266,10 @@ time_zone = "UTC"
             ("delimiter = \";\"", "decimal_mark = \"'\"", "example.toml: report.decimal_mark: '\\'' is neither"),
             ("%d/%m/%Y", "%d/%m", "example.toml: report.time_format: is no format"),
             ("%d/%m/%Y", "%Q", "example.toml: report.time_format: is no format"),
+            ("%d/%m/%Y %H:%M", "%d/%m/%Y %I:%M", "example.toml: report.time_format: is no format"),
+            ("%d/%m/%Y %H:%M", "%d/%m/%Y %H", "example.toml: report.time_format: is no format"),
+            ("%d/%m/%Y %H:%M", "%Y-%m-%dT%H:%M:%SZ", "example.toml: report.time_format: is no format"),
+            ("%d/%m/%Y %H:%M", "%s", "example.toml: report.time_format: is no format"),
             ("\"UTC\"", "\"utc\"", "example.toml: report.time_zone: \"utc\" is not an IANA"),
             (
                 "\"usd_payout\"",

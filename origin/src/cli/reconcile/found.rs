@@ -2,8 +2,9 @@
 
 use super::super::edge::{Edge, Filter};
 use super::super::progress::Progress;
+use super::super::terminal::plain;
 use crate::app::Platform;
-use crate::reconcile::repair::{Rejected, Wanted, conversion_of_parked, is_overtaken, rejected, replay};
+use crate::reconcile::repair::{Rejected, Use, Wanted, rejected, replay, use_of_parked};
 use crate::reconcile::{Pair, Reconciliation, Report, Rules};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
@@ -38,6 +39,8 @@ pub struct Repairs {
     pub parked: BTreeMap<String, Vec<Parked>>,
     /// Whether the edge was asked.
     pub knows_parked: bool,
+    /// Why the edge did not say.
+    pub edge_problem: Option<String>,
     /// What was replayed, and what came of it.
     pub replayed: BTreeMap<String, Vec<String>>,
 }
@@ -46,8 +49,8 @@ pub struct Repairs {
 pub struct Parked {
     /// The name of its request.
     pub request_id: String,
-    /// Whether its conversion has changed since it was received.
-    pub is_overtaken: bool,
+    /// What is to be thought of it.
+    pub use_of: Use,
 }
 
 impl Repairs {
@@ -63,10 +66,13 @@ impl Repairs {
         edge: Option<&Edge>,
     ) -> Result<Repairs, String> {
         let is_off = |pair: &&Pair| pair.ours.is_none() || (pair.theirs.is_some() && !pair.differences.is_empty());
-        let changed_at = |id| compared.stands.get(id).map(|standing| standing.changed_at);
-        let wanted: Wanted<'_> =
-            compared.pairs.iter().filter(is_off).map(Pair::conversion_id).map(|id| (id, changed_at(id))).collect();
-        let mut repairs = Repairs { knows_parked: edge.is_some(), ..Repairs::default() };
+        let mut wanted = Wanted::new();
+        for pair in compared.pairs.iter().filter(is_off) {
+            let want = wanted.entry(pair.conversion_id()).or_default();
+            want.changed_at = compared.stands.get(pair.conversion_id()).map(|standing| standing.changed_at);
+            want.add(pair);
+        }
+        let mut repairs = Repairs::default();
         if wanted.is_empty() {
             return Ok(repairs);
         }
@@ -76,7 +82,11 @@ impl Repairs {
             repairs.rejected.entry(found.conversion_id.clone()).or_default().push(found);
         }
         if let Some(edge) = edge {
-            repairs.parked = parked(edge, partner, &wanted).await?;
+            // What is known is told all the same.
+            match parked(edge, partner, &wanted).await {
+                Ok(parked) => (repairs.parked, repairs.knows_parked) = (parked, true),
+                Err(problem) => repairs.edge_problem = Some(problem),
+            }
         }
         Ok(repairs)
     }
@@ -84,7 +94,7 @@ impl Repairs {
     /// The conversions that a replay would tell of.
     pub fn good(&self) -> BTreeSet<&str> {
         let rejected = self.rejected.iter().filter(|(_, rejected)| rejected.iter().any(Rejected::is_good));
-        let parked = self.parked.iter().filter(|(_, parked)| parked.iter().any(|parked| !parked.is_overtaken));
+        let parked = self.parked.iter().filter(|(_, parked)| parked.iter().any(|parked| parked.use_of == Use::Good));
         rejected.map(|(id, _)| id.as_str()).chain(parked.map(|(id, _)| id.as_str())).collect()
     }
 
@@ -116,7 +126,7 @@ impl Repairs {
         for (id, all) in &self.rejected {
             for rejected in all.iter().filter(|rejected| rejected.is_good()) {
                 let nonce = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
-                let verdict = replay(store, rejected.clone(), nonce, (Platform::SYSTEM.now)()).await;
+                let verdict = replay(store, rejected, nonce, (Platform::SYSTEM.now)()).await;
                 if let Some(verdict) = verdict.map_err(|error| format!("{id}: {error}"))? {
                     self.replayed.entry(id.clone()).or_default().push(verdict.name().to_owned());
                 }
@@ -126,11 +136,11 @@ impl Repairs {
         }
         let Some(edge) = edge else { return Ok(()) };
         for (id, all) in &self.parked {
-            for parked in all.iter().filter(|parked| !parked.is_overtaken) {
+            for parked in all.iter().filter(|parked| parked.use_of == Use::Good) {
                 let filter = Filter { request_id: Some(parked.request_id.clone()), ..Filter::default() };
                 let answer = edge.replay(&filter, false).await?;
                 if let Some(problem) = answer.problem {
-                    return Err(format!("{id}: {problem}"));
+                    return Err(plain(&format!("{id}: {problem}")));
                 }
                 // Where somebody else was quicker there is nothing left to replay.
                 if answer.replayed > 0 {
@@ -169,10 +179,8 @@ async fn parked(edge: &Edge, partner: &Partner, wanted: &Wanted<'_>) -> Result<B
             let Some(kept) = shown.postback else { continue };
             let received_at = row.received_at.as_deref().and_then(|text| Timestamp::parse(text, &Zone::utc()));
             let received_at = received_at.unwrap_or_else(|| (Platform::SYSTEM.now)());
-            let Some(id) = conversion_of_parked(partner, &kept.canonical, received_at) else { continue };
-            if wanted.contains_key(id.as_str()) {
-                let is_overtaken = is_overtaken(wanted, &id, received_at);
-                found.entry(id).or_default().push(Parked { request_id: row.request_id, is_overtaken });
+            if let Some((id, use_of)) = use_of_parked(partner, wanted, &kept.canonical, received_at) {
+                found.entry(id).or_default().push(Parked { request_id: row.request_id, use_of });
             }
         }
         match page.next {

@@ -8,6 +8,7 @@ use super::explain;
 use super::input::text_of;
 use super::progress::Progress;
 use super::stores::in_each;
+use super::terminal::confirm;
 use super::web::UrlArgument;
 use super::{SettingsArgs, change, or_told, wrong};
 use crate::app::Platform;
@@ -30,6 +31,10 @@ use std::process::ExitCode;
 
 /// Bytes of a report at most.
 const REPORT_BYTES_MAX: u64 = 256 << 20;
+/// Conversions that are named when it is asked whether to replay.
+const IDS_ASKED: usize = 10;
+/// Rows that are told where none can be read.
+const UNREAD_TOLD: usize = 3;
 
 /// What is compared, and by what.
 #[derive(Args)]
@@ -49,7 +54,7 @@ pub struct Reconcile {
     /// The last day that is compared; the report's last where it is not said.
     #[arg(long, requires = "from")]
     to: Option<Date>,
-    /// The time zone of the days; the partner's where it is not said.
+    /// The time zone of the days; that of the partner's reports, or of its postbacks, where it is not said.
     #[arg(long)]
     tz: Option<String>,
     /// From how many per cent on that are not alike a day is flagged.
@@ -61,9 +66,12 @@ pub struct Reconcile {
     /// The edge whose parked postbacks are looked at as well; with OPERATOR_TOKEN.
     #[arg(long, value_name = "URL", value_parser = UrlArgument(edge_url))]
     edge: Option<Url>,
-    /// Record the rejected postbacks that would be taken today, and give the parked ones back to the edge's queue.
+    /// Record the rejected postbacks that would be taken today, and give the parked ones back to the edge's queue. Says which, and asks.
     #[arg(long)]
     replay: bool,
+    /// Do not ask.
+    #[arg(long, requires = "replay")]
+    yes: bool,
     /// As JSON.
     #[arg(long, conflicts_with = "csv")]
     json: bool,
@@ -111,16 +119,30 @@ pub async fn run(command: Reconcile) -> ExitCode {
         let compared = reconcile(store, report, rules, |conversions| progress.at(conversions)).await?;
         drop(progress);
         let mut repairs = Repairs::look(store, reads_by, &compared, rules, edge.as_ref()).await?;
-        if command.replay {
-            repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await?;
+        let mut outcome = Ok(());
+        if command.replay && !repairs.good().is_empty() {
+            if !command.yes {
+                agreed(&repairs)?;
+            }
+            outcome = repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await;
         }
         let found = Found { partner, report, rules, compared: &compared, repairs: &repairs };
-        is_alike = !compared.days.iter().any(|day| day.is_flagged) && report.unread.is_empty();
-        show::print(&found, Form::of(command.json, command.csv))
+        is_alike = !compared.is_flagged() && report.unread.is_empty() && repairs.edge_problem.is_none();
+        show::print(&found, Form::of(command.json, command.csv)).and(outcome)
     })
     .await;
     shared.close().await;
     if is_alike { code } else { ExitCode::FAILURE }
+}
+
+/// Asks whether what was found is to be replayed.
+fn agreed(repairs: &Repairs) -> Result<(), String> {
+    let good: Vec<_> = repairs.good().into_iter().collect();
+    let shown = good.iter().take(IDS_ASKED).copied().collect::<Vec<_>>().join(", ");
+    let more = good.len().saturating_sub(IDS_ASKED);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let question = format!("replay what tells of {shown}{more}?");
+    confirm(&question, "look without --replay, then say --yes").map_err(|why| format!("nothing was replayed: {why}"))
 }
 
 /// All that is known before a database is opened.
@@ -141,7 +163,8 @@ impl Prepared {
         };
         let files = explain::partners(command.partner_files.as_deref())?;
         let reads_by = files.by_code(code).cloned().ok_or_else(|| format!("there is no partner {code}"))?;
-        let zone = command.tz.as_deref().unwrap_or_else(|| reads_by.zone.name());
+        let reports_zone = reads_by.report.zone.as_ref().unwrap_or(&reads_by.zone);
+        let zone = command.tz.as_deref().unwrap_or_else(|| reports_zone.name());
         let zone = TimeZone::get(zone)
             .map_err(|_| format!("--tz {zone:?} is not an IANA time zone, such as Asia/Kuala_Lumpur"))?;
         let days = command.from.zip(command.to);
@@ -151,11 +174,23 @@ impl Prepared {
         let variable = |name: &str| std::env::var(name).ok();
         let edge = command.edge.clone().map(|url| Edge::of_operator(url, variable)).transpose()?;
         let columns: BTreeMap<_, _> = command.columns.iter().cloned().collect();
+        if columns.len() < command.columns.len() {
+            return Err("--column: one name means one field".to_owned());
+        }
         let name = command.report.display();
         let text = text_of(&command.report, REPORT_BYTES_MAX)?;
         let mut progress = Progress::new(format!("{code}: reading the report"));
         let report = read(&reads_by, &text, &columns, (Platform::SYSTEM.now)(), |rows| progress.at(rows))
             .map_err(|problem| format!("{name}: {problem}"))?;
+        if report.rows.is_empty() && !report.unread.is_empty() {
+            let told = report.unread.iter().take(UNREAD_TOLD);
+            let told: Vec<_> =
+                told.map(|unread| format!("line {}: {}: {}", unread.line, unread.code, unread.hint)).collect();
+            return Err(format!("{name}: none of its {} rows can be read\n{}", report.unread.len(), told.join("\n")));
+        }
+        let days = days.or_else(|| report.days(&zone)).ok_or_else(|| {
+            format!("{name}: it has no times, so it is not known which days it is about: say them with --from and --to")
+        })?;
         let rules = Rules { zone, days, tolerance: command.tolerance, threshold: command.threshold };
         Ok(Prepared { registry, reads_by, report, rules, edge })
     }

@@ -3,6 +3,7 @@
 use super::super::print as print_text;
 use super::super::terminal::{columns, json as json_lines, plain};
 use super::found::Found;
+use crate::reconcile::repair::Use;
 use crate::reconcile::{Day, Pair};
 use crate::reports::{Table, money};
 use postback::status::Status;
@@ -39,10 +40,17 @@ pub fn print(found: &Found<'_>, form: Form) -> Result<(), String> {
     print_text(&match form {
         Form::Text => text(found),
         Form::Json => json_lines(&json_of(found))?,
-        Form::Csv => Table::of(differences(found).into_iter().map(|line| line.cells())),
+        Form::Csv => match differences(found) {
+            none if none.is_empty() => COLUMNS.join(","),
+            lines => Table::of(lines.into_iter().map(|line| line.cells())),
+        },
     });
     Ok(())
 }
+
+/// What is told of each difference.
+const COLUMNS: [&str; 9] =
+    ["kind", "day", "conversion_id", "event", "report_line", "field", "theirs", "ours", "repair"];
 
 /// What is not alike: a line for each conversion that one side has not, and for each field that differs.
 struct Line<'a> {
@@ -58,17 +66,19 @@ struct Line<'a> {
 impl Line<'_> {
     fn cells(self) -> Vec<(&'static str, Value)> {
         let line = self.pair.theirs.as_ref().map(|theirs| theirs.line);
-        vec![
-            ("kind", self.kind.into()),
-            ("day", self.day.into()),
-            ("conversion_id", self.pair.conversion_id().into()),
-            ("event", event(self.pair).into()),
-            ("report_line", line.into()),
-            ("field", self.field.into()),
-            ("theirs", self.theirs.into()),
-            ("ours", self.ours.into()),
-            ("repair", self.repair.into()),
-        ]
+        let text = |text: &str| Value::from(plain(text));
+        let values = [
+            self.kind.into(),
+            self.day.into(),
+            text(self.pair.conversion_id()),
+            event(self.pair).map(text).into(),
+            line.into(),
+            self.field.into(),
+            text(&self.theirs),
+            text(&self.ours),
+            self.repair.as_deref().map(text).into(),
+        ];
+        COLUMNS.into_iter().zip(values).collect()
     }
 
     fn object(self) -> Value {
@@ -117,7 +127,7 @@ fn why_missing(found: &Found<'_>, conversion_id: &str) -> String {
     repair(found, conversion_id).unwrap_or_else(|| match found.compared.stands.get(conversion_id) {
         Some(standing) if standing.marked > 0 => "it is stored, marked as a possible duplicate".to_owned(),
         Some(standing) => format!("{} stored under its id, of another event or one row each", standing.counted),
-        None => "no postback of it is kept".to_owned(),
+        None => "nothing was found that tells of it".to_owned(),
     })
 }
 
@@ -128,22 +138,27 @@ fn repair(found: &Found<'_>, conversion_id: &str) -> Option<String> {
         return Some(format!("replayed: {}", outcomes.join(", ")));
     }
     let parked = repairs.parked.get(conversion_id).into_iter().flatten();
-    let parked = parked.map(|parked| match parked.is_overtaken {
-        false => format!("parked at the edge: {}", parked.request_id),
-        true => format!("parked at the edge, and overtaken: {}", parked.request_id),
-    });
+    let parked = parked.map(|parked| format!("parked at the edge{}: {}", told_use(parked.use_of), parked.request_id));
     let rejected = repairs.rejected.get(conversion_id).into_iter().flatten();
     let rejected = rejected.map(|rejected| {
         let receipt = &rejected.rejection.receipt;
         let at = format!("{} of {}, {}", receipt.request_id, receipt.received_at, rejected.rejection.code);
-        match (&rejected.reading, rejected.is_overtaken) {
-            (Ok(_), false) => format!("rejected, would be taken today: {at}"),
-            (Ok(_), true) => format!("rejected, and overtaken: {at}"),
+        match (&rejected.reading, rejected.use_of) {
+            (Ok(_), Use::Good) => format!("rejected, would be taken today: {at}"),
+            (Ok(_), use_of) => format!("rejected{}: {at}", told_use(use_of)),
             (Err(refusal), _) => format!("rejected, and still would be ({}): {at}", refusal.code().as_str()),
         }
     });
     let all: Vec<_> = parked.chain(rejected).collect();
     (!all.is_empty()).then(|| all.join("; "))
+}
+
+fn told_use(use_of: Use) -> &'static str {
+    match use_of {
+        Use::Good => "",
+        Use::Overtaken => ", and overtaken",
+        Use::OtherEvent => ", of another event",
+    }
 }
 
 fn json_of(found: &Found<'_>) -> Value {
@@ -163,6 +178,7 @@ fn json_of(found: &Found<'_>) -> Value {
         "differences": differences(found).into_iter().map(Line::object).collect::<Vec<_>>(),
         "repairable": repairs.good(),
         "parked_were_looked_at": repairs.knows_parked,
+        "edge_problem": repairs.edge_problem,
         "replayed": repairs.replayed,
     })
 }
@@ -170,12 +186,12 @@ fn json_of(found: &Found<'_>) -> Value {
 fn day_json(day: &Day) -> Value {
     let payout = day.payout.iter().map(|paid| {
         json!({"currency": paid.currency, "theirs": money(paid.theirs), "ours": money(paid.ours),
-               "discrepancy_percent": paid.share.0.to_string()})
+               "discrepancy_percent": paid.share.to_string()})
     });
     json!({
         "day": day.day.map(|day| day.to_string()),
         "theirs": day.theirs, "ours": day.ours, "missing": day.missing, "extra": day.extra, "differing": day.differing,
-        "discrepancy_percent": day.share.0.to_string(),
+        "discrepancy_percent": day.share.to_string(),
         "payout": payout.collect::<Vec<_>>(),
         "flagged": day.is_flagged,
     })
@@ -230,11 +246,11 @@ fn rows_of(day: &Day, name: String) -> Vec<Vec<String>> {
     let flag = if day.is_flagged { "!" } else { "" };
     let counts = [day.theirs, day.ours, day.missing, day.extra, day.differing].map(|count| count.to_string());
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let own = std::iter::once(name).chain(counts).chain([day.share.0.to_string()]).collect::<Vec<_>>();
+    let own = std::iter::once(name).chain(counts).chain([day.share.to_string()]).collect::<Vec<_>>();
     for paid in &day.payout {
         let own = if rows.is_empty() { own.clone() } else { vec![String::new(); own.len()] };
         let text = |sum| money(sum).as_str().map(|text| format!("{text} {}", paid.currency)).unwrap_or_default();
-        rows.push([own, vec![text(paid.theirs), text(paid.ours), paid.share.0.to_string(), flag.to_owned()]].concat());
+        rows.push([own, vec![text(paid.theirs), text(paid.ours), paid.share.to_string(), flag.to_owned()]].concat());
     }
     if rows.is_empty() {
         rows.push([own, vec![String::new(), String::new(), String::new(), flag.to_owned()]].concat());
@@ -271,6 +287,7 @@ fn conclusion(found: &Found<'_>) -> String {
     let Found { rules, compared, repairs, .. } = found;
     let flagged = compared.days.iter().filter(|day| day.is_flagged).count();
     let mut said = vec![match flagged {
+        0 if compared.total.is_flagged => format!("all days together are more than {} % off (!)", rules.threshold),
         0 => format!("no day is more than {} % off", rules.threshold),
         1 => format!("1 day is more than {} % off (!)", rules.threshold),
         _ => format!("{flagged} days are more than {} % off (!)", rules.threshold),
@@ -289,8 +306,11 @@ fn conclusion(found: &Found<'_>) -> String {
             count => format!("{count} conversions have postbacks that can be replayed: --replay does it"),
         });
     }
+    if let Some(problem) = &repairs.edge_problem {
+        said.push(plain(&format!("parked postbacks were not looked at: {problem}")));
+    }
     let is_off = compared.total.missing > 0 || compared.total.differing > 0;
-    if is_off && !repairs.knows_parked {
+    if is_off && !repairs.knows_parked && repairs.edge_problem.is_none() {
         said.push("parked postbacks were not looked at: --edge URL looks there as well".to_owned());
     }
     said.join("\n")

@@ -39,6 +39,9 @@ pub struct Position {
     pub occurrence: i64,
 }
 
+/// Conversions that are answered at once where they are asked for by their ids.
+pub(super) const NAMED_MAX: usize = 5_000;
+
 /// A page.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -203,6 +206,22 @@ const COLUMNS: &[Column<Page>] = &[
     Column::text("after_key", |page| page.after.as_ref().map(|after| after.conversion_key.clone())),
     Column::number("after_occurrence", |page| page.after.as_ref().map_or(0, |after| after.occurrence)),
 ];
+
+/// The statement for conversions of these ids, whatever they are.
+pub(super) fn named(dialect: Dialect) -> Step<String> {
+    const IDS: &[Column<String>] = &[Column::text("conversion_id", |id| Some(id.clone()))];
+    Step::new(
+        dialect,
+        IDS,
+        &format!(
+            "select known.conversion_key as id, {} as answer
+             from input join conversions as known on known.conversion_id = input.conversion_id
+             order by known.conversion_id, known.conversion_key, known.occurrence limit {NAMED_MAX}",
+            object(dialect),
+        ),
+    )
+    .answering()
+}
 
 /// A conversion in JSON. D1 takes sixteen members in an object, so there are several.
 fn object(dialect: Dialect) -> String {

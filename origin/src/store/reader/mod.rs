@@ -46,6 +46,17 @@ impl Store {
         conversions::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
+    /// All conversions of some ids; None where these have more than can be answered at once.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn conversions_named(&self, ids: &[String]) -> Result<Option<Vec<Conversion>>, StoreError> {
+        let statement = conversions::named(self.dialect()).over(ids);
+        let database = self.database();
+        let found = conversions::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)?;
+        Ok((found.len() < conversions::NAMED_MAX).then_some(found))
+    }
+
     /// Requests that were refused, received at an instant or later: the next ones behind a number, in the order of their numbers; none
     /// where there are no more.
     ///

@@ -52,10 +52,25 @@ impl Checks<'_> {
     }
 }
 
-/// Whether times that are written so can be read again: years, months and days are in it, no offset, and nothing that is unknown.
+/// Whether times that are written so can be read again, to the minute where there is a time of day at all. An offset is not read, so there
+/// must be none, and no seconds since 1970, which have one.
 fn is_format(format: &str) -> bool {
-    let Some(time) = DateTime::from_timestamp(1_763_712_000, 0).map(|time| time.naive_utc()) else { return false };
-    let mut text = String::new();
-    write!(text, "{}", time.format(format)).is_ok()
-        && (NaiveDateTime::parse_from_str(&text, format).is_ok() || NaiveDate::parse_from_str(&text, format).is_ok())
+    let at = |unix_s: i64| DateTime::from_timestamp(unix_s, 0).map(|time| time.naive_utc());
+    // An evening, of which nothing is like anything else; the same without its seconds; and another hour of the day.
+    let (Some(time), Some(minute), Some(other)) = (at(1_763_757_296), at(1_763_757_240), at(1_763_720_000)) else {
+        return false;
+    };
+    let written = |time: NaiveDateTime| {
+        let mut text = String::new();
+        write!(text, "{}", time.format(format)).is_ok().then_some(text)
+    };
+    let Some(text) = written(time) else { return false };
+    let has_offset = format.contains("%s") || text.ends_with('Z');
+    match NaiveDateTime::parse_from_str(&text, format) {
+        Ok(read) => !has_offset && (read == time || read == minute),
+        Err(_) => {
+            let is_day = NaiveDate::parse_from_str(&text, format).is_ok_and(|day| day == time.date());
+            !has_offset && is_day && written(other).as_deref() == Some(text.as_str())
+        }
+    }
 }
