@@ -81,7 +81,7 @@ struct Payout {
 }
 
 impl Payout {
-    /// A row that does not say what it pays is not compared. What the report has not at all is in the currency in which it would be.
+    /// A row that does not say what it pays is not compared, but where it was rejected: that pays nothing. What the report has not at all is in the currency in which it would be.
     fn of(pair: &Pair, says: Says) -> Payout {
         let (theirs, ours) = (pair.theirs.as_ref(), pair.ours.as_ref());
         let said = |field: Field| theirs.and_then(|theirs| theirs.money.get(&field).copied());
@@ -94,7 +94,9 @@ impl Payout {
         match (said(Field::UsdPayout), said(Field::Payout)) {
             (Some(amount), _) => Payout { theirs: in_usd(Some(amount)), ours: our_usd() },
             (None, Some(amount)) => Payout { theirs: Some((currency.unwrap_or_default(), amount)), ours: our_local() },
-            (None, None) if theirs.is_some() => Payout { theirs: None, ours: None },
+            (None, None) if theirs.is_some_and(|theirs| theirs.status != Some(Status::Rejected)) => {
+                Payout { theirs: None, ours: None }
+            }
             (None, None) => {
                 let is_local = says.local && our_local().is_some();
                 let in_dollars = says.usd && (stored(Field::UsdPayout).is_some() || !is_local);
@@ -274,6 +276,14 @@ mod tests {
             Says { usd: true, local: false },
         );
         assert!(total.payout.is_empty() && !total.is_flagged);
+        let stored = vec![ours(&format!("a purchase approved 5 {T}"))];
+        let says = Says { usd: true, local: false };
+        let (_, total) = of(&pair(&[&theirs(&format!("a - rejected - {T}"))], stored, &rules()), &rules(), says);
+        assert_eq!(
+            (total.payout[0].theirs, total.payout[0].ours),
+            (Decimal::ZERO, Decimal::from(5)),
+            "it pays nothing"
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ pub mod repair;
 
 pub use days::{Day, Money, Share};
 pub use pairs::{Difference, Pair, pair};
-pub use report::{Ours, Report, Theirs, Unread};
+pub use report::{Last, Ours, Report, Theirs, Unread};
 pub use rows::read;
 
 use crate::store::reader::{Conversion, Filter, Page, Position};
@@ -80,17 +80,12 @@ pub async fn reconcile(
     let mut ours = Stored::default();
     let happened = Filter { from: from_at, to: to_at, ..Filter::default() };
     ours.read(store, &happened, &mut progress).await.map_err(told)?;
-    let is_on_a_day = |row: &&Theirs| {
-        let day = row.happened_at.and_then(|at| day_of(at, &rules.zone));
-        day.is_none_or(|day| (from..=to).contains(&day)) || ours.knows(&row.conversion_id)
-    };
-    let rows: Vec<_> = report.rows.iter().filter(is_on_a_day).collect();
     // What does not agree with what we have within the days may be stored under another one.
+    let rows = ours.rows_of(report, rules);
     let off: BTreeSet<_> = pair(&rows, ours.compared(report), rules).iter().filter_map(Pair::id_where_off).collect();
     ours.read_named(store, &off.into_iter().collect::<Vec<_>>(), &mut progress).await.map_err(told)?;
-    let compared = ours.compared(report);
-    let stands = Standing::of_each(&compared);
-    let mut pairs = pair(&rows, compared, rules);
+    let stands = Standing::of_each(ours.found.values());
+    let mut pairs = pair(&ours.rows_of(report, rules), ours.compared(report), rules);
     pairs.retain(|pair| pair.is_on(from..=to, &rules.zone));
     let (days, total) = days::of(&pairs, rules, report.says());
     Ok(Reconciliation { from, to, pairs, days, total, stands })
@@ -164,37 +159,45 @@ impl Stored {
         self.found.extend(keyed);
     }
 
-    fn knows(&self, conversion_id: &str) -> bool {
-        self.ids.contains(conversion_id)
+    /// The rows that are compared: those of the days or without one, and others of the ids that we have there, which may be what we have.
+    /// Of ids of which a row cannot be read none is.
+    fn rows_of<'r>(&self, report: &'r Report, rules: &Rules) -> Vec<&'r Theirs> {
+        let (from, to) = rules.days;
+        let unread = report.unread_ids();
+        let is_on_a_day = |row: &&Theirs| {
+            let day = row.happened_at.and_then(|at| day_of(at, &rules.zone));
+            day.is_none_or(|day| (from..=to).contains(&day)) || self.ids.contains(&row.conversion_id)
+        };
+        report.rows.iter().filter(|row| !unread.contains(row.conversion_id.as_str())).filter(is_on_a_day).collect()
     }
 
     /// What is compared with a report: all but what it has in rows that cannot be read.
     fn compared(&self, report: &Report) -> Vec<Ours> {
-        let unread: BTreeSet<_> = report.unread.iter().filter_map(|unread| unread.conversion_id.as_deref()).collect();
+        let unread = report.unread_ids();
         self.found.values().filter(|ours| !unread.contains(ours.conversion_id.as_str())).cloned().collect()
     }
 }
 
 /// What is stored under an id.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
     /// How many conversions that count.
     pub counted: u64,
     /// How many that are marked as possible duplicates.
     pub marked: u64,
-    /// When one of them last changed.
-    pub changed_at: Timestamp,
+    /// Their keys, and the last that is known under each.
+    pub keys: BTreeMap<String, Last>,
 }
 
 impl Standing {
-    fn of_each(ours: &[Ours]) -> BTreeMap<String, Standing> {
+    fn of_each<'o>(ours: impl Iterator<Item = &'o Ours>) -> BTreeMap<String, Standing> {
         let mut standings: BTreeMap<String, Standing> = BTreeMap::new();
         for ours in ours {
-            let nothing = Standing { counted: 0, marked: 0, changed_at: ours.changed_at };
-            let standing = standings.entry(ours.conversion_id.clone()).or_insert(nothing);
+            let standing = standings.entry(ours.conversion_id.clone()).or_default();
             let count = if ours.is_duplicate { &mut standing.marked } else { &mut standing.counted };
             *count = count.saturating_add(1);
-            standing.changed_at = standing.changed_at.max(ours.changed_at);
+            let last = standing.keys.entry(ours.key.clone()).or_insert(ours.last);
+            *last = last.or_later(ours.last);
         }
         standings
     }

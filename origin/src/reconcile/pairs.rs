@@ -4,11 +4,10 @@ use super::report::{MONEY, Ours, Theirs};
 use super::{Rules, day_of};
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use postback::event::Event;
 use postback::field::Field;
 use postback::money::Amount;
 use postback::status::Status;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::RangeInclusive;
 
 /// Under one id there are a few. Where there are so many that this many pairs could be looked at, each is taken for the next.
@@ -104,9 +103,18 @@ fn pair_named(mut theirs: Vec<&Theirs>, mut ours: Vec<&Ours>, rules: &Rules) -> 
             }
         }
     } else {
+        // Whatever is alike in what it may be is taken in its order.
+        let mut queues: BTreeMap<(&str, bool), VecDeque<usize>> = BTreeMap::new();
+        for (place, ours) in ours.iter().enumerate() {
+            queues.entry((&ours.event, ours.is_below_zero())).or_default().push_back(place);
+        }
         for (row, theirs) in theirs.iter().enumerate() {
-            let next = left.iter().copied().find(|place| ours.get(*place).is_some_and(|ours| may_be(theirs, ours)));
-            if let Some(place) = next.filter(|place| left.remove(place)) {
+            let is_next = |places: &&mut VecDeque<usize>| {
+                let next = places.front().and_then(|place| ours.get(*place));
+                next.is_some_and(|ours| may_be(theirs, ours))
+            };
+            if let Some(place) = queues.values_mut().find(is_next).and_then(VecDeque::pop_front) {
+                left.remove(&place);
                 taken.insert(row, place);
             }
         }
@@ -129,12 +137,10 @@ fn pair_named(mut theirs: Vec<&Theirs>, mut ours: Vec<&Ours>, rules: &Rules) -> 
 fn may_be(theirs: &Theirs, ours: &Ours) -> bool {
     match &theirs.event {
         Some(event) => *event == ours.event,
-        None => theirs.money.is_empty() || theirs.takes_back() == takes_back(ours),
+        None if theirs.money.is_empty() => true,
+        None if theirs.takes_back() => ours.is_below_zero(),
+        None => !ours.takes_back(),
     }
-}
-
-fn takes_back(ours: &Ours) -> bool {
-    Event::parse(&ours.event).is_some_and(|event| event.takes_money_back())
 }
 
 /// How unlike they are: rows that name their event have less to choose from, so they come first; then in how many fields they differ,
@@ -142,7 +148,7 @@ fn takes_back(ours: &Ours) -> bool {
 fn unlikeness(theirs: &Theirs, ours: &Ours, rules: &Rules) -> (bool, usize, bool, i64) {
     let apart_s = theirs.happened_at.map(|at| at.unix_s().saturating_sub(ours.happened_at.unix_s()).saturating_abs());
     let differences = differences(theirs, ours, rules).len();
-    (theirs.event.is_none(), differences, takes_back(ours), apart_s.unwrap_or(0))
+    (theirs.event.is_none(), differences, ours.takes_back(), apart_s.unwrap_or(0))
 }
 
 /// In what they differ, of what the report says.
@@ -185,6 +191,7 @@ fn is_near(a: Amount, b: Amount, tolerance: Amount) -> bool {
 
 #[cfg(test)]
 pub(super) mod tests {
+    use super::super::Last;
     use super::*;
     use postback::time::Timestamp;
     use postback::zone::Zone;
@@ -234,7 +241,8 @@ pub(super) mod tests {
             reporting: money.clone(),
             money,
             currency: None,
-            changed_at: at("2025-12-01T00:00:00Z"),
+            key: text.to_owned(),
+            last: Last { received_s: 0, changed_at: at("2025-12-01T00:00:00Z") },
             is_duplicate: false,
         }
     }
@@ -323,6 +331,8 @@ pub(super) mod tests {
         );
         // A sale is no refund, also where nothing else is left.
         assert_eq!(paired(&[&format!("a - approved 10 {T}")], &[&format!("a refund - -10 {T}")]), ["a T- ", "a -O "]);
+        // A correction is below zero and no refund.
+        assert_eq!(paired(&[&format!("a - approved -4 {T}")], &[&format!("a conversion approved -4 {T}")]), ["a TO "]);
         // What is alike is one, whichever row comes first.
         assert_eq!(
             paired(
@@ -346,6 +356,18 @@ pub(super) mod tests {
         let marked = Ours { is_duplicate: true, ..ours(&format!("a purchase approved 1 {T}")) };
         let pairs = pair(&[&theirs(&format!("a - approved 1 {T}"))], vec![marked], &rules());
         assert!(pairs.len() == 1 && pairs[0].ours.is_none());
+    }
+
+    #[test]
+    fn thousands_under_one_id_are_taken_in_their_order() {
+        let sale = format!("a - approved 1 {T}");
+        let report: Vec<_> = (0..30_000).map(|_| theirs(&sale)).collect();
+        let refund = ours(&format!("a refund - -1 {T}"));
+        let mut stored: Vec<_> = (0..30_000).map(|_| refund.clone()).collect();
+        stored.extend((0..20_000).map(|_| ours(&format!("a purchase approved 1 {T}"))));
+        let pairs = pair(&report.iter().collect::<Vec<_>>(), stored, &rules());
+        let both = pairs.iter().filter(|pair| pair.theirs.is_some() && pair.ours.is_some()).count();
+        assert_eq!((both, pairs.len()), (20_000, 60_000));
     }
 
     proptest! {

@@ -1,10 +1,11 @@
 //! What can be repaired of what is missing or differs: conversions of which a postback was refused, and would be taken today, because
 //! the partner's file has been mended since; and those of which the edge has parked one.
 
-use super::{Pair, Theirs};
+use super::{Last, Pair};
 use crate::ingest::read_partners;
 use crate::store::reader::Rejection;
 use crate::store::{Receipt, Record, Recorded, Store, StoreError, patiently};
+use postback::duplicate::OnRepeat;
 use postback::id::Nonce;
 use postback::params::Params;
 use postback::partner::Partner;
@@ -32,10 +33,12 @@ pub struct Rejected {
 pub enum Use {
     /// It may.
     Good,
-    /// The conversion has changed since it was received: what it says may be overtaken.
+    /// The conversion knows of a later one: what this one says may be overtaken.
     Overtaken,
-    /// It is of another event than what is missing or differs.
-    OtherEvent,
+    /// It would begin or change another conversion than what is missing or differs.
+    Another,
+    /// It is one of several that would begin conversions, more than are missing.
+    OneOfMore,
 }
 
 /// Conversions that are missing or differ, by id.
@@ -44,9 +47,13 @@ pub type Wanted<'a> = BTreeMap<&'a str, Want>;
 /// What is wanted of an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Want {
-    /// When what is stored under it last changed; None: nothing is.
-    pub changed_at: Option<Timestamp>,
-    /// The events that are missing or differ.
+    /// The keys of all that is stored under it, and the last that is known under each.
+    pub stored: BTreeMap<String, Last>,
+    /// The keys of what differs.
+    pub differs: BTreeSet<String>,
+    /// How many are missing.
+    pub missing: usize,
+    /// The events that are missing, where the report says which.
     pub events: BTreeSet<String>,
     /// Whether any event is missing that takes no money back, because the report does not say which.
     pub any: bool,
@@ -58,25 +65,66 @@ impl Want {
     /// Adds what is missing or differs of a pair.
     pub fn add(&mut self, pair: &Pair) {
         match (&pair.theirs, &pair.ours) {
-            (_, Some(ours)) => drop(self.events.insert(ours.event.clone())),
-            (Some(Theirs { event: Some(event), .. }), None) => drop(self.events.insert(event.clone())),
-            (Some(theirs), None) if theirs.takes_back() => self.any_back = true,
-            (Some(_), None) => self.any = true,
+            (_, Some(ours)) => drop(self.differs.insert(ours.key.clone())),
+            (Some(theirs), None) => {
+                self.missing = self.missing.saturating_add(1);
+                match &theirs.event {
+                    Some(event) => drop(self.events.insert(event.clone())),
+                    None if theirs.takes_back() => self.any_back = true,
+                    None => self.any = true,
+                }
+            }
             (None, None) => {}
         }
     }
 
+    /// What is to be thought of a postback, by the conversion that it would begin or change (R48).
     fn use_of(&self, partner: &Partner, reading: &Reading, received_at: Timestamp) -> Use {
+        let policy = &partner.duplicates;
+        let key = policy.conversion_key(&reading.postback);
         let event = reading.postback.event();
-        let is_any = if event.takes_money_back() { self.any_back } else { self.any };
-        // A notice that names no event is about what is known.
-        let is_nameless = !reading.names_event || partner.default_event.as_deref() == Some(event.name());
-        if !(is_any || self.events.contains(event.name()) || is_nameless && self.changed_at.is_some()) {
-            Use::OtherEvent
-        } else if self.changed_at.is_some_and(|changed_at| received_at < changed_at) {
-            Use::Overtaken
-        } else {
-            Use::Good
+        match self.stored.get(&key) {
+            Some(last) => {
+                let apart_s = received_at.unix_s().saturating_sub(last.received_s);
+                let is_within = policy.window_s.is_none_or(|window_s| apart_s <= i64::from(window_s));
+                let is_revised = policy.repeat == OnRepeat::Revise && self.differs.contains(&key) && is_within;
+                match (is_revised, last.is_after(received_at)) {
+                    (true, false) => Use::Good,
+                    (true, true) => Use::Overtaken,
+                    (false, _) => Use::Another,
+                }
+            }
+            None => {
+                let is_any = if event.takes_money_back() { self.any_back } else { self.any };
+                if is_any || self.events.contains(event.name()) { Use::Good } else { Use::Another }
+            }
+        }
+    }
+
+    /// The key of a new conversion that a postback would begin.
+    fn new_key(&self, partner: &Partner, reading: &Reading) -> Option<String> {
+        let key = partner.duplicates.conversion_key(&reading.postback);
+        (!self.stored.contains_key(&key)).then_some(key)
+    }
+}
+
+/// Of what would begin more conversions than are missing nobody knows which are meant: none is replayed.
+fn without_too_many(partner: &Partner, wanted: &Wanted<'_>, found: &mut [Rejected]) {
+    let mut keys: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let new_key = |rejected: &Rejected| {
+        let reading = rejected.reading.as_ref().ok().filter(|_| rejected.is_good())?;
+        wanted.get(rejected.conversion_id.as_str())?.new_key(partner, reading)
+    };
+    for rejected in found.iter() {
+        if let Some(key) = new_key(rejected) {
+            keys.entry(rejected.conversion_id.clone()).or_default().insert(key);
+        }
+    }
+    for rejected in found {
+        let missing = wanted.get(rejected.conversion_id.as_str()).map_or(0, |want| want.missing);
+        let are_more = keys.get(&rejected.conversion_id).is_some_and(|keys| keys.len() > missing);
+        if are_more && new_key(rejected).is_some() {
+            rejected.use_of = Use::OneOfMore;
         }
     }
 }
@@ -88,7 +136,7 @@ impl Rejected {
     }
 }
 
-/// Reads what was rejected since an instant again, and keeps what tells of a conversion of these.
+/// Reads what was rejected since an instant again, and keeps what tells of a conversion of these, in the order in which it was received.
 ///
 /// # Errors
 /// The database cannot say.
@@ -102,7 +150,12 @@ pub async fn rejected(
     let mut after = 0;
     loop {
         let page = patiently(async || store.rejections(since, after).await).await?;
-        let Some(last) = page.last() else { return Ok(found) };
+        let Some(last) = page.last() else {
+            // The edge's queue keeps no order.
+            found.sort_by_key(|rejected: &Rejected| rejected.rejection.receipt.received_at);
+            without_too_many(partner, wanted, &mut found);
+            return Ok(found);
+        };
         after = last.rejection_id;
         found.extend(page.into_iter().filter_map(|rejection| again(partner, wanted, rejection)));
     }
@@ -120,7 +173,7 @@ fn again(partner: &Partner, wanted: &Wanted<'_>, rejection: Rejection) -> Option
     let reading = params.and_then(|params| read_partners(partner, params, *received_at));
     let conversion_id = told?;
     let want = wanted.get(conversion_id.as_str())?;
-    let use_of = reading.as_ref().map_or(Use::OtherEvent, |reading| want.use_of(partner, reading, *received_at));
+    let use_of = reading.as_ref().map_or(Use::Another, |reading| want.use_of(partner, reading, *received_at));
     Some(Rejected { conversion_id, use_of, reading, rejection })
 }
 
@@ -147,13 +200,17 @@ pub fn use_of_parked(
 pub async fn replay(
     store: &Store,
     rejected: &Rejected,
-    receipt_id: Nonce,
+    receipt_id: impl Fn() -> Option<Nonce>,
     now: Timestamp,
 ) -> Result<Option<Verdict>, StoreError> {
     let Ok(reading) = &rejected.reading else { return Ok(None) };
     let (reading, receipt) = (reading.clone(), rejected.rejection.receipt.clone());
-    let record = Record { receipt_id, reading, receipt, now };
-    match patiently(async || store.record(record.clone()).await).await? {
+    // A try that was committed and not answered is found by the next one, as long as that has a name of its own.
+    let record = async || {
+        let receipt_id = receipt_id().ok_or_else(|| StoreError::Bug("the system has no random bytes".to_owned()))?;
+        store.record(Record { receipt_id, reading: reading.clone(), receipt: receipt.clone(), now }).await
+    };
+    match patiently(record).await? {
         Recorded::As(verdict) => Ok(Some(verdict)),
         // It has no nonce.
         Recorded::Replayed => Ok(None),

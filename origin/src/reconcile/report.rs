@@ -5,11 +5,12 @@ use super::days::Says;
 use crate::store::reader::Conversion;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
+use postback::event::Event;
 use postback::field::Field;
 use postback::money::Amount;
 use postback::status::Status;
 use postback::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A report that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -60,10 +61,35 @@ pub struct Ours {
     pub currency: Option<String>,
     /// What the customer paid and what we are paid, in the reporting currency, by the fields of US dollars.
     pub reporting: BTreeMap<Field, Amount>,
-    /// When it last changed.
-    pub changed_at: Timestamp,
+    /// What makes postbacks be about it (R48).
+    pub key: String,
+    /// What is known last of it.
+    pub last: Last,
     /// Whether it is marked as a possible duplicate: then it counts for nothing.
     pub is_duplicate: bool,
+}
+
+/// The last that is known of a conversion.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Last {
+    /// When its last postback was received, in Unix seconds.
+    pub received_s: i64,
+    /// When it was last written.
+    pub changed_at: Timestamp,
+}
+
+impl Last {
+    /// Whether what was received at an instant came before it. Within its second, what was written later is taken for later.
+    pub fn is_after(self, received_at: Timestamp) -> bool {
+        let at_s = received_at.unix_s();
+        at_s < self.received_s || at_s == self.received_s && received_at < self.changed_at
+    }
+
+    /// The later of both.
+    #[must_use]
+    pub fn or_later(self, other: Last) -> Last {
+        Last { received_s: self.received_s.max(other.received_s), changed_at: self.changed_at.max(other.changed_at) }
+    }
 }
 
 /// A row that cannot be read, and why.
@@ -91,6 +117,11 @@ impl Report {
         Some((days().min()?, days().max()?))
     }
 
+    /// The conversions of rows that cannot be read, where that can be told.
+    pub(super) fn unread_ids(&self) -> BTreeSet<&str> {
+        self.unread.iter().filter_map(|unread| unread.conversion_id.as_deref()).collect()
+    }
+
     /// Which amounts of what we are paid it has.
     pub(super) fn says(&self) -> Says {
         let has = |field| self.rows.iter().any(|row| row.money.contains_key(&field));
@@ -106,6 +137,16 @@ impl Theirs {
 }
 
 impl Ours {
+    /// Whether it takes money back, or its amounts do.
+    pub fn is_below_zero(&self) -> bool {
+        self.takes_back() || self.money.values().any(|amount| amount.is_negative())
+    }
+
+    /// Whether its event takes money back.
+    pub fn takes_back(&self) -> bool {
+        Event::parse(&self.event).is_some_and(|event| event.takes_money_back())
+    }
+
     /// An amount; in US dollars as it was said, or else as it was converted.
     pub fn amount(&self, field: Field) -> Option<Amount> {
         self.money.get(&field).or_else(|| self.reporting.get(&field)).copied()
@@ -133,7 +174,8 @@ impl From<Conversion> for Ours {
             money: amounts.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             currency: money.currency,
             reporting: reporting.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
-            changed_at: conversion.updated_at,
+            key: conversion.conversion_key,
+            last: Last { received_s: conversion.origin.last_received_s, changed_at: conversion.updated_at },
             is_duplicate: conversion.is_duplicate,
         }
     }

@@ -34,21 +34,24 @@ pub fn read(
     } else {
         Cow::Borrowed(text)
     };
+    // What stands behind it would be one cell, and missing without a word.
+    if let Some(line) = stray_quote(&text, form.delimiter) {
+        return Err(format!("line {line}: a quoted cell that is not closed before the next one begins, or at all"));
+    }
     let delimiter = u8::try_from(form.delimiter).unwrap_or(b',');
     let mut csv = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let head = csv.headers().map_err(|error| format!("its first line cannot be read: {error}"))?.clone();
     let (columns, ignored) = columns(partner, head.iter(), more)?;
     let reader = Rows { partner: as_reporting(partner), columns, width: head.len(), now };
     let mut report = Report { ignored, ..Report::default() };
-    let mut line = 0;
     for record in csv.records() {
         let read = match record {
             Ok(record) => {
-                line = record.position().map_or(0, csv::Position::line);
+                let line = record.position().map_or(0, csv::Position::line);
                 reader.row(line, &record, &mut report.unknown_statuses)
             }
             Err(error) => {
-                line = error.position().map_or(0, csv::Position::line);
+                let line = error.position().map_or(0, csv::Position::line);
                 Err(malformed(line, error.to_string(), None))
             }
         };
@@ -62,13 +65,33 @@ pub fn read(
         }
         progress(u64::try_from(rows).unwrap_or(u64::MAX));
     }
-    // All that stands behind it would be one cell, and missing without a word.
-    if !text.matches('"').count().is_multiple_of(2) {
-        return Err(format!(
-            "a quote in it is not closed; its last row would begin on line {line} and reach to the end"
-        ));
-    }
     Ok(report)
+}
+
+/// The line of a quoted cell whose quotes do not stand where a cell begins and ends. Within a cell that is not quoted they are text.
+fn stray_quote(text: &str, delimiter: char) -> Option<u64> {
+    let (mut line, mut opened): (u64, Option<u64>) = (1, None);
+    let mut begins = true;
+    let mut chars = text.chars().peekable();
+    while let Some(char) = chars.next() {
+        if char == '\n' {
+            line = line.saturating_add(1);
+        }
+        match opened {
+            Some(at) if char == '"' => match chars.peek() {
+                Some('"') => drop(chars.next()),
+                Some(next) if *next != delimiter && *next != '\n' => return Some(at),
+                Some(_) | None => opened = None,
+            },
+            Some(_) => {}
+            None if char == '"' && begins => opened = Some(line),
+            None => begins = char == delimiter || char == '\n',
+        }
+        if opened.is_some() {
+            begins = false;
+        }
+    }
+    opened
 }
 
 /// The partner as its reports are read: nothing but the id is needed, and a word that is not known costs no row.
@@ -113,7 +136,7 @@ impl Rows {
                 code: Code::ControlChar.as_str().to_owned(),
                 column: Some(column.name.clone()),
                 hint: "it holds a line feed or another control character; is a quote missing?".to_owned(),
-                conversion_id: None,
+                conversion_id: id().filter(|id| !id.chars().any(char::is_control)),
             });
         }
         let pairs = self.columns.iter().filter_map(|column| {
@@ -128,21 +151,25 @@ impl Rows {
             let count = unknown_statuses.entry(word.clone()).or_default();
             *count = count.saturating_add(1);
         }
-        Ok(self.theirs(line, &reading))
+        Ok(self.theirs(line, record, &reading))
     }
 
-    fn theirs(&self, line: u64, reading: &Reading) -> Theirs {
+    /// What a row says itself; what the partner's file adds to postbacks is none of it.
+    fn theirs(&self, line: u64, record: &csv::StringRecord, reading: &Reading) -> Theirs {
         let postback = &reading.postback;
-        let is_sent = |field: Field| self.columns.iter().any(|column| column.field == field);
+        let is_sent = |field: Field| {
+            let mut columns = self.columns.iter().filter(|column| column.field == field);
+            columns.any(|column| record.get(column.place).is_some_and(|text| !text.trim().is_empty()))
+        };
         let money = MONEY.into_iter().filter(|field| is_sent(*field));
         Theirs {
             line,
             conversion_id: postback.conversion_id().into_owned(),
             event: (is_sent(Field::Event) && reading.names_event).then(|| postback.event().name().to_owned()),
-            status: postback.status(),
+            status: postback.status().filter(|_| is_sent(Field::Status)),
             happened_at: postback.time(Field::ConversionDatetime).or_else(|| postback.time(Field::TsEvent)),
             money: money.filter_map(|field| Some((field, postback.amount(field)?))).collect(),
-            currency: postback.text(Field::Currency),
+            currency: postback.text(Field::Currency).filter(|_| is_sent(Field::Currency)),
         }
     }
 
@@ -308,8 +335,16 @@ usd_payout = ["rewars"]
 
     #[test]
     fn a_quote_that_is_not_closed_swallows_nothing() {
-        let problem = read_by(&partner(""), "conversion_id,rewars,note\nc1,1,\nc2,1,\"x\nc3,100,\n").unwrap_err();
-        assert_eq!(problem, "a quote in it is not closed; its last row would begin on line 3 and reach to the end");
+        for (text, line) in [
+            ("conversion_id,rewars,note\nc1,1,\nc2,1,\"x\nc3,100,\n", 3),
+            ("conversion_id,rewars,note\nc1,1,\"x\nc2,2,\nc3,3,\"y\n", 2),
+            ("conversion_id,rewars,note\nc1,1,\"x\"y\n", 2),
+        ] {
+            let problem = read_by(&partner(""), text).unwrap_err();
+            assert!(problem.starts_with(&format!("line {line}: a quoted cell that is not closed")), "{problem}");
+        }
+        let text = "conversion_id,rewars,note\nc1,1,27\" monitor\nc2,1,\"a \"\"b\"\"\"\nc3,1,\"\"\n";
+        assert_eq!(read_by(&partner(""), text).unwrap().rows.len(), 3);
         let text = "conversion_id,rewars,note\n\"c1\n\",1,\nc2\0,1,\nc3,1,\"two\nlines\"\n";
         let report = read_by(&partner(""), text).unwrap();
         assert_eq!(shown(&report), ["5 c3 - -  usd_payout 1.00 -"]);
@@ -321,7 +356,7 @@ usd_payout = ["rewars"]
         #[test]
         fn no_text_is_too_odd_to_be_read(text in "\\PC*", rows in "(conversion_id,rewars,status\n)([a-z0-9\",;\r\n.%{}-]{0,80})") {
             let _ = read_by(&partner(""), &text);
-            let is_closed = rows.matches('"').count() % 2 == 0;
+            let is_closed = stray_quote(&rows.replace("\r\n", "\n").replace('\r', "\n"), ',').is_none();
             prop_assert_eq!(read_by(&partner(""), &rows).is_ok(), is_closed);
         }
     }

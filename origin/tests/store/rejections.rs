@@ -1,10 +1,12 @@
 //! Requests that could not be read (R46): written down as they came, with what is wrong with them.
 
 use crate::{FIRST, Fresh, at, nonce, record};
+use bytec_origin::reconcile::Last;
 use bytec_origin::reconcile::repair::{self, Want, Wanted, rejected as rejected_since};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Created, Duplicate};
+use std::collections::BTreeMap;
 
 /// A rejected request that came at a time.
 fn rejected(time: &str, body: Option<&str>, field: Option<&str>) -> Rejected {
@@ -69,14 +71,17 @@ contract! {
         for query in ["conversion_id=c4&rewars=1", "conversion_id=c1&event=refund&rewars=1"] {
             send(&format!("/involve/event?{query}"), LATER, None, None).await;
         }
-        let want = |changed_at: Option<&str>| Want { changed_at: changed_at.map(at), any: true, ..Want::default() };
-        // The last one has changed since.
+        let want = |last: &[(&str, &str)]| {
+            let stored: BTreeMap<_, _> = last.iter().map(|(key, time)| ((*key).to_owned(), Last { received_s: at(time).unix_s(), changed_at: at(time) })).collect();
+            Want { differs: stored.keys().cloned().collect(), stored, missing: 1, any: true, ..Want::default() }
+        };
+        // One has changed before, one since.
         let wanted = Wanted::from([
-            ("old", want(None)),
-            ("c1", want(None)),
-            ("c2", want(Some(LATER))),
-            ("c3", want(None)),
-            ("c4", want(Some("2025-11-21T08:00:00.124Z"))),
+            ("old", want(&[])),
+            ("c1", want(&[])),
+            ("c2", want(&[("c2", "2025-11-21T07:59:59Z")])),
+            ("c3", want(&[])),
+            ("c4", want(&[("c4", "2025-11-21T08:00:01Z")])),
         ]);
         let found = rejected_since(&db.store, &partner, &wanted, at("2025-11-21T00:00:00Z")).await.unwrap();
         let shown: Vec<_> = found.iter().map(|found| {
@@ -93,7 +98,7 @@ contract! {
         let replayed = async || {
             let mut verdicts = Vec::new();
             for rejected in found.iter().filter(|found| found.is_good() || found.reading.is_err()) {
-                verdicts.push(repair::replay(&db.store, rejected, nonce(), at("2025-12-24T00:00:00Z")).await.unwrap());
+                verdicts.push(repair::replay(&db.store, rejected, || Some(nonce()), at("2025-12-24T00:00:00Z")).await.unwrap());
             }
             verdicts
         };

@@ -49,6 +49,8 @@ pub struct Repairs {
 pub struct Parked {
     /// The name of its request.
     pub request_id: String,
+    /// When that was received.
+    pub received_at: Timestamp,
     /// What is to be thought of it.
     pub use_of: Use,
 }
@@ -69,7 +71,9 @@ impl Repairs {
         let mut wanted = Wanted::new();
         for pair in compared.pairs.iter().filter(is_off) {
             let want = wanted.entry(pair.conversion_id()).or_default();
-            want.changed_at = compared.stands.get(pair.conversion_id()).map(|standing| standing.changed_at);
+            if let Some(standing) = compared.stands.get(pair.conversion_id()) {
+                want.stored.clone_from(&standing.keys);
+            }
             want.add(pair);
         }
         let mut repairs = Repairs::default();
@@ -84,11 +88,23 @@ impl Repairs {
         if let Some(edge) = edge {
             // What is known is told all the same.
             match parked(edge, partner, &wanted).await {
-                Ok(parked) => (repairs.parked, repairs.knows_parked) = (parked, true),
+                Ok(parked) => (repairs.parked, repairs.knows_parked) = (repairs.behind(parked), true),
                 Err(problem) => repairs.edge_problem = Some(problem),
             }
         }
         Ok(repairs)
+    }
+
+    /// Parked ones are delivered behind what was rejected: those that came before it are overtaken.
+    fn behind(&self, mut parked: BTreeMap<String, Vec<Parked>>) -> BTreeMap<String, Vec<Parked>> {
+        for (id, all) in &mut parked {
+            let good = self.rejected.get(id).into_iter().flatten().filter(|rejected| rejected.is_good());
+            let last = good.map(|rejected| rejected.rejection.receipt.received_at).max();
+            for parked in all.iter_mut().filter(|parked| last.is_some_and(|last| parked.received_at <= last)) {
+                parked.use_of = Use::Overtaken;
+            }
+        }
+        parked
     }
 
     /// The conversions that a replay would tell of.
@@ -125,8 +141,7 @@ impl Repairs {
         let mut done: u64 = 0;
         for (id, all) in &self.rejected {
             for rejected in all.iter().filter(|rejected| rejected.is_good()) {
-                let nonce = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
-                let verdict = replay(store, rejected, nonce, (Platform::SYSTEM.now)()).await;
+                let verdict = replay(store, rejected, || Platform::SYSTEM.nonce(), (Platform::SYSTEM.now)()).await;
                 if let Some(verdict) = verdict.map_err(|error| format!("{id}: {error}"))? {
                     self.replayed.entry(id.clone()).or_default().push(verdict.name().to_owned());
                 }
@@ -178,9 +193,10 @@ async fn parked(edge: &Edge, partner: &Partner, wanted: &Wanted<'_>) -> Result<B
             let Some(shown) = edge.show(&row.request_id).await? else { continue };
             let Some(kept) = shown.postback else { continue };
             let received_at = row.received_at.as_deref().and_then(|text| Timestamp::parse(text, &Zone::utc()));
-            let received_at = received_at.unwrap_or_else(|| (Platform::SYSTEM.now)());
+            // Of one that does not say when it came anything that is known is later.
+            let Some(received_at) = received_at.or_else(|| Timestamp::from_unix_ms(0)) else { continue };
             if let Some((id, use_of)) = use_of_parked(partner, wanted, &kept.canonical, received_at) {
-                found.entry(id).or_default().push(Parked { request_id: row.request_id, use_of });
+                found.entry(id).or_default().push(Parked { request_id: row.request_id, received_at, use_of });
             }
         }
         match page.next {

@@ -21,11 +21,11 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use postback::field::Field;
 use postback::money::Amount;
-use postback::partner::{Partner, Registry};
+use postback::partner::{Partner, Registry, fold_word};
 use reqwest::Url;
 use rust_decimal::Decimal;
 use show::Form;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -121,10 +121,10 @@ pub async fn run(command: Reconcile) -> ExitCode {
         let mut repairs = Repairs::look(store, reads_by, &compared, rules, edge.as_ref()).await?;
         let mut outcome = Ok(());
         if command.replay && !repairs.good().is_empty() {
-            if !command.yes {
-                agreed(&repairs)?;
+            outcome = if command.yes { Ok(()) } else { agreed(&repairs) };
+            if outcome.is_ok() {
+                outcome = repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await;
             }
-            outcome = repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await;
         }
         let found = Found { partner, report, rules, compared: &compared, repairs: &repairs };
         is_alike = !compared.is_flagged() && report.unread.is_empty() && repairs.edge_problem.is_none();
@@ -174,7 +174,8 @@ impl Prepared {
         let variable = |name: &str| std::env::var(name).ok();
         let edge = command.edge.clone().map(|url| Edge::of_operator(url, variable)).transpose()?;
         let columns: BTreeMap<_, _> = command.columns.iter().cloned().collect();
-        if columns.len() < command.columns.len() {
+        let folded: BTreeSet<_> = columns.keys().map(|name| fold_word(name)).collect();
+        if folded.len() < command.columns.len() {
             return Err("--column: one name means one field".to_owned());
         }
         let name = command.report.display();

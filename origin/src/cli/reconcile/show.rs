@@ -157,7 +157,8 @@ fn told_use(use_of: Use) -> &'static str {
     match use_of {
         Use::Good => "",
         Use::Overtaken => ", and overtaken",
-        Use::OtherEvent => ", of another event",
+        Use::Another => ", of another conversion",
+        Use::OneOfMore => ", one of more than are missing",
     }
 }
 
