@@ -200,14 +200,17 @@ mod tests {
             theirs(&format!("c - approved 5 {T}")),
             theirs(&format!("d - approved 1 {NEXT}")),
         ];
-        let stored = vec![
+        let stored = [
             ours(&format!("a purchase approved 10 {T}")),
             ours(&format!("b purchase rejected 99 {T}")),
             ours(&format!("x purchase pending 2 {T}")),
             ours(&format!("d purchase approved 1 {NEXT}")),
         ];
-        let (days, total) =
-            of(&pair(&report.iter().collect::<Vec<_>>(), stored, &rules()), &rules(), Says { usd: true, local: false });
+        let (days, total) = of(
+            &pair(&report.iter().collect::<Vec<_>>(), &stored.iter().collect::<Vec<_>>(), &rules()),
+            &rules(),
+            Says { usd: true, local: false },
+        );
         let shown = |day: &Day| {
             let paid = &day.payout[0];
             let counts = [day.theirs, day.ours, day.missing, day.extra, day.differing].map(|count| count.to_string());
@@ -245,7 +248,11 @@ mod tests {
         let stored =
             || vec![in_euros(&format!("a purchase approved 10 {T}")), ours(&format!("b purchase approved 3 {T}"))];
         let paid = |report: &[Theirs], says| {
-            let (_, total) = of(&pair(&report.iter().collect::<Vec<_>>(), stored(), &rules()), &rules(), says);
+            let (_, total) = of(
+                &pair(&report.iter().collect::<Vec<_>>(), &stored().iter().collect::<Vec<_>>(), &rules()),
+                &rules(),
+                says,
+            );
             let paid = total.payout.iter().map(|paid| format!("{} {} {}", paid.currency, paid.theirs, paid.ours));
             paid.collect::<Vec<_>>().join(", ")
         };
@@ -269,16 +276,20 @@ mod tests {
 
     #[test]
     fn what_the_report_does_not_say_stands_as_we_have_it() {
-        let stored = vec![ours(&format!("a purchase rejected 5 {T}"))];
+        let stored = [ours(&format!("a purchase rejected 5 {T}"))];
         let (_, total) = of(
-            &pair(&[&theirs(&format!("a - - 5 {T}"))], stored, &rules()),
+            &pair(&[&theirs(&format!("a - - 5 {T}"))], &stored.iter().collect::<Vec<_>>(), &rules()),
             &rules(),
             Says { usd: true, local: false },
         );
         assert!(total.payout.is_empty() && !total.is_flagged);
-        let stored = vec![ours(&format!("a purchase approved 5 {T}"))];
+        let stored = [ours(&format!("a purchase approved 5 {T}"))];
         let says = Says { usd: true, local: false };
-        let (_, total) = of(&pair(&[&theirs(&format!("a - rejected - {T}"))], stored, &rules()), &rules(), says);
+        let (_, total) = of(
+            &pair(&[&theirs(&format!("a - rejected - {T}"))], &stored.iter().collect::<Vec<_>>(), &rules()),
+            &rules(),
+            says,
+        );
         assert_eq!(
             (total.payout[0].theirs, total.payout[0].ours),
             (Decimal::ZERO, Decimal::from(5)),

@@ -16,6 +16,7 @@ pub use pairs::{Difference, Pair, pair};
 pub use report::{Last, Ours, Report, Theirs, Unread};
 pub use rows::read;
 
+use crate::reports::days::{begin, timestamp};
 use crate::store::reader::{Conversion, Filter, Page, Position};
 use crate::store::{Store, StoreError, patiently};
 use jiff::Timestamp as Instant;
@@ -82,10 +83,10 @@ pub async fn reconcile(
     ours.read(store, &happened, &mut progress).await.map_err(told)?;
     // What does not agree with what we have within the days may be stored under another one.
     let rows = ours.rows_of(report, rules);
-    let off: BTreeSet<_> = pair(&rows, ours.compared(report), rules).iter().filter_map(Pair::id_where_off).collect();
+    let off: BTreeSet<_> = pair(&rows, &ours.compared(report), rules).iter().filter_map(Pair::id_where_off).collect();
     ours.read_named(store, &off.into_iter().collect::<Vec<_>>(), &mut progress).await.map_err(told)?;
     let stands = Standing::of_each(ours.found.values());
-    let mut pairs = pair(&ours.rows_of(report, rules), ours.compared(report), rules);
+    let mut pairs = pair(&ours.rows_of(report, rules), &ours.compared(report), rules);
     pairs.retain(|pair| pair.is_on(from..=to, &rules.zone));
     let (days, total) = days::of(&pairs, rules, report.says());
     Ok(Reconciliation { from, to, pairs, days, total, stands })
@@ -172,9 +173,9 @@ impl Stored {
     }
 
     /// What is compared with a report: all but what it has in rows that cannot be read.
-    fn compared(&self, report: &Report) -> Vec<Ours> {
+    fn compared(&self, report: &Report) -> Vec<&Ours> {
         let unread = report.unread_ids();
-        self.found.values().filter(|ours| !unread.contains(ours.conversion_id.as_str())).cloned().collect()
+        self.found.values().filter(|ours| !unread.contains(ours.conversion_id.as_str())).collect()
     }
 }
 
@@ -206,8 +207,7 @@ impl Standing {
 impl Rules {
     /// When a day begins on the zone's clocks.
     pub fn begin(&self, day: Date) -> Option<Timestamp> {
-        let begin = day.to_zoned(self.zone.clone()).ok()?.start_of_day().ok()?;
-        Timestamp::from_unix_ms(begin.timestamp().as_millisecond())
+        timestamp(begin(day, &self.zone)?)
     }
 }
 

@@ -68,13 +68,12 @@ impl Pair {
 
 /// Pairs a report's rows with ours, in the order of days and of ids. What is marked as a duplicate counts for nothing, so it is no pair
 /// of anything.
-pub fn pair(theirs: &[&Theirs], ours: Vec<Ours>, rules: &Rules) -> Vec<Pair> {
+pub fn pair(theirs: &[&Theirs], ours: &[&Ours], rules: &Rules) -> Vec<Pair> {
     let mut by_id: BTreeMap<&str, (Vec<&Theirs>, Vec<&Ours>)> = BTreeMap::new();
     for row in theirs {
         by_id.entry(&row.conversion_id).or_default().0.push(row);
     }
-    let counted: Vec<_> = ours.into_iter().filter(|ours| !ours.is_duplicate).collect();
-    for ours in &counted {
+    for ours in ours.iter().filter(|ours| !ours.is_duplicate) {
         by_id.entry(&ours.conversion_id).or_default().1.push(ours);
     }
     let mut pairs: Vec<_> = by_id.into_values().flat_map(|(theirs, ours)| pair_named(theirs, ours, rules)).collect();
@@ -249,7 +248,7 @@ pub(super) mod tests {
 
     fn paired(report: &[&str], stored: &[&str]) -> Vec<String> {
         let report: Vec<_> = report.iter().map(|text| theirs(text)).collect();
-        let stored = stored.iter().map(|text| ours(text)).collect();
+        let stored: Vec<_> = stored.iter().map(|text| ours(text)).collect();
         let shown = |pair: Pair| {
             let side = |is: bool, name: &str| if is { name.to_owned() } else { "-".to_owned() };
             let differences: Vec<_> = pair
@@ -265,7 +264,10 @@ pub(super) mod tests {
                 differences.join("; ")
             )
         };
-        pair(&report.iter().collect::<Vec<_>>(), stored, &rules()).into_iter().map(shown).collect()
+        pair(&report.iter().collect::<Vec<_>>(), &stored.iter().collect::<Vec<_>>(), &rules())
+            .into_iter()
+            .map(shown)
+            .collect()
     }
 
     const T: &str = "2025-11-20T10:00:00Z";
@@ -354,7 +356,7 @@ pub(super) mod tests {
     #[test]
     fn what_is_marked_as_a_duplicate_is_no_pair() {
         let marked = Ours { is_duplicate: true, ..ours(&format!("a purchase approved 1 {T}")) };
-        let pairs = pair(&[&theirs(&format!("a - approved 1 {T}"))], vec![marked], &rules());
+        let pairs = pair(&[&theirs(&format!("a - approved 1 {T}"))], &[&marked], &rules());
         assert!(pairs.len() == 1 && pairs[0].ours.is_none());
     }
 
@@ -365,7 +367,7 @@ pub(super) mod tests {
         let refund = ours(&format!("a refund - -1 {T}"));
         let mut stored: Vec<_> = (0..30_000).map(|_| refund.clone()).collect();
         stored.extend((0..20_000).map(|_| ours(&format!("a purchase approved 1 {T}"))));
-        let pairs = pair(&report.iter().collect::<Vec<_>>(), stored, &rules());
+        let pairs = pair(&report.iter().collect::<Vec<_>>(), &stored.iter().collect::<Vec<_>>(), &rules());
         let both = pairs.iter().filter(|pair| pair.theirs.is_some() && pair.ours.is_some()).count();
         assert_eq!((both, pairs.len()), (20_000, 60_000));
     }
@@ -383,7 +385,7 @@ pub(super) mod tests {
             };
             let report: Vec<_> = report.iter().map(|row| theirs(&text(row, false))).collect();
             let stored: Vec<_> = stored.iter().map(|row| ours(&text(row, true))).collect();
-            let pairs = pair(&report.iter().collect::<Vec<_>>(), stored.clone(), &rules());
+            let pairs = pair(&report.iter().collect::<Vec<_>>(), &stored.iter().collect::<Vec<_>>(), &rules());
             let (mut found, mut kept): (Vec<_>, Vec<_>) = Default::default();
             for pair in &pairs {
                 found.extend(pair.theirs.clone());

@@ -6,6 +6,7 @@ use crate::ingest::read_partners;
 use crate::store::reader::Rejection;
 use crate::store::{Receipt, Record, Recorded, Store, StoreError, patiently};
 use postback::duplicate::OnRepeat;
+use postback::field::Field;
 use postback::id::Nonce;
 use postback::params::Params;
 use postback::partner::Partner;
@@ -165,14 +166,10 @@ fn again(partner: &Partner, wanted: &Wanted<'_>, rejection: Rejection) -> Option
     let Receipt { target, content_type, body, received_at, .. } = &rejection.receipt;
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let body = body.as_deref().unwrap_or("").as_bytes();
-    let params = Params::from_request(query, content_type.as_deref(), body);
-    let told = params.as_ref().ok().and_then(|params| {
-        let examined = partner.examine(params, Dialect::Partner, *received_at);
-        examined.text(postback::field::Field::ConversionId)
-    });
-    let reading = params.and_then(|params| read_partners(partner, params, *received_at));
-    let conversion_id = told?;
+    let params = Params::from_request(query, content_type.as_deref(), body).ok()?;
+    let conversion_id = partner.examine(&params, Dialect::Partner, *received_at).text(Field::ConversionId)?;
     let want = wanted.get(conversion_id.as_str())?;
+    let reading = read_partners(partner, params, *received_at);
     let use_of = reading.as_ref().map_or(Use::Another, |reading| want.use_of(partner, reading, *received_at));
     Some(Rejected { conversion_id, use_of, reading, rejection })
 }

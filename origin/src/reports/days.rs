@@ -93,7 +93,8 @@ fn read_instant(text: &str, zone: &TimeZone, days_later: i64) -> Option<Instant>
     begin(day.checked_add(days_later.days()).ok()?, zone)
 }
 
-fn begin(day: Date, zone: &TimeZone) -> Option<Instant> {
+/// When a day begins on a zone's clocks.
+pub fn begin(day: Date, zone: &TimeZone) -> Option<Instant> {
     Some(day.to_zoned(zone.clone()).ok()?.start_of_day().ok()?.timestamp())
 }
 

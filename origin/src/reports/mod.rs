@@ -3,7 +3,7 @@
 
 mod problem;
 mod question;
-mod days;
+pub(crate) mod days;
 mod statistics;
 mod conversions;
 mod cursor;

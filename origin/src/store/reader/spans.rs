@@ -2,7 +2,7 @@
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
-use super::super::totals::{Table, is_counted, is_rejected};
+use super::super::totals::{Table, case, is_counted, is_rejected};
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer};
@@ -175,15 +175,16 @@ fn totals(dialect: Dialect) -> String {
     let amounts = ["reporting_sale_amount", "reporting_payout"].map(|name| dialect.amount(name));
     let of_hours = "found.conversions, found.rejected, found.duplicates, found.first_deposits".to_owned();
     let of_quarters = [
-        case(&is_counted, "found.conversions", "conversions"),
-        case(&is_rejected("found"), "found.conversions", "rejected"),
-        case("found.is_duplicate", "found.conversions", "duplicates"),
-        case(&is_counted, "found.first_deposits", "first_deposits"),
+        (is_counted.as_str(), "conversions", "conversions"),
+        (&is_rejected("found"), "conversions", "rejected"),
+        ("found.is_duplicate", "conversions", "duplicates"),
+        (&is_counted, "first_deposits", "first_deposits"),
     ];
     let hours: Vec<_> = std::iter::once(of_hours).chain(amounts.iter().map(|name| format!("found.{name}"))).collect();
     let quarters: Vec<_> = of_quarters
         .into_iter()
-        .chain(amounts.iter().map(|name| case(&is_counted, &format!("found.{name}"), name)))
+        .chain(amounts.iter().map(|name| (is_counted.as_str(), name.as_str(), name.as_str())))
+        .map(|(condition, what, name)| format!("{} as {name}", case(condition, &format!("found.{what}"))))
         .collect();
     let numbers = ["conversions", "rejected", "duplicates", "first_deposits"];
     let found = format!("{} union all {}", of(Source::Hours, &hours), of(Source::AroundHours, &quarters));
@@ -247,10 +248,6 @@ fn summed(
         dialect.json_object(&members),
         sums.collect::<Vec<_>>().join(", "),
     )
-}
-
-fn case(condition: &str, what: &str, name: &str) -> String {
-    format!("case when {condition} then {what} else 0 end as {name}")
 }
 
 pub(super) fn read(done: Vec<Done>) -> Result<Totals, StoreError> {

@@ -5,7 +5,7 @@ mod table;
 #[cfg(not(target_family = "wasm"))]
 mod together;
 
-pub(super) use table::{Table, is_counted, is_rejected};
+pub(super) use table::{Table, case, is_counted, is_rejected};
 
 use super::statement::{Column, Dialect, Statement, Step};
 use super::turns::{Turn, take_turns};

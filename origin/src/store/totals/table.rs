@@ -26,6 +26,16 @@ enum Held {
     Amount,
 }
 
+impl Held {
+    /// The column of a name.
+    fn column(self, dialect: Dialect, name: &str) -> String {
+        match self {
+            Held::Number => name.to_owned(),
+            Held::Amount => dialect.amount(name),
+        }
+    }
+}
+
 /// What makes conversions one kind.
 const KIND: [&str; 4] = ["event", "status", "currency", "is_duplicate"];
 
@@ -49,37 +59,41 @@ impl Table {
         }
     }
 
+    /// What rows of several slots have in common that are for one thing.
+    pub(super) fn group(self) -> String {
+        let kind = if self.is_of_kinds() { &KIND[..] } else { &[] };
+        [&["period_start"], kind].concat().join(", ")
+    }
+
     /// What tells a row from the others.
     pub(super) fn key(self) -> String {
-        let kind = if self.is_of_kinds() { KIND.join(", ") + ", " } else { String::new() };
-        format!("period_start, {kind}slot")
+        format!("{}, slot", self.group())
     }
 
     /// What is summed.
     pub(super) fn columns(self, dialect: Dialect) -> Vec<String> {
-        let name = |(name, held): &(&str, Held)| match held {
-            Held::Number => (*name).to_owned(),
-            Held::Amount => dialect.amount(name),
-        };
-        self.held().iter().map(name).collect()
+        self.held().iter().map(|(name, held)| held.column(dialect, name)).collect()
     }
 
     /// What a conversion is in it, under the names of the key and of the columns; its slot left out.
     pub(super) fn of_each(self, dialect: Dialect, conversion: &str) -> Vec<String> {
         let period = self.period_start(dialect, &happened_at(conversion));
         let kind = if self.is_of_kinds() { kind(conversion) } else { Vec::new() };
-        let column = |(name, held): &(&str, Held)| match held {
-            Held::Number => format!("{} as {name}", self.number(conversion, name)),
-            Held::Amount => {
-                let column = dialect.amount(name);
-                let amount = match name.strip_prefix("reporting_") {
-                    Some(reported) => in_reporting_currency(dialect, conversion, reported),
-                    None => format!("{conversion}.{column}"),
-                };
-                format!("{} as {column}", self.of_what_counts(conversion, &amount))
-            }
+        let summed = |(name, held): &(&str, Held)| {
+            let column = held.column(dialect, name);
+            let what = match held {
+                Held::Number => self.number(conversion, name),
+                Held::Amount => {
+                    let amount = match name.strip_prefix("reporting_") {
+                        Some(reported) => in_reporting_currency(dialect, conversion, reported),
+                        None => format!("{conversion}.{column}"),
+                    };
+                    self.of_what_counts(conversion, &amount)
+                }
+            };
+            format!("{what} as {column}")
         };
-        std::iter::once(format!("{period} as period_start")).chain(kind).chain(self.held().iter().map(column)).collect()
+        std::iter::once(format!("{period} as period_start")).chain(kind).chain(self.held().iter().map(summed)).collect()
     }
 
     /// Its columns summed, with a sign in front.
@@ -95,10 +109,7 @@ impl Table {
     pub(super) fn or_add(self, dialect: Dialect) -> String {
         let table = self.name();
         let plus = |(name, held): &(&str, Held)| {
-            let name = match held {
-                Held::Number => (*name).to_owned(),
-                Held::Amount => dialect.amount(name),
-            };
+            let name = held.column(dialect, name);
             let plus = format!("{table}.{name} + excluded.{name}");
             match (dialect, held) {
                 // It stays at the largest integer when it comes to more, see `sum`.
@@ -188,7 +199,8 @@ pub(in crate::store) fn is_rejected(of: &str) -> String {
     format!("not {of}.is_duplicate and {of}.status = '{}'", Status::Rejected.name())
 }
 
-fn case(condition: &str, what: &str) -> String {
+/// Something where a condition holds, and nothing where it does not.
+pub(in crate::store) fn case(condition: &str, what: &str) -> String {
     format!("case when {condition} then {what} else 0 end")
 }
 

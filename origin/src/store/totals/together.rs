@@ -36,9 +36,8 @@ async fn some(store: &Store, table: Table, began_before: Timestamp) -> Result<u6
 fn put_together(dialect: Dialect, table: Table) -> Step<Timestamp> {
     const COLUMNS: &[Column<Timestamp>] = &[Column::time("began_before", |before| Some(*before))];
     let name = table.name();
-    let key = table.key();
     let columns = table.columns(dialect).join(", ");
-    let group = key.trim_end_matches(", slot");
+    let group = table.group();
     Step::new(
         dialect,
         COLUMNS,
