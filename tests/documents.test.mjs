@@ -130,6 +130,15 @@ test("docs/operations.md has every option of what looks after what is parked", (
   assert.deepEqual(options.map((name) => `--${name.replaceAll("_", "-")}`).filter((option) => !rows.includes(option)), []);
 });
 
+test("docs/tokens.md has every action of the audit log that a command notes", () => {
+  const files = readdirSync(join(ROOT, "origin/src/cli"), { recursive: true }).filter((name) => name.endsWith(".rs"));
+  const sources = files.map((name) => read(`origin/src/cli/${name}`)).join("\n");
+  const actions = [...sources.matchAll(/const ACTION: &str = "([a-z._]+)"|\.note\("([a-z._]+)"/g)].map(([, named, noted]) => named ?? noted);
+  assert.ok(actions.length >= 4, actions.join(", "));
+  const rows = rowNames(section("docs/tokens.md", "The audit log"));
+  assert.deepEqual(actions.filter((action) => !rows.includes(action)), []);
+});
+
 test("docs/doctor.md has every code of doctor, and how bad it is", () => {
   const codes = [...read("origin/src/cli/doctor/code.rs").matchAll(/^ {4}\w+ = "([a-z_]+)": (Problem|Warning),/gm)];
   assert.ok(codes.length >= 60, `found ${codes.length}`);
