@@ -2,7 +2,7 @@
 
 use crate::{FIRST, Fresh, at, nonce, record};
 use bytec_origin::reconcile::Last;
-use bytec_origin::reconcile::repair::{self, Want, Wanted, rejected as rejected_since};
+use bytec_origin::reconcile::repair::{self, Use, Want, Wanted, rejected as rejected_since};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Created, Duplicate};
@@ -107,6 +107,21 @@ contract! {
         let kept = "select conversion_id || ' ' || substr(cast(received_at as text), 1, 10) from conversions order by 1";
         assert_eq!(db.column(kept).await, ["c1 2025-11-21", "c2 2025-11-21"]);
         assert_eq!(db.rejections().await.len(), 8, "what was refused stays written down");
+    }
+
+    of_more_new_conversions_than_are_missing_none_is_replayed(db) {
+        let partner = bytec_origin::config::registry().unwrap().by_code("involve_asia").unwrap().clone();
+        for id in ["r1", "r2"] {
+            let rejected = rejected("2025-11-21T08:00:00Z", None, None);
+            let target = format!("/involve/event?conversion_id=c1&event=refund&event_id={id}&rewars=1");
+            let receipt = Receipt { target, ..rejected.receipt };
+            db.store.reject(Rejected { receipt, ..rejected }).await.unwrap();
+        }
+        for (missing, use_of) in [(1, Use::OneOfMore), (2, Use::Good)] {
+            let wanted = Wanted::from([("c1", Want { missing, any_back: true, ..Want::default() })]);
+            let found = rejected_since(&db.store, &partner, &wanted, at("2025-11-21T00:00:00Z")).await.unwrap();
+            assert_eq!(found.iter().map(|found| found.use_of).collect::<Vec<_>>(), [use_of; 2], "{missing}");
+        }
     }
 
     rejections_are_read_to_their_end(db) {
