@@ -10,6 +10,11 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use std::collections::BTreeMap;
 
+/// Requests that are neither as old as their event nor in the index of repeats: nobody would find them by it.
+const NOT_FOUND_BY_EVENT: &str =
+    "select cast(count(*) as text) from postbacks join events on events.event_id = postbacks.event_id
+    where postbacks.received_at <> events.received_at and postbacks.verdict not in ('duplicate', 'conflict')";
+
 /// One request of a history.
 #[derive(Clone, Debug)]
 struct Sent {
@@ -164,6 +169,7 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
                 }
                 prop_assert_eq!(db.conversions().await, model.conversions());
                 prop_assert_eq!(db.totals().await, db.recount().await);
+                prop_assert_eq!(db.one(NOT_FOUND_BY_EVENT).await, "0");
                 Ok(())
             })
         });

@@ -1,7 +1,7 @@
 //! A person's data, found and erased by account (R63), and what stays as it was.
 
 use crate::processing::{Processing, deposit, lease, now};
-use crate::{Fresh, again, batch, click, nonce, record};
+use crate::{Fresh, again, at, batch, click, nonce, record};
 use bytec_origin::processing::again as judging_again;
 use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
@@ -83,6 +83,10 @@ async fn fill(db: &Fresh) -> (Vec<Record>, Processing) {
     for record in &records {
         db.store.record(record.clone()).await.unwrap();
     }
+    // The notice again, later: no more of it tells whose it is than its event.
+    let later = Receipt { received_at: at("2025-11-22T08:00:00Z"), nonce: Some(nonce()), ..records[3].receipt.clone() };
+    let repeat = Record { receipt: later, ..again(&records[3]) };
+    assert_eq!(db.store.record(repeat).await.unwrap(), Recorded::As(Duplicate));
     db.record(&(deposit("m1", "other", "40", "2025-11-20+12:00:00") + "&status=Approved")).await;
     // Both sides of a contradiction.
     assert_eq!(db.record(&format!("conversion_id=k1&event_id=k1&account_id={SENT}")).await, Recorded::As(Created));
@@ -161,7 +165,7 @@ contract! {
         fill(&db).await;
         let found = db.found().await;
         let counts: Vec<_> = found.counts().into_iter().map(|(table, count)| format!("{table} {count}")).collect();
-        assert_eq!(counts, ["clicks 2", "conversions 7", "events 9", "links 3", "postbacks 11", "rejections 5", "work_items 9"]);
+        assert_eq!(counts, ["clicks 2", "conversions 7", "events 9", "links 3", "postbacks 12", "rejections 5", "work_items 9"]);
         let rows: String = found.tables().flat_map(|(_, rows)| rows.values()).map(ToString::to_string).collect();
         for told in ["canary u\u{e4}/7", "visit-1", "192.0.2.77", "\"usd_sale_amount\":", "\"referrer\":\"https://a.example/p\""] {
             assert!(rows.contains(told), "{told}: {rows}");

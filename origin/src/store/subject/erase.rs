@@ -2,7 +2,7 @@
 //! before it did.
 
 use super::super::statement::{Dialect, Step};
-use super::find::{GIVEN, SUBJECT, Sought, names_it, names_no_other, of_subject, sets, tells};
+use super::find::{GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, requests_of, sets, tells};
 use super::{ASKED, Account, Asked};
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -105,7 +105,7 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     let request_of_verdict = format!("{request}, ignored = '[]', {}", content("postbacks"));
     vec![
         step("events", "events", &before, format!(
-            "update events set {} where event_id in (select event_id from told) and {}", content("events"), names_it("events"),
+            "update events set {} where event_id in ({TOLD}) and {}", content("events"), names_it("events"),
         )),
         step("conversions", "events", none, format!(
             "update conversions set account_id = {pseudonym},
@@ -122,13 +122,13 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
             "update links set linked_id = {pseudonym} where kind = 'account' and linked_id = {account}",
         )),
         step("events", "events", &after, format!(
-            "update events set {} where event_id in (select event_id from told) and content ->> 'account_id' is null",
+            "update events set {} where event_id in ({TOLD}) and content ->> 'account_id' is null",
             content("events"),
         )),
         step("conversions", "events", &after, format!("update conversions set {conversion} where {alone}")),
         step("postbacks", "events", &after, format!(
             "update postbacks set {request_of_verdict}
-             where event_id in (select event_id from told) and {} and {AS_RECEIVED}", names_no_other("postbacks"),
+             where postback_id in ({}) and {} and {AS_RECEIVED}", requests_of(TOLD), names_no_other("postbacks"),
         )),
         step("postbacks", "postbacks", none, format!(
             "update postbacks set {request_of_verdict} where {postbacks} and {AS_RECEIVED}",
@@ -141,7 +141,7 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
         step("work_items", "events", &after, format!(
             "update work_items set due_at = case when claim_id is null then due_at else {at} end, claim_id = null,
                 last_error = case when last_error is not null then 'erased' end
-             where event_id in (select event_id from told)",
+             where event_id in ({TOLD})",
             at = of_subject("at"),
         )),
     ]

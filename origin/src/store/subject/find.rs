@@ -5,6 +5,7 @@ use super::super::statement::{Dialect, Done, Step, read_json};
 use super::account::{BETWEEN_WORDS, BETWEEN_WORDS_ENCODED};
 use super::rows::row;
 use super::{ASKED, Account, Asked};
+use postback::verdict::Verdict;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -119,6 +120,8 @@ impl Sought {
     }
 }
 
+/// The events that tell of the account.
+pub(super) const TOLD: &str = "select event_id from told";
 /// What was seen before, among the rows.
 pub(super) const GIVEN: &str = "select id from input where id is not null";
 
@@ -164,6 +167,19 @@ pub(super) fn tells(dialect: Dialect, table: &str) -> String {
     format!(
         "exists (select 1 from (select {words} as words limit 1) as told, input
             where input.needle is not null and {is_in} > 0)"
+    )
+}
+
+/// The requests of the events that a statement selects, by their keys. What an event entered by came when it did; the others have an
+/// index (`postbacks_repeated`).
+pub(super) fn requests_of(events: &str) -> String {
+    format!(
+        "select postbacks.postback_id from events join postbacks
+            on postbacks.received_at = events.received_at and postbacks.event_id = events.event_id
+            where events.event_id in ({events})
+         union select postback_id from postbacks where event_id in ({events}) and verdict in ('{}', '{}')",
+        Verdict::Duplicate,
+        Verdict::Conflict,
     )
 }
 
@@ -215,13 +231,13 @@ pub(super) fn by_key(dialect: Dialect, sought: Sought) -> [(&'static str, Step<A
         "click_id in (select click_id from clicked) and (kind = 'install' or linked_id = {})",
         of_subject("account_id")
     );
-    let told = format!("event_id in (select event_id from told) and {}", names_no_other("events"));
+    let told = format!("event_id in ({TOLD}) and {}", names_no_other("events"));
     [
         ("events", select("events", "event_id", &told)),
         ("conversions", select("conversions", key, conversions)),
         ("links", select("links", "click_id || ' ' || kind || ' ' || linked_id", &links)),
         ("clicks", select("clicks", "click_id", "click_id in (select click_id from clicked)")),
-        ("work_items", select("work_items", "event_id", "event_id in (select event_id from told)")),
+        ("work_items", select("work_items", "event_id", &format!("event_id in ({TOLD})"))),
     ]
 }
 
@@ -235,7 +251,7 @@ pub fn finding_sql(account: &Account) -> String {
             format!(", {SUBJECT}, {sets} select {key} as id, {row} as answer from {table} where {condition}");
         Step::new(dialect, ASKED, &statement)
     };
-    let of_events = format!("event_id in (select event_id from told) and {}", names_no_other("postbacks"));
+    let of_events = format!("postback_id in ({}) and {}", requests_of(TOLD), names_no_other("postbacks"));
     let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
     let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
         requests("postbacks", "postback_id", &postbacks),
@@ -249,8 +265,9 @@ pub fn finding_sql(account: &Account) -> String {
 pub(super) fn postbacks_of_events(dialect: Dialect) -> Step<Asked> {
     let statement = format!(
         ", {SUBJECT} select cast(postback_id as text) as id, {} as answer from postbacks
-         where event_id in ({GIVEN}) and {}",
+         where postback_id in ({}) and {}",
         row(dialect, "postbacks", "postbacks"),
+        requests_of(GIVEN),
         names_no_other("postbacks"),
     );
     Step::new(dialect, ASKED, &statement).answering()
