@@ -1,5 +1,6 @@
 // What benchmarks make of what they have measured.
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { setTimeout } from "node:timers/promises";
 
 /** `USER_HZ`, in which /proc counts, on every Linux that Node runs on. */
 const TICKS_PER_S = 100;
@@ -36,6 +37,24 @@ export function cpuSecondsOfFamily(pid) {
   const children = all.filter((fields) => fields?.[0] === pid);
   const ticks = [parent, ...children].map((fields) => fields[10] + fields[11]);
   return (ticks.reduce((sum, each) => sum + each) + parent[12] + parent[13]) / TICKS_PER_S;
+}
+
+const REST_LOOK_MS = 500;
+const REST_WAIT_MS = 60_000;
+/** Of one processor; who looks for work now and then takes less. */
+const REST_SHARE = 0.1;
+
+/**
+ * Waits until processes, children included, have next to nothing to do, for a minute at most: what one of them puts off until it is
+ * asked less would be done at the cost of whoever is measured next.
+ */
+export async function untilAtRest(pids) {
+  const used = () => pids.reduce((sum, pid) => sum + cpuSecondsOfFamily(pid), 0);
+  for (const end = Date.now() + REST_WAIT_MS; Date.now() < end; ) {
+    const before = used();
+    await setTimeout(REST_LOOK_MS);
+    if (!(used() - before > (REST_SHARE * REST_LOOK_MS) / 1000)) return;
+  }
 }
 
 /** Memory that a process has now, and had at most, in MB; NaN where the system does not say so in /proc. */

@@ -4,7 +4,7 @@
 // (1) all is built; a server of our own, an origin before it, and one on SQLite
 // (2) a postback that the origin has written becomes what pgbench inserts
 // (3) where that is asked for, another server and origin with many postbacks in their database
-// (4) rounds, interleaved, so that what else the machine does falls on all of them alike
+// (4) rounds, interleaved, so that what else the machine does falls on all of them alike; each begins when all are at rest
 // (5) medians, ratios, targets
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -12,11 +12,13 @@ import { dirname, join } from "node:path";
 import { startPostgres } from "../../scripts/lib/postgres.mjs";
 import { freePort, Running, until } from "../../scripts/lib/processes.mjs";
 import { CACHE, Complaint, ROOT, run, say, step } from "../../scripts/lib/run.mjs";
-import { cpuSeconds, cpuSecondsOfFamily, isMet, median, memoryMb, printTargets } from "./figures.mjs";
+import { cpuSeconds, cpuSecondsOfFamily, isMet, median, memoryMb, printTargets, untilAtRest } from "./figures.mjs";
 import { copyForPgbench, databaseUrl, fillStatements, readSample, sql, wholePostback, widestRow } from "./yardstick.mjs";
 
 const CONNECTIONS = 64;
 const WARM_UP_S = 1;
+/** How long all take until they are at rest, more or less. */
+const RESTING_S = 5;
 /** Involve Asia's. */
 const DATABASE = "involve_asia_db";
 const FILLED_AT_ONCE = 200_000;
@@ -25,12 +27,6 @@ const BYTES_PER_POSTBACK = 3_000;
 
 /** What docs/operations.md recommends, for origin and yardstick alike: a server as it is installed is set up for 128 MB of memory. */
 const SETTINGS = ["shared_buffers=5GB", "max_wal_size=8GB", "checkpoint_timeout=15min", "wal_compression=lz4"];
-
-/**
- * How long origins run before they are measured, for each million stored: after a checkpoint the first touch of every page is
- * logged as a whole, and a server that has been running for a while has most of that behind it.
- */
-const SETTLING_S_PER_MILLION = 18;
 
 /** Apart from what is deployed: its partners have no limits. */
 const TARGET = join(ROOT, "target", "bench");
@@ -95,7 +91,6 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       onFilled = await origin(filled.url, filled);
       await fill(output, filled, sample, rows);
     }
-    const atFirst = onFilled && (await settle(output, onPostgres, onFilled, rows));
     // (4)
     const pgbench = (script) => (time) => pgbenchLoad(output, postgres, script, time);
     const pair = (key, name, asked) => [
@@ -114,13 +109,16 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       // Last: what it leaves to be written to the disk would be at the cost of whoever comes next.
       { key: "widest", name: "pgbench, the row of postbacks alone", measure: pgbench(scripts.widest) },
     ].map((contestant) => ({ ...contestant, rounds: [] }));
-    const minutes = Math.ceil((contestants.length * (rounds + 1) * (WARM_UP_S + seconds)) / 60);
+    const rested = () => untilAtRest([...running, ...servers].map(({ pid }) => pid));
+    const minutes = Math.ceil((contestants.length * (rounds + 1) * (RESTING_S + WARM_UP_S + seconds)) / 60);
     await step(`measuring ${rounds} rounds of ${seconds} s each, ${CONNECTIONS} connections (${minutes} min)`, async () => {
       // The first round would have a server that has everything to learn yet, and a large database that is not in memory.
       for (const { measure, asked } of contestants.filter(({ key }) => !key.endsWith(", half"))) await measure(asked === onFilled ? seconds : 1);
+      // An origin that is asked a lot puts off what it has to process: each begins when those before have done that.
       for (let round = 0; round < rounds; round++) {
         const soFar = new Map();
         for (const contestant of contestants) {
+          await rested();
           const result = await contestant.measure(seconds, soFar);
           soFar.set(contestant.key, result);
           contestant.rounds.push(result);
@@ -128,7 +126,7 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       }
     });
     // (5)
-    return report(contestants, atFirst);
+    return report(contestants);
   } finally {
     process.off("SIGINT", interrupted).off("SIGTERM", interrupted).off("SIGHUP", interrupted);
     await stopAll();
@@ -225,21 +223,11 @@ async function fill(output, server, sample, rows) {
     await psql(`alter table conversions set (${conversions})`);
     // What the server would do later by itself, and while it is measured.
     await psql("vacuum (analyze)", "checkpoint");
-    // Indexes that every postback looks into, at random places, are in the memory of a server that has been running.
-    await psql("create extension pg_prewarm", "select count(pg_prewarm(indexrelid)) from pg_index join pg_class on oid = indrelid where relnamespace = 'public'::regnamespace and relkind = 'r'");
+    // The index that every postback looks into at some random place is in the memory of a server that has been running. Of the others it
+    // is where they end, which is there soon.
+    await psql("create extension pg_prewarm", "select pg_prewarm('events_pk')");
   });
   say(`that is ${sql(server, url, `select pg_size_pretty(pg_database_size('${DATABASE}'))`)}`);
-}
-
-/** Has both databases run for as long as the larger one needs; answers what the filled one came to at first, as a part of the empty one. */
-async function settle(output, onPostgres, onFilled, rows) {
-  const seconds = Math.ceil((rows / 1_000_000) * SETTLING_S_PER_MILLION);
-  return step(`running both for ${seconds} s before they are measured`, async () => {
-    const atFirst = Math.min(5, seconds);
-    const [empty, filled] = [await load(output, onPostgres, { seconds: atFirst }), await load(output, onFilled, { seconds: atFirst })];
-    if (seconds > atFirst) for (const asked of [onPostgres, onFilled]) await load(output, asked, { seconds: seconds - atFirst });
-    return filled.perSecond / empty.perSecond;
-  });
 }
 
 function assertRoomFor(rows) {
@@ -250,7 +238,7 @@ function assertRoomFor(rows) {
 }
 
 /** Prints all; answers whether every target is met. */
-function report(contestants, filledAtFirst) {
+function report(contestants) {
   const print = (line) => process.stdout.write(`${line}\n`);
   const of = (key) => contestants.find((contestant) => contestant.key === key);
   const cells = (...texts) => texts.map((text) => text.padStart(11)).join("");
@@ -275,7 +263,6 @@ function report(contestants, filledAtFirst) {
     ...(of("filled") ? [{ name: "a second, filled to empty database", value: ratio("filled", "origin"), least: 0.9 }] : []),
   ];
   const aside = [
-    ...(filledAtFirst ? [{ name: "the same in the first seconds after a checkpoint", value: filledAtFirst }] : []),
     { name: "a second, origin to pgbench's single row", value: ratio("origin", "widest") },
     { name: "a second, on SQLite to on PostgreSQL", value: ratio("sqlite", "origin") },
     { name: "p99 at half the rate on SQLite, ms", value: p99("sqlite, half"), digits: 1 },
