@@ -28,6 +28,12 @@ const BYTES_PER_POSTBACK = 3_000;
 /** What docs/operations.md recommends, for origin and yardstick alike: a server as it is installed is set up for 128 MB of memory. */
 const SETTINGS = ["shared_buffers=5GB", "max_wal_size=8GB", "checkpoint_timeout=15min", "wal_compression=lz4"];
 
+/**
+ * How long both run before they are measured, for each million stored: after a checkpoint PostgreSQL logs each page as a whole that is
+ * touched for the first time, which at such a rate lasts for half a minute, and the next checkpoint is minutes away.
+ */
+const FIRST_TOUCHES_S_PER_MILLION = 12;
+
 /** Apart from what is deployed: its partners have no limits. */
 const TARGET = join(ROOT, "target", "bench");
 const built = (...path) => join(TARGET, "origin", ...path);
@@ -91,6 +97,8 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       onFilled = await origin(filled.url, filled);
       await fill(output, filled, sample, rows);
     }
+    const rested = () => untilAtRest([...running, ...servers].map(({ pid }) => pid));
+    const atFirst = onFilled && (await firstTouches(output, onPostgres, onFilled, { rows, rested }));
     // (4)
     const pgbench = (script) => (time) => pgbenchLoad(output, postgres, script, time);
     const pair = (key, name, asked) => [
@@ -109,7 +117,6 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       // Last: what it leaves to be written to the disk would be at the cost of whoever comes next.
       { key: "widest", name: "pgbench, the row of postbacks alone", measure: pgbench(scripts.widest) },
     ].map((contestant) => ({ ...contestant, rounds: [] }));
-    const rested = () => untilAtRest([...running, ...servers].map(({ pid }) => pid));
     const minutes = Math.ceil((contestants.length * (rounds + 1) * (RESTING_S + WARM_UP_S + seconds)) / 60);
     await step(`measuring ${rounds} rounds of ${seconds} s each, ${CONNECTIONS} connections (${minutes} min)`, async () => {
       // The first round would have a server that has everything to learn yet, and a large database that is not in memory.
@@ -126,7 +133,7 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       }
     });
     // (5)
-    return report(contestants);
+    return report(contestants, atFirst);
   } finally {
     process.off("SIGINT", interrupted).off("SIGTERM", interrupted).off("SIGHUP", interrupted);
     await stopAll();
@@ -230,6 +237,21 @@ async function fill(output, server, sample, rows) {
   say(`that is ${sql(server, url, `select pg_size_pretty(pg_database_size('${DATABASE}'))`)}`);
 }
 
+/** Has both run through their first touches; answers what the filled one comes to at their beginning, as a part of the empty one. */
+async function firstTouches(output, onPostgres, onFilled, { rows, rested }) {
+  const seconds = Math.ceil((rows / 1_000_000) * FIRST_TOUCHES_S_PER_MILLION);
+  return step(`running both for ${seconds} s before they are measured`, async () => {
+    const atFirst = [];
+    for (const asked of [onPostgres, onFilled]) {
+      await rested();
+      atFirst.push(await load(output, asked, { seconds: Math.min(5, seconds) }));
+    }
+    for (const asked of [onPostgres, onFilled]) await load(output, asked, { seconds });
+    const [empty, filled] = atFirst;
+    return filled.perSecond / empty.perSecond;
+  });
+}
+
 function assertRoomFor(rows) {
   const { bavail, bsize } = statfsSync(tmpdir());
   const [free, needed] = [bavail * bsize, rows * BYTES_PER_POSTBACK];
@@ -238,7 +260,7 @@ function assertRoomFor(rows) {
 }
 
 /** Prints all; answers whether every target is met. */
-function report(contestants) {
+function report(contestants, filledAtFirst) {
   const print = (line) => process.stdout.write(`${line}\n`);
   const of = (key) => contestants.find((contestant) => contestant.key === key);
   const cells = (...texts) => texts.map((text) => text.padStart(11)).join("");
@@ -263,6 +285,7 @@ function report(contestants) {
     ...(of("filled") ? [{ name: "a second, filled to empty database", value: ratio("filled", "origin"), least: 0.9 }] : []),
   ];
   const aside = [
+    ...(filledAtFirst ? [{ name: "the same in the seconds after a checkpoint", value: filledAtFirst }] : []),
     { name: "a second, origin to pgbench's single row", value: ratio("origin", "widest") },
     { name: "a second, on SQLite to on PostgreSQL", value: ratio("sqlite", "origin") },
     { name: "p99 at half the rate on SQLite, ms", value: p99("sqlite, half"), digits: 1 },
