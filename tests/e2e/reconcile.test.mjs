@@ -10,6 +10,7 @@ import { ROOT } from "../../scripts/lib/run.mjs";
 import { OPERATOR_TOKEN, startEdge } from "./lib/edge.mjs";
 import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
 import { TOKEN } from "./lib/requests.mjs";
+import { atTerminal } from "./lib/terminal.mjs";
 
 function reconciler(databases) {
   const run = (args, { input = "", env = {} } = {}) => {
@@ -186,12 +187,13 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
 }
 
 describe("reconcile, what is replayed and what is not", () => {
-  let databases, origin, asked;
+  let databases, origin, asked, folder;
   const send = async (query, status = 200) => {
     const reply = await origin.fetch(`/postback/rector/event?${query}&ts_token=${TOKEN}`);
     assert.equal(reply.status, status, await reply.text());
   };
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "bytec-reconcile-"));
     databases = freshDatabases("sqlite");
     origin = await startOrigin(databases);
     ({ asked } = reconciler(databases));
@@ -199,6 +201,7 @@ describe("reconcile, what is replayed and what is not", () => {
   after(async () => {
     await origin?.stop();
     databases?.remove();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   test("only what is missing, in the order in which it came, and nothing that was overtaken", async () => {
@@ -239,6 +242,23 @@ describe("reconcile, what is replayed and what is not", () => {
     assert.ok(kept.includes("d1 purchase approved 5.00 k1"), kept.join("; "));
     assert.ok(kept.includes("s1 purchase  12.00 "), kept.join("; "));
     assert.ok(!kept.some((row) => /refund|y1|z1/.test(row)), kept.join("; "));
+  });
+
+  test("what comes while somebody reads the question is not undone by the answer", async () => {
+    for (const id of ["q1", "q2"]) await send(`conversion_id=${id}&usd_payout=10&currency=XXXX&ts_event=2025-07-01T10:00:00Z`, 400);
+    databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
+    const report = join(folder, "report.csv");
+    writeFileSync(report, "conversion_id,usd_payout,ts_event\nq1,10,2025-07-01T10:00:00Z\nq2,10,2025-07-01T10:00:00Z\n");
+    const { code, out } = await atTerminal(["reconcile", report, "--partner", "rector", "--replay"], databases.env, "yes", () =>
+      send("conversion_id=q1&usd_payout=12&ts_event=2025-07-01T10:00:00Z"),
+    );
+    assert.equal(code, 1, out);
+    assert.match(out, /replay what tells of q1, q2\? Write yes: /);
+    assert.match(out, /q1: 10\.00; rejected, not replayed: it has changed meanwhile: /);
+    assert.match(out, /q2: 10\.00; of this id were replayed: created/);
+    assert.match(out, /1 conversion has changed since it was compared, and was left as it is: reconcile again/);
+    const kept = databases.rows("rector_db", "select conversion_id, usd_payout from conversions where conversion_id in ('q1', 'q2') order by 1");
+    assert.deepEqual(kept.map(({ conversion_id, usd_payout }) => `${conversion_id} ${usd_payout}`), ["q1 12.00", "q2 10.00"]);
   });
 
   test("a sale is found under another day, beside a refund of its id on this one", async () => {
