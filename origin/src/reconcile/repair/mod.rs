@@ -63,7 +63,7 @@ pub enum Use {
     Refused(Code),
     /// The partner's conversions are told apart by click and event: which of them it would change, its id does not say.
     ByClick,
-    /// It would begin or change another conversion than what is missing or differs.
+    /// It would begin or change another conversion than what is missing or differs; or it would change none, or it is not told which.
     Another,
     /// Something later is known of the conversion, or replayed before it: what this one says may be overtaken.
     Overtaken,
