@@ -1,6 +1,6 @@
 // `bytec-origin parked` against a real edge in workerd and a real origin: listed, shown and replayed, as it is typed.
 import assert from "node:assert/strict";
-import { execFile, spawn } from "node:child_process";
+import { execFile } from "node:child_process";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
@@ -10,6 +10,7 @@ import { freePort, until } from "../../scripts/lib/processes.mjs";
 import { OPERATOR_TOKEN, startEdge } from "./lib/edge.mjs";
 import { BINARY, freshDatabases, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { rector } from "./lib/requests.mjs";
+import { atTerminal as askedAtTerminal } from "./lib/terminal.mjs";
 
 /** Runs a program; answers its exit code and what it printed, in which no token stands. */
 function run(program, args, env) {
@@ -100,20 +101,7 @@ test("a replay changes nothing without a word", async () => {
   assert.ok((await rows()).every((row) => row.state === "parked" && row.replays === 0));
 });
 
-/** Runs a replay at a terminal, and answers its question behind what happens meanwhile. */
-async function atTerminal(answer, args, meanwhile = () => {}) {
-  const program = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
-  const child = spawn(process.env.TEST_PYTHON, ["-c", program, BINARY, "parked", "replay", "--edge", edge.url, ...args], {
-    env: { PATH: process.env.PATH, OPERATOR_TOKEN }, timeout: 60_000,
-  });
-  let out = "";
-  const isAsked = new Promise((resolve) => child.stdout.on("data", (chunk) => (out += chunk).includes("Write yes: ") && resolve()));
-  const ended = new Promise((resolve) => child.on("close", resolve));
-  await Promise.race([isAsked, ended]);
-  await meanwhile();
-  child.stdin.write(`${answer}\n`);
-  return { code: await ended, out };
-}
+const atTerminal = (answer, args, meanwhile) => askedAtTerminal(["parked", "replay", "--edge", edge.url, ...args], { OPERATOR_TOKEN }, answer, meanwhile);
 
 test("at a terminal it asks, and only yes is yes", async () => {
   const no = await atTerminal("y", ["--limit", "1"]);

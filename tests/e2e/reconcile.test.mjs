@@ -10,6 +10,7 @@ import { ROOT } from "../../scripts/lib/run.mjs";
 import { OPERATOR_TOKEN, startEdge } from "./lib/edge.mjs";
 import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
 import { TOKEN } from "./lib/requests.mjs";
+import { atTerminal } from "./lib/terminal.mjs";
 
 function reconciler(databases) {
   const run = (args, { input = "", env = {} } = {}) => {
@@ -158,7 +159,9 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       writeFileSync(join(files, "rector.toml"), `${readFileSync(join(ROOT, "partners", "rector.toml"), "utf8")}\n"Lost" = "rejected"\n`);
       const mended = asked(REPORT, ["--partners", files]);
       assert.match(mended.differences.find((line) => line.conversion_id === "lost").repair, /^rejected, would be taken today: /);
-      assert.deepEqual(mended.repairable, ["lost", "stale"]);
+      assert.deepEqual(mended.repairable, ["lost"]);
+      // By that file it says that the conversion was rejected, and the report says that it was approved.
+      assert.match(mended.differences.find((line) => line.conversion_id === "stale").repair, /^rejected, says other than the report: /);
       assert.match(mended.differences.find((line) => line.conversion_id === "early").repair, /^rejected, and overtaken: /);
       // With the mended file in the program it would be taken: here the request is mended in its place.
       databases.execute("rector_db", "update rejections set target = replace(target, 'Lost', 'Approved')");
@@ -169,25 +172,28 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
       assert.match(unasked.stderr, /nothing was replayed: there is no terminal to ask at/);
       const done = asked(REPORT, ["--replay", "--yes"]);
       assert.deepEqual(done.replayed, { lost: ["created"], stale: ["revised"] });
-      assert.equal(done.differences.find((line) => line.conversion_id === "lost").repair, "replayed: created");
+      assert.equal(done.differences.find((line) => line.conversion_id === "lost").repair, "of this id were replayed: created");
+      assert.deepEqual([done.repairable, done.changed_meanwhile], [[], []]);
       const again = asked(REPORT);
       assert.deepEqual(told(again), ["differs cheap usd_payout 10.00 9.99", "differs early status approved pending", "missing never approved 7.00", "extra ours approved 3.00"]);
       assert.deepEqual(again.repairable, []);
       const stored = databases.rows("rector_db", "select method, target from postbacks order by postback_id desc limit 2");
       assert.deepEqual(stored.map(({ method, target }) => [method, /lost|stale/.test(target)]), [["GET", true], ["GET", true]]);
       const audit = spawnSync(BINARY, ["audit", "--json"], { cwd: ROOT, env: { ...process.env, ...databases.env }, encoding: "utf8" });
-      assert.match(audit.stdout, /reconcile\.replay/);
+      const noted = JSON.parse(audit.stdout).filter(({ action }) => action === "reconcile.replay").map(({ details }) => details);
+      assert.deepEqual(noted, [{ begins: ["lost", "stale"] }, { conversions: { lost: ["created"], stale: ["revised"] }, changed_meanwhile: [] }]);
     });
   });
 }
 
 describe("reconcile, what is replayed and what is not", () => {
-  let databases, origin, asked;
+  let databases, origin, asked, folder;
   const send = async (query, status = 200) => {
     const reply = await origin.fetch(`/postback/rector/event?${query}&ts_token=${TOKEN}`);
     assert.equal(reply.status, status, await reply.text());
   };
   before(async () => {
+    folder = mkdtempSync(join(tmpdir(), "bytec-reconcile-"));
     databases = freshDatabases("sqlite");
     origin = await startOrigin(databases);
     ({ asked } = reconciler(databases));
@@ -195,6 +201,7 @@ describe("reconcile, what is replayed and what is not", () => {
   after(async () => {
     await origin?.stop();
     databases?.remove();
+    rmSync(folder, { recursive: true, force: true });
   });
 
   test("only what is missing, in the order in which it came, and nothing that was overtaken", async () => {
@@ -204,25 +211,54 @@ describe("reconcile, what is replayed and what is not", () => {
     await send(`conversion_id=s1&event=purchase&usd_payout=12&${at}`);
     // Of two events that were rejected the report has one.
     for (const [event, payout] of [["purchase", 7], ["refund", 70]]) await send(`conversion_id=m1&event=${event}&usd_payout=${payout}&currency=XXXX&${at}`, 400);
+    // Of one refund that is missing two were rejected; of another conversion a postback says ten times as much.
+    for (const id of ["r1", "r2"]) await send(`conversion_id=o1&event=refund&event_id=${id}&usd_payout=10&currency=XXXX&${at}`, 400);
+    await send(`conversion_id=y1&event=purchase&usd_payout=70&currency=XXXX&${at}`, 400);
+    // Six tries of one that say other things.
+    for (let number = 1; number <= 6; number += 1) await send(`conversion_id=z1&event=purchase&usd_payout=${number}00&currency=XXXX&${at}`, 400);
     // The first has the money, the second the standing.
     await send(`conversion_id=d1&event=purchase&usd_payout=5&click_id=k1&currency=XXXX&${at}`, 400);
     await send(`conversion_id=d1&event=purchase&status=Approved&currency=XXXX&${at}`, 400);
     databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
-    const report = "conversion_id,event,usd_payout,ts_event\ns1,purchase,12,2025-03-01T10:00:00Z\ns1,purchase,3,2025-03-01T10:00:00Z\nm1,purchase,7,2025-03-01T10:00:00Z\nd1,purchase,5,2025-03-01T10:00:00Z\n";
+    const report = "conversion_id,event,usd_payout,ts_event\ns1,purchase,12,2025-03-01T10:00:00Z\ns1,purchase,3,2025-03-01T10:00:00Z\nm1,purchase,7,2025-03-01T10:00:00Z\nd1,purchase,5,2025-03-01T10:00:00Z\n" +
+      "o1,purchase,10,2025-03-01T10:00:00Z\no1,refund,10,2025-03-01T10:00:00Z\ny1,purchase,7,2025-03-01T10:00:00Z\nz1,purchase,1,2025-03-01T10:00:00Z\n";
     const found = asked(report);
     assert.deepEqual(found.repairable, ["d1", "m1"]);
     const repair = (id) => found.differences.find((line) => line.conversion_id === id).repair;
     // What is stored agrees with one row: its amount is not the other one's.
     assert.match(repair("s1"), /^rejected, of another conversion: /);
     assert.match(repair("m1"), /rejected, of another conversion: /);
+    assert.match(repair("o1"), /^rejected, one of more than are missing: .+; rejected, one of more than are missing: /);
+    assert.match(repair("y1"), /^rejected, says other than the report: /);
+    assert.match(repair("z1"), /^(rejected, says other than the report: [^;]+; ){5}and 1 more$/);
     const done = asked(report, ["--replay", "--yes"]);
     assert.deepEqual(Object.keys(done.replayed), ["d1", "m1"]);
     assert.deepEqual(done.replayed.d1, ["created", "revised"]);
+    // What was replayed hides nothing of what was not.
+    const m1 = done.differences.find((line) => line.conversion_id === "m1");
+    assert.match(m1.repair, /^of this id were replayed: created; rejected, of another conversion: /);
     const rows = databases.rows("rector_db", "select conversion_id, event, status, usd_payout, click_id from conversions order by conversion_id, event");
     const kept = rows.map(({ conversion_id, event, status, usd_payout, click_id }) => [conversion_id, event, status, usd_payout, click_id].join(" "));
     assert.ok(kept.includes("d1 purchase approved 5.00 k1"), kept.join("; "));
     assert.ok(kept.includes("s1 purchase  12.00 "), kept.join("; "));
-    assert.ok(!kept.some((row) => row.includes("refund")), kept.join("; "));
+    assert.ok(!kept.some((row) => /refund|y1|z1/.test(row)), kept.join("; "));
+  });
+
+  test("what comes while somebody reads the question is not undone by the answer", async () => {
+    for (const id of ["q1", "q2"]) await send(`conversion_id=${id}&usd_payout=10&currency=XXXX&ts_event=2025-07-01T10:00:00Z`, 400);
+    databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
+    const report = join(folder, "report.csv");
+    writeFileSync(report, "conversion_id,usd_payout,ts_event\nq1,10,2025-07-01T10:00:00Z\nq2,10,2025-07-01T10:00:00Z\n");
+    const { code, out } = await atTerminal(["reconcile", report, "--partner", "rector", "--replay"], databases.env, "yes", () =>
+      send("conversion_id=q1&usd_payout=12&ts_event=2025-07-01T10:00:00Z"),
+    );
+    assert.equal(code, 1, out);
+    assert.match(out, /replay what tells of q1, q2\? Write yes: /);
+    assert.match(out, /q1: 10\.00; rejected, not replayed: it has changed meanwhile: /);
+    assert.match(out, /q2: 10\.00; of this id were replayed: created/);
+    assert.match(out, /1 conversion has changed since it was compared, and was left as it is: reconcile again/);
+    const kept = databases.rows("rector_db", "select conversion_id, usd_payout from conversions where conversion_id in ('q1', 'q2') order by 1");
+    assert.deepEqual(kept.map(({ conversion_id, usd_payout }) => `${conversion_id} ${usd_payout}`), ["q1 12.00", "q2 10.00"]);
   });
 
   test("a sale is found under another day, beside a refund of its id on this one", async () => {
@@ -247,6 +283,18 @@ describe("reconcile, what is replayed and what is not", () => {
     assert.deepEqual(alike("conversion_id,status,ts_event\neur,approved,2025-05-02\n"), []);
   });
 
+  test("a word that is no event's name is no sale, and a date alone is that day on every clock", async () => {
+    await send("conversion_id=word&event=purchase&usd_payout=10&ts_event=2025-06-02T20:00:00Z");
+    const odd = asked("conversion_id,event,usd_payout,ts_event\nword,Rückerstattung,10,2025-06-02\nnext,purchase,1,2025-06-02\n");
+    assert.deepEqual([odd.status, told(odd)], [1, ["missing next 1.00"]]);
+    assert.deepEqual(odd.unread.map(({ line, code, column, conversion_id }) => [line, code, column, conversion_id]), [[2, "invalid_event", "event", "word"]]);
+    const report = "conversion_id,usd_payout,ts_event\nword,10,2025-06-03\n";
+    const kl = asked(report, ["--tz", "Asia/Kuala_Lumpur"]);
+    assert.deepEqual([kl.status, kl.from, told(kl)], [0, "2025-06-03", []]);
+    const honolulu = asked(report, ["--tz", "Pacific/Honolulu"]);
+    assert.deepEqual([honolulu.from, told(honolulu)], ["2025-06-03", ["differs word day 2025-06-03 2025-06-02"]]);
+  });
+
   test("a key to one partner's data is not made by another word", () => {
     const made = (args) => spawnSync(BINARY, ["keys", "create", "--tenant", "bytec", "--scope", "read", "--json", ...args], { cwd: ROOT, env: { ...process.env, ...databases.env }, encoding: "utf8" });
     const wrong = made(["--partner", "rector"]);
@@ -263,7 +311,14 @@ describe("reconcile with an edge", () => {
     const port = await freePort();
     edge = await startEdge({ originUrl: `http://127.0.0.1:${port}`, bindings: { RETRY_DELAYS_S: "0" } });
     for (const id of ["p1", "p2", "p3"]) await edge.fetch(`/rector/event?conversion_id=${id}&status=Approved&usd_earning=2&conversion_datetime=2025-03-01+10:00:00`);
-    await until("three parked postbacks", async () => (await edge.ops("parked")).body.parked.length === 3);
+    // Of one conversion two.
+    for (const query of ["usd_earning=2", "usd_earning=2&status=Approved"]) {
+      await edge.fetch(`/rector/event?conversion_id=two&${query}&conversion_datetime=2025-03-05+10:00:00`);
+      // Of two within one second it is not known which is the later.
+      const second = () => Math.floor(Date.now() / 1_000), now = second();
+      await until("another second", async () => second() > now, { everyMs: 20, timeoutMs: 5_000 });
+    }
+    await until("five parked postbacks", async () => (await edge.ops("parked")).body.parked.length === 5);
     origin = await startOrigin({ ...databases, port });
     ({ asked } = reconciler(databases));
   });
@@ -289,14 +344,29 @@ describe("reconcile with an edge", () => {
     assert.deepEqual([found.repairable, found.parked_were_looked_at, found.replayed], [["p1", "p2"], true, {}]);
     assert.match(found.differences.find((line) => line.conversion_id === "p1").repair, /^parked at the edge: \S+$/);
     const states = async () => (await edge.ops("parked")).body.parked.map((row) => row.state).toSorted();
-    assert.deepEqual(await states(), ["parked", "parked", "parked"]);
+    assert.deepEqual(await states(), Array(5).fill("parked"));
 
     const done = asked(report, ["--edge", edge.url, "--replay", "--yes"], { env });
     assert.deepEqual(done.replayed, { p1: ["queued"], p2: ["queued"] });
     await until("two delivered", async () => (await states()).filter((state) => state === "delivered").length === 2);
-    assert.deepEqual(await states(), ["delivered", "delivered", "parked"]);
+    assert.deepEqual(await states(), ["delivered", "delivered", "parked", "parked", "parked"]);
     const after = asked(report, ["--edge", edge.url], { env });
     assert.deepEqual([told(after), after.repairable], [["missing never 2.00"], []]);
     assert.ok(!JSON.stringify(after).includes(OPERATOR_TOKEN));
+  });
+
+  test("of what is parked of one conversion the first alone is given back, because the queue keeps no order", async () => {
+    const report = "conversion_id,status,usd_earning,conversion_datetime\ntwo,Approved,2,2025-03-05\n";
+    const args = ["--edge", edge.url], options = { env: { OPERATOR_TOKEN } };
+    const stored = () => databases.rows("rector_db", "select status, revision from conversions where conversion_id = 'two'").map(({ status, revision }) => [status, revision]);
+    const [line] = asked(report, args, options).differences;
+    assert.match(line.repair, /^parked at the edge: \S+; parked at the edge, behind another: \S+$/);
+    for (const kept of [[[null, 1]], [["approved", 2]]]) {
+      assert.deepEqual(asked(report, [...args, "--replay", "--yes"], options).replayed, { two: ["queued"] });
+      await until("its delivery", async () => stored()[0]?.[1] === kept[0][1], { everyMs: 100, timeoutMs: 20_000 });
+      assert.deepEqual(stored(), kept);
+    }
+    const after = asked(report, args, options);
+    assert.deepEqual([after.status, told(after)], [0, []]);
   });
 });

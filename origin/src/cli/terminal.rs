@@ -6,9 +6,17 @@ use std::io::{BufRead, IsTerminal};
 /// Bytes of an answer that are read at most.
 const ANSWER_BYTES_MAX: u64 = 1_024;
 
-/// A text without what a terminal could take for a command.
+/// A text without what a terminal could take for a command, and without what is not seen and may show a text other than it is.
 pub fn plain(text: &str) -> String {
-    text.chars().map(|char| if char.is_control() { ' ' } else { char }).collect()
+    text.chars().map(|char| if is_unseen(char) { ' ' } else { char }).collect()
+}
+
+/// Whether a character is a command to a terminal, or to what sets a text: it turns its direction, breaks its lines or has no width.
+fn is_unseen(char: char) -> bool {
+    let sets_text = matches!(char,
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}');
+    sets_text || char.is_control()
 }
 
 /// Rows as columns that stand below one another.
@@ -36,8 +44,9 @@ pub fn json(value: &impl Serialize) -> Result<String, String> {
     let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
     // Such characters are in strings alone; line feeds are what parts the lines.
     let escaped = text.chars().map(|char| match char {
-        '\n' => char.to_string(),
-        char if char.is_control() => format!("\\u{:04x}", u32::from(char)),
+        char if char != '\n' && is_unseen(char) => {
+            char.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04x}")).collect()
+        }
         char => char.to_string(),
     });
     Ok(escaped.collect())
@@ -74,6 +83,18 @@ mod tests {
         assert_eq!(text, "{\n  \"a\": \"\\u001b[31m\\u007f\\u009b2J\\n\\\"ü\"\n}");
         let read: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["a"], "\u{1b}[31m\u{7f}\u{9b}2J\n\"ü");
+    }
+
+    #[test]
+    fn a_text_is_shown_as_it_is() {
+        assert_eq!(
+            plain("a\u{202e}b\u{2066}c\u{2069}d\u{200b}e\u{200f}f\u{2028}g\u{2029}h\u{e0041}é日"),
+            "a b c d e f g h é日"
+        );
+        let odd = serde_json::json!("a\u{202e}\u{2028}\u{e0041}é日");
+        let text = json(&odd).unwrap();
+        assert_eq!(text, "\"a\\u202e\\u2028\\udb40\\udc41é日\"");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), odd);
     }
 
     #[test]

@@ -1,8 +1,13 @@
 //! Cells as postbacks would have them.
 
-use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use super::day_of;
+use chrono::{NaiveDate, NaiveDateTime};
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use postback::field::{Field, Kind};
 use postback::partner::ReportForm;
+use postback::time::{Timestamp, Written};
+use postback::zone::Zone;
 use std::borrow::Cow;
 
 /// A cell of a field, in a report of a form.
@@ -42,11 +47,20 @@ fn plain_amount(text: &str, decimal_mark: char) -> Cow<'_, str> {
     }
 }
 
-/// A time of a format, as postbacks write it: a date alone is its midnight.
+/// A time of a format, as postbacks write it: a date alone stays one.
 fn plain_time(text: &str, format: &str) -> Option<String> {
-    let time = NaiveDateTime::parse_from_str(text, format)
-        .or_else(|_| NaiveDate::parse_from_str(text, format).map(|day| day.and_time(NaiveTime::MIN)));
-    Some(time.ok()?.format("%Y-%m-%d %H:%M:%S").to_string())
+    match NaiveDateTime::parse_from_str(text, format) {
+        Ok(time) => Some(time.format("%Y-%m-%d %H:%M:%S").to_string()),
+        Err(_) => Some(NaiveDate::parse_from_str(text, format).ok()?.format("%Y-%m-%d").to_string()),
+    }
+}
+
+/// The date that a cell's plain text is, where it has no time. On whose clocks it is makes none of it another.
+pub fn date_of(text: &str) -> Option<Date> {
+    match Timestamp::read(text, &Zone::utc())? {
+        (midnight, Written::Date) => day_of(midnight, &TimeZone::UTC),
+        (_, Written::EpochSeconds | Written::EpochMilliseconds | Written::LocalClock | Written::WithOffset) => None,
+    }
 }
 
 #[cfg(test)]

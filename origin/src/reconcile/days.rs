@@ -89,7 +89,9 @@ impl Payout {
         let in_usd = |amount: Option<Amount>| amount.map(|amount| ("USD".to_owned(), amount));
         let our_usd = || in_usd(ours.and_then(|ours| ours.amount(Field::UsdPayout)));
         let our_currency = ours.and_then(|ours| ours.currency.clone());
-        let currency = theirs.and_then(|theirs| theirs.currency.clone()).or(our_currency.clone());
+        let assumed = || theirs.and_then(|theirs| theirs.assumed_currency.clone());
+        let said_currency = theirs.and_then(|theirs| theirs.currency.clone());
+        let currency = said_currency.or(our_currency.clone()).or_else(assumed);
         let our_local = || stored(Field::Payout).map(|amount| (our_currency.clone().unwrap_or_default(), amount));
         match (said(Field::UsdPayout), said(Field::Payout)) {
             (Some(amount), _) => Payout { theirs: in_usd(Some(amount)), ours: our_usd() },
@@ -272,6 +274,27 @@ mod tests {
         let mut a = theirs(&format!("a - approved 10 {T}"));
         a.money = a.money.into_values().map(|amount| (Field::Payout, amount)).collect();
         assert_eq!(paid(&[a, b], both), "EUR 10 10, USD 3 3", "in our currency, where it says none");
+    }
+
+    #[test]
+    fn what_is_missing_is_summed_in_the_currency_that_it_is_taken_for() {
+        let in_rupiah = |text: &str, assumed: Option<&str>| {
+            let mut row = theirs(text);
+            row.money = row.money.into_values().map(|amount| (Field::Payout, amount)).collect();
+            row.assumed_currency = assumed.map(str::to_owned);
+            row
+        };
+        let mut stored = ours(&format!("a purchase approved 1000 {T}"));
+        stored.money = stored.money.into_values().map(|amount| (Field::Payout, amount)).collect();
+        stored.currency = Some("IDR".to_owned());
+        for (assumed, sums) in [(Some("IDR"), vec!["IDR 1010 1000"]), (None, vec![" 10 0", "IDR 1000 1000"])] {
+            let report = [("a", "1000"), ("b", "10")]
+                .map(|(id, payout)| in_rupiah(&format!("{id} - approved {payout} {T}"), assumed));
+            let pairs = pair(&report.iter().collect::<Vec<_>>(), &[&stored], &rules());
+            let (_, total) = of(&pairs, &rules(), Says { usd: false, local: true });
+            let paid = total.payout.iter().map(|paid| format!("{} {} {}", paid.currency, paid.theirs, paid.ours));
+            assert_eq!(paid.collect::<Vec<_>>(), sums);
+        }
     }
 
     #[test]

@@ -44,8 +44,8 @@ impl Pair {
 
     /// The day that it counts to: the report's, or ours where that says none.
     pub fn day(&self, zone: &TimeZone) -> Option<Date> {
-        let theirs = self.theirs.as_ref().and_then(|theirs| theirs.happened_at);
-        day_of(theirs.or(self.ours.as_ref().map(|ours| ours.happened_at))?, zone)
+        let theirs = self.theirs.as_ref().and_then(|theirs| theirs.day(zone));
+        theirs.or_else(|| day_of(self.ours.as_ref()?.happened_at, zone))
     }
 }
 
@@ -53,7 +53,7 @@ impl Pair {
     /// Whether it counts to one of these days: by the report, or by ours where that has it not. What the report has without a time does.
     pub(super) fn is_on(&self, days: RangeInclusive<Date>, zone: &TimeZone) -> bool {
         let day = match &self.theirs {
-            Some(theirs) => theirs.happened_at.and_then(|at| day_of(at, zone)),
+            Some(theirs) => theirs.day(zone),
             None => self.day(zone),
         };
         day.is_none_or(|day| days.contains(&day))
@@ -159,7 +159,11 @@ fn differences(theirs: &Theirs, ours: &Ours, rules: &Rules) -> Vec<Difference> {
     if let Some(status) = theirs.status
         && ours.status != Some(status)
     {
-        differ("status", status.name().to_owned(), ours.status.map(Status::name).unwrap_or_default().to_owned());
+        differ(
+            Field::Status.name(),
+            status.name().to_owned(),
+            ours.status.map(Status::name).unwrap_or_default().to_owned(),
+        );
     }
     for field in MONEY {
         let Some(amount) = theirs.money.get(&field) else { continue };
@@ -168,15 +172,12 @@ fn differences(theirs: &Theirs, ours: &Ours, rules: &Rules) -> Vec<Difference> {
             differ(field.name(), amount.to_string(), stored.map(|stored| stored.to_string()).unwrap_or_default());
         }
     }
-    let is_in_currency = theirs.money.contains_key(&Field::Payout) || theirs.money.contains_key(&Field::SaleAmount);
-    if is_in_currency
-        && let Some(currency) = &theirs.currency
-        && ours.currency.as_ref() != Some(currency)
+    if let Some(currency) = theirs.local_currency()
+        && ours.currency.as_deref() != Some(currency)
     {
-        differ("currency", currency.clone(), ours.currency.clone().unwrap_or_default());
+        differ(Field::Currency.name(), currency.to_owned(), ours.currency.clone().unwrap_or_default());
     }
-    let day = theirs.happened_at.and_then(|at| day_of(at, &rules.zone));
-    if let (Some(theirs), Some(ours)) = (day, day_of(ours.happened_at, &rules.zone))
+    if let (Some(theirs), Some(ours)) = (theirs.day(&rules.zone), day_of(ours.happened_at, &rules.zone))
         && theirs != ours
     {
         differ("day", theirs.to_string(), ours.to_string());
@@ -184,7 +185,8 @@ fn differences(theirs: &Theirs, ours: &Ours, rules: &Rules) -> Vec<Difference> {
     found
 }
 
-fn is_near(a: Amount, b: Amount, tolerance: Amount) -> bool {
+/// Whether two amounts are the same, as far as a tolerance goes.
+pub(super) fn is_near(a: Amount, b: Amount, tolerance: Amount) -> bool {
     a.micros().saturating_sub(b.micros()).saturating_abs() <= tolerance.micros()
 }
 
@@ -225,8 +227,10 @@ pub(super) mod tests {
             event: (event != "-").then(|| event.to_owned()),
             status: Status::parse(status),
             happened_at: (time != "-").then(|| at(time)),
+            date: None,
             money: amounts(payout),
             currency: None,
+            assumed_currency: None,
         }
     }
 
@@ -307,6 +311,17 @@ pub(super) mod tests {
             ["a TO day 2025-11-20 2025-11-21"]
         );
         assert_eq!(paired(&["a - - 1 2025-11-20T00:00:00Z"], &["a purchase - 1 2025-11-20T15:00:00Z"]), ["a TO "]);
+    }
+
+    #[test]
+    fn a_date_without_a_time_is_a_day_of_the_zone() {
+        // Midnight of the report's clocks is on the day before on ours.
+        let dated = |day| Theirs { date: Some(day), ..theirs("a - - 1 2025-11-19T12:00:00Z") };
+        let stored = ours("a purchase - 1 2025-11-20T15:59:00Z");
+        for (day, differs) in [(Date::constant(2025, 11, 20), 0), (Date::constant(2025, 11, 19), 1)] {
+            let pairs = pair(&[&dated(day)], &[&stored], &rules());
+            assert_eq!((pairs[0].day(&rules().zone), pairs[0].differences.len()), (Some(day), differs));
+        }
     }
 
     #[test]

@@ -36,12 +36,16 @@ pub struct Theirs {
     pub event: Option<String>,
     /// Where it stands.
     pub status: Option<Status>,
-    /// When it happened.
+    /// When it happened; of a date without a time, when that begins on the report's clocks.
     pub happened_at: Option<Timestamp>,
+    /// The date, where it has no time: it is the same on every clock.
+    pub date: Option<Date>,
     /// Its amounts, of those in [`MONEY`].
     pub money: BTreeMap<Field, Amount>,
     /// ISO 4217, of those that are not in US dollars.
     pub currency: Option<String>,
+    /// What the partner's file takes for that where the report does not say it: sums are in it, and it is not compared.
+    pub assumed_currency: Option<String>,
 }
 
 /// A conversion as it is stored.
@@ -113,7 +117,7 @@ pub const MONEY: [Field; 4] = [Field::SaleAmount, Field::Payout, Field::UsdSaleA
 impl Report {
     /// The first and the last day of its rows, on a zone's clocks.
     pub fn days(&self, zone: &TimeZone) -> Option<(Date, Date)> {
-        let days = || self.rows.iter().filter_map(|row| day_of(row.happened_at?, zone));
+        let days = || self.rows.iter().filter_map(|row| row.day(zone));
         Some((days().min()?, days().max()?))
     }
 
@@ -130,6 +134,17 @@ impl Report {
 }
 
 impl Theirs {
+    /// The day on which it happened, on a zone's clocks.
+    pub fn day(&self, zone: &TimeZone) -> Option<Date> {
+        self.date.or_else(|| day_of(self.happened_at?, zone))
+    }
+
+    /// The currency of the amounts that are not in US dollars, where it says both.
+    pub fn local_currency(&self) -> Option<&str> {
+        let is_local = self.money.contains_key(&Field::Payout) || self.money.contains_key(&Field::SaleAmount);
+        self.currency.as_deref().filter(|_| is_local)
+    }
+
     /// Whether it takes money back, as far as its amounts say.
     pub fn takes_back(&self) -> bool {
         self.money.values().any(|amount| amount.is_negative())

@@ -1,6 +1,6 @@
 //! A report's rows, read as the partner's postbacks are: by its names, words and clocks.
 
-use super::cells::plain;
+use super::cells::{date_of, plain};
 use super::head::{ReadColumn, columns};
 use super::report::{MONEY, Report, Theirs, Unread};
 use postback::field::Field;
@@ -42,7 +42,7 @@ pub fn read(
     let mut csv = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let head = csv.headers().map_err(|error| format!("its first line cannot be read: {error}"))?.clone();
     let (columns, ignored) = columns(partner, head.iter(), more)?;
-    let reader = Rows { partner: as_reporting(partner), columns, width: head.len(), now };
+    let reader = Rows { partner: as_reporting(partner, &columns), columns, width: head.len(), now };
     let mut report = Report { ignored, ..Report::default() };
     for record in csv.records() {
         let read = match record {
@@ -94,11 +94,17 @@ fn stray_quote(text: &str, delimiter: char) -> Option<u64> {
     opened
 }
 
-/// The partner as its reports are read: nothing but the id is needed, and a word that is not known costs no row.
-fn as_reporting(partner: &Partner) -> Partner {
+/// The partner as its reports are read: nothing but the id is needed, a status word that is not known costs no row, and what a column
+/// says stands. Where its cell is empty, what is constant in postbacks is what it is taken for.
+fn as_reporting(partner: &Partner, columns: &[ReadColumn]) -> Partner {
+    let is_column = |field: Field| columns.iter().any(|column| column.field == field);
+    let constant = |field: Field| partner.constants.get(&field).filter(|_| is_column(field)).cloned();
+    let default_event = constant(Field::Event).or_else(|| partner.default_event.clone());
     Partner {
         required: vec![Field::ConversionId],
-        default_event: partner.default_event.clone().or_else(|| Some("conversion".to_owned())),
+        constants: partner.constants.clone().into_iter().filter(|(field, _)| !is_column(*field)).collect(),
+        default_event: default_event.or_else(|| Some("conversion".to_owned())),
+        currency: constant(Field::Currency).or_else(|| partner.currency.clone()),
         unknown_status: UnknownStatus::Flag,
         negative_amounts: true,
         zone: partner.report.zone.clone().unwrap_or_else(|| partner.zone.clone()),
@@ -146,6 +152,18 @@ impl Rows {
         let unread = |rejection: Rejection| self.unread(line, &rejection, id());
         let params = Params::from_canonical(pairs).map_err(unread)?;
         let reading = self.partner.read(&params, Dialect::Partner, self.now).map_err(unread)?;
+        // Taken for the partner's default event it would be a sale, whatever it is.
+        if reading.warnings.iter().any(|warning| warning.code == WarningCode::UnnamedEvent) {
+            let column = self.columns.iter().find(|column| column.field == Field::Event);
+            return Err(Unread {
+                line,
+                code: Code::InvalidEvent.as_str().to_owned(),
+                column: column.map(|column| column.name.clone()),
+                hint: "this word can be no event's name: say what it means in the table [events] of the partner's file"
+                    .to_owned(),
+                conversion_id: id(),
+            });
+        }
         let is_unknown = reading.warnings.iter().any(|warning| warning.code == WarningCode::UnknownStatus);
         if is_unknown && let Some(word) = reading.words.get(&Field::Status) {
             let count = unknown_statuses.entry(word.clone()).or_default();
@@ -162,14 +180,23 @@ impl Rows {
             columns.any(|column| record.get(column.place).is_some_and(|text| !text.trim().is_empty()))
         };
         let money = MONEY.into_iter().filter(|field| is_sent(*field));
+        let times = [Field::ConversionDatetime, Field::TsEvent].into_iter();
+        let time = times.filter_map(|field| Some((field, postback.time(field)?))).next();
+        let date = |(field, _): (Field, Timestamp)| {
+            let column = self.columns.iter().find(|column| column.field == field)?;
+            date_of(&plain(&self.partner.report, field, record.get(column.place)?.trim()))
+        };
+        let currency = postback.text(Field::Currency);
         Theirs {
             line,
             conversion_id: postback.conversion_id().into_owned(),
             event: (is_sent(Field::Event) && reading.names_event).then(|| postback.event().name().to_owned()),
             status: postback.status().filter(|_| is_sent(Field::Status)),
-            happened_at: postback.time(Field::ConversionDatetime).or_else(|| postback.time(Field::TsEvent)),
+            happened_at: time.map(|(_, at)| at),
+            date: time.and_then(date),
             money: money.filter_map(|field| Some((field, postback.amount(field)?))).collect(),
-            currency: postback.text(Field::Currency).filter(|_| is_sent(Field::Currency)),
+            assumed_currency: currency.clone().filter(|_| !is_sent(Field::Currency)),
+            currency: currency.filter(|_| is_sent(Field::Currency)),
         }
     }
 
@@ -277,6 +304,45 @@ usd_payout = ["rewars"]
         assert_eq!(report.unknown_statuses, BTreeMap::from([("Lost".to_owned(), 1)]));
         let zone = TimeZone::get("Asia/Kuala_Lumpur").unwrap();
         assert_eq!(report.days(&zone).map(|(a, b)| format!("{a} {b}")).unwrap(), "2025-11-21 2025-11-22");
+    }
+
+    #[test]
+    fn what_a_column_says_stands_whatever_is_constant_in_postbacks() {
+        let constant = partner("[constants]\ncurrency = \"USD\"\nevent = \"purchase\"\n");
+        let report = read_by(&constant, "conversion_id,payout,currency\nx,150000,IDR\ny,5,\n").unwrap();
+        assert_eq!(shown(&report), ["2 x - -  payout 150000.00 IDR", "3 y - -  payout 5.00 -"]);
+        let assumed: Vec<_> = report.rows.iter().map(|row| row.assumed_currency.as_deref()).collect();
+        assert_eq!(assumed, [None, Some("USD")], "sums are in a currency");
+        let report = read_by(&constant, "conversion_id,event,payout\nx,Refund,10\ny,,10\n").unwrap();
+        assert_eq!(shown(&report), ["2 x refund -  payout -10.00 -", "3 y - -  payout 10.00 -"]);
+        assert_eq!(report.rows[1].assumed_currency.as_deref(), Some("USD"), "without a column it stays constant");
+    }
+
+    #[test]
+    fn a_word_that_can_be_no_event_s_name_makes_no_sale() {
+        let text = "conversion_id,Event,rewars\nx,Rückerstattung,10\ny,purchase,10\nz,,10\n";
+        let report = read_by(&partner(""), text).unwrap();
+        assert_eq!(shown(&report), ["3 y purchase -  usd_payout 10.00 -", "4 z - -  usd_payout 10.00 -"]);
+        let [unread] = report.unread.as_slice() else { panic!("{:?}", report.unread) };
+        assert_eq!((unread.line, unread.code.as_str(), unread.column.as_deref()), (2, "invalid_event", Some("Event")));
+        assert_eq!(unread.conversion_id.as_deref(), Some("x"), "ours is not compared, either");
+        assert!(unread.hint.contains("[events]"), "{}", unread.hint);
+        let named = partner("[events]\n\"Rückerstattung\" = \"refund\"\n");
+        assert_eq!(shown(&read_by(&named, text).unwrap())[0], "2 x refund -  usd_payout -10.00 -");
+    }
+
+    #[test]
+    fn a_date_without_a_time_is_that_day_on_every_clock() {
+        let days = |form: &str, text: &str, zone: &str| {
+            let report = read_by(&partner(form), &format!("conversion_id,ts_event\nx,{text}\n")).unwrap();
+            report.days(&TimeZone::get(zone).unwrap()).map(|(day, _)| day.to_string()).unwrap()
+        };
+        for zone in ["Asia/Kuala_Lumpur", "UTC", "Pacific/Honolulu", "Pacific/Kiritimati"] {
+            assert_eq!(days("", "2025-03-02", zone), "2025-03-02", "{zone}");
+            assert_eq!(days("[report]\ntime_format = \"%d/%m/%Y\"\n", "02/03/2025", zone), "2025-03-02", "{zone}");
+        }
+        assert_eq!(days("", "2025-03-02 01:00", "UTC"), "2025-03-01", "a time is an instant");
+        assert_eq!(days("[report]\ntime_format = \"%d/%m/%Y %H:%M\"\n", "02/03/2025 00:00", "UTC"), "2025-03-01");
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Requests that could not be read (R46): written down as they came, with what is wrong with them.
 
 use crate::{FIRST, Fresh, at, nonce, record};
-use bytec_origin::reconcile::Last;
-use bytec_origin::reconcile::repair::{self, Use, Want, Wanted, rejected as rejected_since};
+use bytec_origin::reconcile::repair::{self, Judge, Notice, Use, Wanted, rejected as rejected_since, stands_as_judged};
+use bytec_origin::reconcile::{Difference, Known, Last, Ours, Pair, Standing, Theirs};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
+use postback::field::Field;
+use postback::money::Amount;
 use postback::rejection::Code;
+use postback::status::Status;
 use postback::verdict::Verdict::{Created, Duplicate};
 use std::collections::BTreeMap;
 
@@ -22,6 +25,60 @@ impl Fresh {
         )
         .await
     }
+}
+
+/// A row of a report with this payout.
+fn row(conversion_id: &str, payout: &str) -> Theirs {
+    Theirs {
+        line: 2,
+        conversion_id: conversion_id.to_owned(),
+        event: None,
+        status: None,
+        happened_at: None,
+        date: None,
+        money: BTreeMap::from([(Field::UsdPayout, Amount::parse(payout).unwrap())]),
+        currency: None,
+        assumed_currency: None,
+    }
+}
+
+fn missing(row: Theirs) -> Pair {
+    Pair { theirs: Some(row), ours: None, differences: Vec::new() }
+}
+
+/// A row and what is stored without any payout, last heard of at a time.
+fn differing(row: Theirs, time: &str) -> Pair {
+    let ours = Ours {
+        conversion_id: row.conversion_id.clone(),
+        event: "conversion".to_owned(),
+        status: Some(Status::Pending),
+        happened_at: at(time),
+        money: BTreeMap::new(),
+        currency: None,
+        reporting: BTreeMap::new(),
+        key: row.conversion_id.clone(),
+        last: Last { received_s: at(time).unix_s(), changed_at: at(time) },
+        is_duplicate: false,
+    };
+    let difference = Difference { field: "usd_payout", theirs: "1".to_owned(), ours: String::new() };
+    Pair { theirs: Some(row), ours: Some(ours), differences: vec![difference] }
+}
+
+/// All that is good for some of these, as it is decided together, by id.
+async fn judged(db: &Fresh, pairs: &[Pair], stands: &BTreeMap<String, Standing>) -> Vec<Notice> {
+    let partner = bytec_origin::config::registry().unwrap().by_code("involve_asia").unwrap().clone();
+    let mut wanted = Wanted::new();
+    for pair in pairs {
+        let want = wanted.entry(pair.conversion_id()).or_default();
+        want.stands = stands.get(pair.conversion_id());
+        want.add(pair);
+    }
+    let judge = Judge { partner: &partner, wanted, tolerance: Amount::parse("0").unwrap() };
+    let mut by_id: BTreeMap<String, Vec<Notice>> = BTreeMap::new();
+    for notice in rejected_since(&db.store, &judge, at("2025-11-21T00:00:00Z")).await.unwrap() {
+        by_id.entry(notice.conversion_id.clone()).or_default().push(notice);
+    }
+    by_id.into_iter().flat_map(|(id, notices)| judge.together(&id, notices)).collect()
 }
 
 contract! {
@@ -54,7 +111,6 @@ contract! {
     }
 
     what_was_rejected_and_would_be_taken_today_is_recorded_as_it_came(db) {
-        let partner = bytec_origin::config::registry().unwrap().by_code("involve_asia").unwrap().clone();
         let send = async |target: &str, time: &str, body: Option<&str>, content_type: Option<&str>| {
             let rejected = rejected(time, body, Some("status"));
             let receipt = Receipt { target: target.to_owned(), content_type: content_type.map(str::to_owned), ..rejected.receipt };
@@ -71,57 +127,70 @@ contract! {
         for query in ["conversion_id=c4&rewars=1", "conversion_id=c1&event=refund&rewars=1"] {
             send(&format!("/involve/event?{query}"), LATER, None, None).await;
         }
-        let want = |last: &[(&str, &str)]| {
-            let stored: BTreeMap<_, _> = last.iter().map(|(key, time)| ((*key).to_owned(), Last { received_s: at(time).unix_s(), changed_at: at(time) })).collect();
-            Want { differs: stored.keys().cloned().collect(), stored, missing: 1, any: true, ..Want::default() }
-        };
         // One has changed before, one since.
-        let wanted = Wanted::from([
-            ("old", want(&[])),
-            ("c1", want(&[])),
-            ("c2", want(&[("c2", "2025-11-21T07:59:59Z")])),
-            ("c3", want(&[])),
-            ("c4", want(&[("c4", "2025-11-21T08:00:01Z")])),
-        ]);
-        let found = rejected_since(&db.store, &partner, &wanted, at("2025-11-21T00:00:00Z")).await.unwrap();
-        let shown: Vec<_> = found.iter().map(|found| {
-            let reading = found.reading.as_ref().map_or_else(|refusal| refusal.code().as_str().to_owned(), |_| "taken".to_owned());
-            format!("{} {} {reading} {}", found.conversion_id, found.rejection.code, found.is_good())
-        }).collect();
-        assert_eq!(shown, [
-            "c1 invalid_amount taken true",
-            "c2 invalid_amount taken true",
-            "c3 invalid_amount invalid_amount false",
-            "c4 invalid_amount taken false",
-            "c1 invalid_amount taken false",
-        ]);
+        let pairs = [
+            missing(row("old", "1")),
+            missing(row("c1", "10.50")),
+            differing(row("c2", "7"), "2025-11-21T07:59:59Z"),
+            missing(row("c3", "10")),
+            differing(row("c4", "1"), "2025-11-21T08:00:01Z"),
+        ];
+        let stands = pairs.iter().filter_map(|pair| pair.ours.as_ref()).map(|ours| {
+            let keys = BTreeMap::from([(ours.key.clone(), Known { conversions: 1, last: ours.last })]);
+            (ours.conversion_id.clone(), Standing { counted: 1, marked: 0, keys })
+        });
+        let found = judged(&db, &pairs, &stands.collect()).await;
+        let shown: Vec<_> = found.iter().map(|notice| format!("{} {:?}", notice.conversion_id, notice.use_of)).collect();
+        assert_eq!(shown, ["c1 Good", "c1 Another", "c2 Good", "c3 Refused(InvalidAmount)", "c4 Overtaken"]);
         let replayed = async || {
             let mut verdicts = Vec::new();
-            for rejected in found.iter().filter(|found| found.is_good() || found.reading.is_err()) {
-                verdicts.push(repair::replay(&db.store, rejected, || Some(nonce()), at("2025-12-24T00:00:00Z")).await.unwrap());
+            for notice in &found {
+                verdicts.push(repair::replay(&db.store, notice, || Some(nonce()), at("2025-12-24T00:00:00Z")).await.unwrap());
             }
             verdicts
         };
-        assert_eq!(replayed().await, [Some(Created), Some(Created), None]);
-        assert_eq!(replayed().await, [Some(Duplicate), Some(Duplicate), None], "twice is once");
+        assert_eq!(replayed().await, [Some(Created), None, Some(Created), None, None]);
+        assert_eq!(replayed().await, [Some(Duplicate), None, Some(Duplicate), None, None], "twice is once");
         let kept = "select conversion_id || ' ' || substr(cast(received_at as text), 1, 10) from conversions order by 1";
         assert_eq!(db.column(kept).await, ["c1 2025-11-21", "c2 2025-11-21"]);
         assert_eq!(db.rejections().await.len(), 8, "what was refused stays written down");
     }
 
     of_more_new_conversions_than_are_missing_none_is_replayed(db) {
-        let partner = bytec_origin::config::registry().unwrap().by_code("involve_asia").unwrap().clone();
         for id in ["r1", "r2"] {
             let rejected = rejected("2025-11-21T08:00:00Z", None, None);
             let target = format!("/involve/event?conversion_id=c1&event=refund&event_id={id}&rewars=1");
             let receipt = Receipt { target, ..rejected.receipt };
             db.store.reject(Rejected { receipt, ..rejected }).await.unwrap();
         }
-        for (missing, use_of) in [(1, Use::OneOfMore), (2, Use::Good)] {
-            let wanted = Wanted::from([("c1", Want { missing, any_back: true, ..Want::default() })]);
-            let found = rejected_since(&db.store, &partner, &wanted, at("2025-11-21T00:00:00Z")).await.unwrap();
-            assert_eq!(found.iter().map(|found| found.use_of).collect::<Vec<_>>(), [use_of; 2], "{missing}");
+        for (pairs, use_of) in [
+            (vec![row("c1", "-1"), row("c1", "1")], Use::OneOfMore),
+            (vec![row("c1", "-1"), row("c1", "-1")], Use::Good),
+        ] {
+            let pairs: Vec<_> = pairs.into_iter().map(missing).collect();
+            let found = judged(&db, &pairs, &BTreeMap::new()).await;
+            assert_eq!(found.iter().map(|notice| notice.use_of).collect::<Vec<_>>(), [use_of; 2]);
         }
+    }
+
+    what_came_since_it_was_compared_is_seen_before_anything_is_replayed(db) {
+        assert!(stands_as_judged(&db.store, "c1", None).await.unwrap(), "there is nothing still");
+        let say = async |query: &str, time: &str| {
+            let told = record(&format!("conversion_id=c1&{query}"));
+            let receipt = Receipt { received_at: at(time), ..told.receipt };
+            db.store.record(Record { receipt, now: at(time), ..told }).await.unwrap();
+        };
+        say("status=Pending&rewars=10", "2025-11-21T08:00:00Z").await;
+        assert!(!stands_as_judged(&db.store, "c1", None).await.unwrap(), "it has come");
+        let judged = Standing::read(&db.store, "c1").await.unwrap();
+        assert_eq!((judged.counted, judged.keys.len()), (1, 1));
+        assert!(stands_as_judged(&db.store, "c1", Some(&judged)).await.unwrap());
+        say("status=Pending&rewars=12", "2025-11-21T08:00:01Z").await;
+        assert!(!stands_as_judged(&db.store, "c1", Some(&judged)).await.unwrap(), "its payout is another");
+        let judged = Standing::read(&db.store, "c1").await.unwrap();
+        assert!(stands_as_judged(&db.store, "c1", Some(&judged)).await.unwrap());
+        say("event=refund&rewars=12", "2025-11-21T08:00:02Z").await;
+        assert!(!stands_as_judged(&db.store, "c1", Some(&judged)).await.unwrap(), "it has a refund");
     }
 
     rejections_are_read_to_their_end(db) {

@@ -1,7 +1,11 @@
 //! `reconcile`: a partner's own report of its conversions against what is stored (R55).
 
 mod found;
+mod lines;
+mod parked;
+mod replay;
 mod show;
+mod text;
 
 use super::edge::{Edge, edge_url};
 use super::explain;
@@ -22,6 +26,7 @@ use jiff::tz::TimeZone;
 use postback::field::Field;
 use postback::money::Amount;
 use postback::partner::{Partner, Registry, fold_word};
+use replay::Replay;
 use reqwest::Url;
 use rust_decimal::Decimal;
 use show::Form;
@@ -123,11 +128,14 @@ pub async fn run(command: Reconcile) -> ExitCode {
         if command.replay && !repairs.good().is_empty() {
             outcome = if command.yes { Ok(()) } else { agreed(&repairs) };
             if outcome.is_ok() {
-                outcome = repairs.replay(store, &shared, partner, edge.as_ref(), &change()?).await;
+                let (edge, change) = (edge.as_ref(), change()?);
+                let replay = Replay { store, shared: &shared, partner, edge, compared: &compared, change };
+                outcome = replay.run(&mut repairs).await;
             }
         }
         let found = Found { partner, report, rules, compared: &compared, repairs: &repairs };
-        is_alike = !compared.is_flagged() && report.unread.is_empty() && repairs.edge_problem.is_none();
+        let is_whole = report.unread.is_empty() && repairs.edge_problem.is_none() && repairs.changed().is_empty();
+        is_alike = !compared.is_flagged() && is_whole;
         show::print(&found, Form::of(command.json, command.csv)).and(outcome)
     })
     .await;
