@@ -7,6 +7,7 @@ use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Rejected};
 use postback::click::Click;
+use postback::duplicate::{DuplicatePolicy, OnRepeat};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 
@@ -173,6 +174,21 @@ contract! {
         let nobody = Account::new("anary u\u{e4}/7", &["account_id".to_owned()]);
         let nobody = db.store.find_subject(&nobody, |_| ()).await.unwrap();
         assert_eq!(nobody.counts().len(), 0, "whose ends alike is another");
+    }
+
+    what_a_policy_ignored_is_erased_with_its_conversion(db) {
+        for other in 0..5 {
+            db.record(&deposit(&format!("o{other}"), "other", "20", "2025-11-20+09:00:00")).await;
+        }
+        db.record(&deposit("d1", SENT, "20", "2025-11-20+10:00:00")).await;
+        let ignoring = db.place.open(DuplicatePolicy { repeat: OnRepeat::Ignore, ..DuplicatePolicy::default() }).await.unwrap();
+        let ignored = from_there(&format!("conversion_id=d1&event=deposit&status=Approved&rewars=3&{PERSONAL}"));
+        let later = Receipt { received_at: at("2025-11-22T08:00:00Z"), ..ignored.receipt.clone() };
+        assert_eq!(ignoring.record(Record { receipt: later, ..ignored }).await.unwrap(), Recorded::As(Duplicate));
+        ignoring.close().await;
+        assert_eq!(db.one("select cast(count(*) as text) from events where conversion_id = 'd1'").await, "2");
+        db.erase().await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
     }
 
     what_is_erased_is_nowhere_and_money_is_as_it_was(db) {

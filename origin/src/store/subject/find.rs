@@ -79,16 +79,17 @@ pub(super) fn of_subject(column: &str) -> String {
 /// The sets of rows that are about a person who is known by a column of the subject: `account_id` before, `pseudonym` after.
 ///
 /// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `alone`: conversions of
-/// such a click that name no account, where the click is no other account's. `told`: the events that made all these.
+/// such a click that name no account, where the click is no other account's. `told`: the events that made all
+/// these, and others of these conversions: what the partner's policy ignored has made none.
 pub(super) fn sets(who: &str, seen: &str) -> String {
     let who = of_subject(who);
     format!(
-        "own as (select conversion_key, occurrence, click_id from conversions where account_id = {who}),
+        "own as (select conversion_id, conversion_key, occurrence, click_id from conversions where account_id = {who}),
          clicked as (
             select click_id from own where click_id is not null
             union select click_id from links where kind = 'account' and linked_id = {who}),
          alone as (
-            select conversion_key, occurrence from conversions
+            select conversion_id, conversion_key, occurrence from conversions
             where click_id in (select click_id from clicked) and account_id is null
                 and not exists (select 1 from links where links.click_id = conversions.click_id
                                 and links.kind = 'account' and links.linked_id <> {who})),
@@ -97,6 +98,8 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
                 on own.conversion_key = revisions.conversion_key and own.occurrence = revisions.occurrence
             union select revisions.event_id from revisions join alone
                 on alone.conversion_key = revisions.conversion_key and alone.occurrence = revisions.occurrence
+            union select events.event_id from events join own on own.conversion_id = events.conversion_id
+            union select events.event_id from events join alone on alone.conversion_id = events.conversion_id
             union {seen})"
     )
 }
