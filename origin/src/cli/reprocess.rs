@@ -1,6 +1,6 @@
 //! `reprocess`: what was stored is judged again, by the rules and rates of now (R49-R51).
 
-use super::stores::in_each;
+use super::stores::{self, in_each};
 use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
@@ -39,7 +39,10 @@ pub async fn reprocess(command: Reprocess) -> ExitCode {
         Ok(ready) => ready,
         Err(problem) => return wrong(&problem),
     };
-    let shared = Shared::at(locations.shared.clone());
+    let shared = match stores::shared(&locations).await {
+        Ok(shared) => shared,
+        Err(code) => return code,
+    };
     let done = in_each(&locations, &registry, async |partner, store| {
         one(&shared, partner, store, yes.then_some(&change), json).await
     });

@@ -3,6 +3,7 @@
 use crate::app::Platform;
 use crate::config::Locations;
 use crate::databases::Databases;
+use crate::shared::{self, Shared};
 use crate::store::location::Location;
 use crate::store::look::{Look, Unseen};
 use crate::store::{Store, Tables};
@@ -19,16 +20,17 @@ pub async fn in_each(
     registry: &Registry,
     mut work: impl AsyncFnMut(&Partner, &Store) -> Result<(), String>,
 ) -> ExitCode {
-    let looks = locations.partners.iter().map(async |(code, location)| (code, location, unusable(location).await));
+    let looks = locations.partners.iter();
+    let looks = looks.map(async |(code, location)| (code, location, look(location, Tables::Partner).await));
     let mut usable = BTreeMap::new();
     let mut failed = false;
-    for (code, location, problem) in join_all(looks).await {
-        match problem {
-            Some(problem) => {
+    for (code, location, looked) in join_all(looks).await {
+        match looked {
+            Ok(()) => drop(usable.insert(code.clone(), location.clone())),
+            Err(problem) => {
                 eprintln!("{code}: {problem}");
                 failed = true;
             }
-            None => drop(usable.insert(code.clone(), location.clone())),
         }
     }
     let databases = Databases::at(&usable, registry);
@@ -51,19 +53,39 @@ pub async fn in_each(
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
-/// Why a command does nothing with a database as it is. Whatever else keeps it from being used, opening it says.
-async fn unusable(location: &Location) -> Option<String> {
-    let mut look = match Look::open(location, Tables::Partner).await {
-        Ok(look) => look,
-        Err(Unseen::Missing { .. }) => {
-            return Some(format!(
-                "there is no database {location:?}; see whether DATA_DIR or DATABASE_URL names the right place, or make it: bytec-origin migrate"
-            ));
+/// What partners share, which a command makes and migrates no more than their databases. Otherwise what is wrong was told.
+///
+/// # Errors
+/// It is not there, not up to date, or cannot be looked at.
+pub async fn shared(locations: &Locations) -> Result<Shared, ExitCode> {
+    match look(&locations.shared, Tables::Shared).await {
+        Ok(()) => Ok(Shared::at(locations.shared.clone())),
+        Err(problem) => {
+            eprintln!("{}: {problem}", shared::NAME);
+            Err(ExitCode::FAILURE)
         }
-        Err(Unseen::Refused(_) | Unseen::Away(_) | Unseen::Broken(_)) => return None,
-    };
+    }
+}
+
+/// Whether a database is there, and its tables are this program's. One that cannot be looked at now might be made or migrated by opening
+/// it in a moment, so it is as if it were not.
+async fn look(location: &Location, tables: Tables) -> Result<(), String> {
+    if matches!(location, Location::D1 { .. }) {
+        return Ok(());
+    }
+    let mut look = Look::open(location, tables).await.map_err(|unseen| match unseen {
+        Unseen::Missing { .. } => format!(
+            "there is no database {location:?}; see whether DATA_DIR or DATABASE_URL names the right place, or make it: bytec-origin migrate"
+        ),
+        Unseen::Refused(why) | Unseen::Away(why) | Unseen::Broken(why) => {
+            format!("the database is not available: {why}")
+        }
+    })?;
     let seen = look.see(Platform::SYSTEM.now).await;
     look.close().await;
-    let is_older = seen.is_ok_and(|seen| !seen.schema.missing.is_empty());
-    is_older.then(|| "its tables are older than this program: stop the origins, then bytec-origin migrate".to_owned())
+    match seen {
+        Ok(seen) if seen.schema.missing.is_empty() => Ok(()),
+        Ok(_) => Err("its tables are older than this program: stop the origins, then bytec-origin migrate".to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
 }

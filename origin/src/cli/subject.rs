@@ -1,6 +1,6 @@
 //! `subject`: what is stored about a person (R63), by the account that the person has with an advertiser.
 
-use super::stores::in_each;
+use super::stores::{self, in_each};
 use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::{read_locations, registry};
@@ -103,7 +103,15 @@ pub async fn subject(command: Subject) -> ExitCode {
         Ok(ready) => ready,
         Err(problem) => return wrong(&problem),
     };
-    let shared = Shared::at(locations.shared.clone());
+    // The audit log is there. Finding needs none.
+    let shared = match asked {
+        Asked::Erase { .. } => stores::shared(&locations).await,
+        Asked::Find | Asked::Count => Ok(Shared::at(locations.shared.clone())),
+    };
+    let shared = match shared {
+        Ok(shared) => shared,
+        Err(code) => return code,
+    };
     let done = in_each(&locations, &registry, async |partner, store| {
         one(&shared, partner, store, &account_id, asked, &change, json).await
     });

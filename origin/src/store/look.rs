@@ -199,10 +199,17 @@ fn look_at_file(path: &Path) -> Result<(String, bool), Unseen> {
     let beside = |ending: &str| {
         let mut name = path.as_os_str().to_owned();
         name.push(ending);
-        Path::new(&name).exists()
+        std::fs::metadata(Path::new(&name)).ok().map(|found| found.len())
     };
+    let (log, index_of_log) = (beside("-wal"), beside("-shm"));
+    if log.is_some_and(|bytes| bytes > 0) && index_of_log.is_none() {
+        return Err(Unseen::Away(format!(
+            "{} has a log beside it (-wal) that is not in it yet, as in a copy: bytec-origin migrate, or serve, puts it in",
+            path.display()
+        )));
+    }
     // Whoever has the file open keeps both of these beside it.
-    Ok((format!("file {}:{}", found.dev(), found.ino()), beside("-wal") && beside("-shm")))
+    Ok((format!("file {}:{}", found.dev(), found.ino()), log.is_some() && index_of_log.is_some()))
 }
 
 fn unopened(error: sqlx::Error) -> Unseen {

@@ -11,7 +11,7 @@ use super::edge::{Edge, edge_url};
 use super::explain;
 use super::input::text_of;
 use super::progress::Progress;
-use super::stores::in_each;
+use super::stores::{self, in_each};
 use super::terminal::confirm;
 use super::web::UrlArgument;
 use super::{SettingsArgs, change, or_told, wrong};
@@ -116,7 +116,13 @@ pub async fn run(command: Reconcile) -> ExitCode {
         Ok(prepared) => prepared,
         Err(problem) => return wrong(&problem),
     };
-    let shared = Shared::at(locations.shared.clone());
+    // The audit log is there. Comparing needs none.
+    let shared =
+        if command.replay { stores::shared(&locations).await } else { Ok(Shared::at(locations.shared.clone())) };
+    let shared = match shared {
+        Ok(shared) => shared,
+        Err(code) => return code,
+    };
     let mut is_alike = true;
     let code = in_each(&locations, &prepared.registry, async |partner, store| {
         let Prepared { report, rules, reads_by, edge, .. } = &prepared;
