@@ -46,15 +46,16 @@ const REST_SHARE = 0.1;
 
 /**
  * Waits until processes, children included, have next to nothing to do, for a minute at most: what one of them puts off until it is
- * asked less would be done at the cost of whoever is measured next.
+ * asked less would be done at the cost of whoever is measured next. Answers whether they came to rest.
  */
 export async function untilAtRest(pids) {
   const used = () => pids.reduce((sum, pid) => sum + cpuSecondsOfFamily(pid), 0);
   for (const end = Date.now() + REST_WAIT_MS; Date.now() < end; ) {
     const before = used();
     await setTimeout(REST_LOOK_MS);
-    if (!(used() - before > (REST_SHARE * REST_LOOK_MS) / 1000)) return;
+    if (!(used() - before > (REST_SHARE * REST_LOOK_MS) / 1000)) return true;
   }
+  return false;
 }
 
 /** Memory that a process has now, and had at most, in MB; NaN where the system does not say so in /proc. */

@@ -4,7 +4,8 @@
 // (1) all is built; a server of our own, an origin before it, and one on SQLite
 // (2) a postback that the origin has written becomes what pgbench inserts
 // (3) where that is asked for, another server and origin with many postbacks in their database
-// (4) rounds, interleaved, so that what else the machine does falls on all of them alike; each begins when all are at rest
+// (4) rounds, interleaved and each the other way round than the one before, so that what else the machine does falls on all of them
+//     alike; each begins when all are at rest
 // (5) medians, ratios, targets
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -25,12 +26,15 @@ const FILLED_AT_ONCE = 200_000;
 /** A postback's rows and indexes, and what is written of them beside; for a look at the disk beforehand. */
 const BYTES_PER_POSTBACK = 3_000;
 
-/** What docs/operations.md recommends, for origin and yardstick alike: a server as it is installed is set up for 128 MB of memory. */
-const SETTINGS = ["shared_buffers=5GB", "max_wal_size=8GB", "checkpoint_timeout=15min", "wal_compression=lz4"];
+/**
+ * What docs/operations.md recommends, for origin and yardstick alike: a server as it is installed is set up for 128 MB of memory. But for
+ * the time between checkpoints: one that falls to a server while another is measured would decide between them.
+ */
+const SETTINGS = ["shared_buffers=5GB", "max_wal_size=8GB", "checkpoint_timeout=1h", "wal_compression=lz4"];
 
 /**
  * How long both run before they are measured, for each million stored: after a checkpoint PostgreSQL logs each page as a whole that is
- * touched for the first time, which at such a rate lasts for half a minute, and the next checkpoint is minutes away.
+ * touched for the first time. At such a rate a minute or two are enough for that, and the next checkpoint is minutes away.
  */
 const FIRST_TOUCHES_S_PER_MILLION = 12;
 
@@ -97,7 +101,9 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       onFilled = await origin(filled.url, filled);
       await fill(output, filled, sample, rows);
     }
-    const rested = () => untilAtRest([...running, ...servers].map(({ pid }) => pid));
+    const rested = async () => {
+      if (!(await untilAtRest([...running, ...servers].map(({ pid }) => pid)))) say("somebody is still at work, and what is measured now suffers from it");
+    };
     const atFirst = onFilled && (await firstTouches(output, onPostgres, onFilled, { rows, rested }));
     // (4)
     const pgbench = (script) => (time) => pgbenchLoad(output, postgres, script, time);
@@ -124,7 +130,7 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       // An origin that is asked a lot puts off what it has to process: each begins when those before have done that.
       for (let round = 0; round < rounds; round++) {
         const soFar = new Map();
-        for (const contestant of contestants) {
+        for (const contestant of round % 2 === 0 ? contestants : turned(contestants)) {
           await rested();
           const result = await contestant.measure(seconds, soFar);
           soFar.set(contestant.key, result);
@@ -237,10 +243,18 @@ async function fill(output, server, sample, rows) {
   say(`that is ${sql(server, url, `select pg_size_pretty(pg_database_size('${DATABASE}'))`)}`);
 }
 
+/** The other order: the databases' pairs turned round, the others in their places. */
+function turned(contestants) {
+  const pairs = contestants.filter(({ asked }) => asked);
+  const places = [...new Set(pairs.map(({ asked }) => asked))].toReversed().flatMap((asked) => pairs.filter((pair) => pair.asked === asked));
+  return contestants.map((contestant) => (contestant.asked ? places.shift() : contestant));
+}
+
 /** Has both run through their first touches; answers what the filled one comes to at their beginning, as a part of the empty one. */
 async function firstTouches(output, onPostgres, onFilled, { rows, rested }) {
   const seconds = Math.ceil((rows / 1_000_000) * FIRST_TOUCHES_S_PER_MILLION);
   return step(`running both for ${seconds} s before they are measured`, async () => {
+    for (const { database } of [onPostgres, onFilled]) sql(database, database.url, "checkpoint");
     const atFirst = [];
     for (const asked of [onPostgres, onFilled]) {
       await rested();
