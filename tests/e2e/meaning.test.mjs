@@ -80,10 +80,14 @@ for (const kind of KINDS) {
       assert.deepEqual(workLeft("involve_asia_db"), [{ state: "delayed" }]);
       assert.match(done("rates import -", "Date, USD, MYR, \n24 October 2025, 1.1612, 4.9, \n"), /^2 rates of 2025-10-24 to 2025-10-24 read; 2 were new/);
       done("reprocess --yes --partner involve_asia");
+      // What the command puts back is judged by it or by the origin, whoever is quicker; of the latter it does not wait for the end.
+      const judged = (findings) => until("e1 to be judged", async () => `${(await conversion("e1")).findings}` === findings, { everyMs: 50, timeoutMs: 10_000 });
+      await judged("rate_provisional");
       const provisional = await conversion("e1");
       assert.deepEqual([provisional.reporting_sale_amount, provisional.fx_rate_date, provisional.findings], ["58.06", "2025-10-24", ["rate_provisional"]]);
       done("rates import -", "Date,USD\n2025-10-27,1.17\n");
       done("reprocess --yes --partner involve_asia");
+      await judged("");
       const converted = await conversion("e1");
       assert.deepEqual([converted.reporting_sale_amount, converted.fx_rate, converted.deposit, converted.findings], ["58.06", "1.1612", "first", []]);
     });
