@@ -112,6 +112,7 @@ export async function benchOrigin({ seconds, rounds, rows }) {
       {
         key: `${key}, half`,
         name: "- at half that rate",
+        asked,
         measure: (time, soFar) => load(output, asked, { seconds: time, rate: Math.max(1, Math.round(soFar.get(key).perSecond / 2)) }),
       },
     ];

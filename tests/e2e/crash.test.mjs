@@ -15,6 +15,8 @@ const PER_SECOND = 200;
 const APART_MS = 1_500;
 /** How often a postback is sent until it is stored; a second and more lies between the first and the last ten. */
 const SENDS_MAX = 80;
+/** Postbacks under way at most: a machine that is busy otherwise sends slower, instead of ever more at once. */
+const IN_FLIGHT_MAX = 1_000;
 
 /** Postbacks at a rate, each sent until it has a 200, as partners are told to. Answers what became of each when it is stopped. */
 function startSending(url, path, run, perSecond = PER_SECOND, pausesMs = [50, 200]) {
@@ -44,6 +46,7 @@ function startSending(url, path, run, perSecond = PER_SECOND, pausesMs = [50, 20
     for (let n = 0; !isOver; n++) {
       const dueMs = (n * 1_000) / perSecond - (Date.now() - began);
       if (dueMs > 0) await wait(dueMs);
+      while (inFlight.size >= IN_FLIGHT_MAX) await wait(20);
       const entry = { id: `${run}-${n}`, payout: `${n % 7}.${String((n * 37) % 100).padStart(2, "0")}`, statuses: [], status: undefined };
       sent.push(entry);
       inFlight.add(entry);
