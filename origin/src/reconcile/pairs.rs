@@ -59,10 +59,14 @@ impl Pair {
         day.is_none_or(|day| days.contains(&day))
     }
 
-    /// Its id, where the report has it and we have it not, or otherwise.
+    /// Whether the report has it and we have it not, or otherwise.
+    pub(super) fn is_off(&self) -> bool {
+        self.theirs.is_some() && (self.ours.is_none() || !self.differences.is_empty())
+    }
+
+    /// Its id, where it is off.
     pub(super) fn id_where_off(&self) -> Option<String> {
-        let is_off = self.ours.is_none() || !self.differences.is_empty();
-        self.theirs.as_ref().filter(|_| is_off).map(|theirs| theirs.conversion_id.clone())
+        self.theirs.as_ref().filter(|_| self.is_off()).map(|theirs| theirs.conversion_id.clone())
     }
 }
 

@@ -22,13 +22,10 @@ impl<'a> Want<'a> {
     /// What is wanted of all ids.
     pub fn of(compared: &'a Reconciliation) -> Wanted<'a> {
         let mut wanted = Wanted::new();
-        for pair in &compared.pairs {
-            let is_off = pair.ours.is_none() || (pair.theirs.is_some() && !pair.differences.is_empty());
-            if is_off {
-                let want = wanted.entry(pair.conversion_id()).or_default();
-                want.stands = compared.stands.get(pair.conversion_id());
-                want.add(pair);
-            }
+        for pair in compared.pairs.iter().filter(|pair| pair.is_off()) {
+            let want = wanted.entry(pair.conversion_id()).or_default();
+            want.stands = compared.stands.get(pair.conversion_id());
+            want.add(pair);
         }
         wanted
     }
