@@ -236,7 +236,7 @@ async function fill(output, server, sample, rows) {
     }
     await psql(`alter table conversions set (${conversions})`);
     // What the server would do later by itself, and while it is measured.
-    await psql("vacuum (analyze)", "checkpoint");
+    await psql("vacuum (analyze)");
     // The index that every postback looks into at some random place is in the memory of a server that has been running. Of the others it
     // is where they end, which is there soon.
     await psql("create extension pg_prewarm", "select pg_prewarm('events_pk')");
