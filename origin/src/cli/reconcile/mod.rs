@@ -199,8 +199,7 @@ impl Prepared {
             .map_err(|problem| format!("{name}: {problem}"))?;
         if report.rows.is_empty() && !report.unread.is_empty() {
             let told = report.unread.iter().take(UNREAD_TOLD);
-            let told: Vec<_> =
-                told.map(|unread| format!("line {}: {}: {}", unread.line, unread.code, unread.hint)).collect();
+            let told: Vec<_> = told.map(text::unread_text).collect();
             return Err(format!("{name}: none of its {} rows can be read\n{}", report.unread.len(), told.join("\n")));
         }
         let days = days.or_else(|| report.days(&zone)).ok_or_else(|| {

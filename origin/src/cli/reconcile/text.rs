@@ -75,7 +75,8 @@ fn line_text(line: Line<'_>) -> String {
     format!("{} {}: {what}", line.day(), line.pair.conversion_id())
 }
 
-fn unread_text(unread: &Unread) -> String {
+/// A row that cannot be read: its line, code, column and hint.
+pub fn unread_text(unread: &Unread) -> String {
     let column = unread.column.as_ref().map(|column| format!(" in {column:?}")).unwrap_or_default();
     format!("line {}: {}{column}: {}", unread.line, unread.code, unread.hint)
 }
