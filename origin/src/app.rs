@@ -1,7 +1,7 @@
 //! What every request shares: configuration, databases, the platform's clock and randomness, and the number of requests
 //! that may be in flight.
 
-use crate::api::Documents;
+use crate::api::{Documents, Looks};
 use crate::config::Config;
 use crate::databases::Databases;
 use crate::metrics::Metrics;
@@ -80,6 +80,8 @@ pub struct App {
     pub started_at: Timestamp,
     /// What can be asked here, for whoever asks that.
     pub documents: Documents,
+    /// What was last seen of the databases.
+    pub looks: Looks,
     /// For requests about a partner's data.
     pub room: Room,
     /// What this process counts of itself.
@@ -114,8 +116,19 @@ impl App {
         // The first four bytes: a name to tell apart, not a secret.
         let random = (platform.random)().map_or(0, |bytes| u128::from_be_bytes(bytes) >> 96);
         let instance = format!("{random:08x}");
-        let (quotas, documents) = (Quotas::default(), Documents::default());
-        let app = App { config, databases, shared, quotas, platform, instance, started_at, documents, room, metrics };
-        Ok(Arc::new(app))
+        let (quotas, documents, looks) = (Quotas::default(), Documents::default(), Looks::default());
+        Ok(Arc::new(App {
+            config,
+            databases,
+            shared,
+            quotas,
+            platform,
+            instance,
+            started_at,
+            documents,
+            looks,
+            room,
+            metrics,
+        }))
     }
 }

@@ -6,16 +6,22 @@ use crate::store::worklist::Backlog;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
+use postback::time::Timestamp;
 use serde::Serialize;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use utoipa::ToSchema;
 
 /// For how many seconds events may wait to be processed before that is told: on D1 a minute passes anyway.
 const LAG_S_MAX: u64 = 120;
+/// For how long what was seen is told again, in milliseconds.
+const LOOK_TOLD_MS: i64 = 1_000;
+/// How long a look may take, in milliseconds, before it counts as one that nobody will end: longer than opening, asking and counting
+/// may take together.
+const LOOK_MS_MAX: i64 = 15_000;
 
 /// The body of `/health` and `/ready`.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Health {
     status: &'static str,
     service: &'static str,
@@ -46,14 +52,82 @@ struct PartnerInfo {
     storage: &'static str,
 }
 
+/// What was last seen of the databases. Whoever asks need not say who they are (R43), and every look takes connections that postbacks
+/// need; so one asker looks, and all others are told what the last one saw.
+#[derive(Debug, Default)]
+pub struct Looks(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// The last look, and when it began.
+    last: Option<(Timestamp, Health)>,
+    /// When the look began that is under way.
+    looking_since: Option<Timestamp>,
+}
+
+/// What there is for an asker.
+enum Asked<'a> {
+    Told(Health),
+    Looks(Look<'a>),
+}
+
+/// A look under way. One that is given up, because its asker has gone, leaves the next to somebody else.
+struct Look<'a> {
+    looks: &'a Looks,
+    began: Timestamp,
+}
+
+impl Looks {
+    /// What was seen within the last second, or, where somebody is looking now, at the look before; else what `look` sees.
+    async fn health(&self, now: Timestamp, look: impl Future<Output = Health>) -> Health {
+        match self.ask(now) {
+            Asked::Told(health) => health,
+            Asked::Looks(begun) => begun.end(look.await),
+        }
+    }
+
+    fn ask(&self, now: Timestamp) -> Asked<'_> {
+        let mut seen = self.seen();
+        let is_within = |began: Timestamp, ms: i64| (0..ms).contains(&now.unix_ms().saturating_sub(began.unix_ms()));
+        let somebody_looks = seen.looking_since.is_some_and(|began| is_within(began, LOOK_MS_MAX));
+        match &seen.last {
+            Some((began, health)) if somebody_looks || is_within(*began, LOOK_TOLD_MS) => Asked::Told(health.clone()),
+            // At the very start several may look at once: nothing is known yet that could be told.
+            Some(_) | None => {
+                seen.looking_since = Some(now);
+                Asked::Looks(Look { looks: self, began: now })
+            }
+        }
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Look<'_> {
+    fn end(self, health: Health) -> Health {
+        let mut seen = self.looks.seen();
+        seen.last = Some((self.began, health.clone()));
+        drop(seen);
+        health
+    }
+}
+
+impl Drop for Look<'_> {
+    fn drop(&mut self) {
+        self.looks.seen().looking_since = None;
+    }
+}
+
 /// 200 as long as the process lives: a broken database is named, and does not make the origin unhealthy.
 pub async fn health(State(app): State<Arc<App>>) -> Json<Health> {
-    Json(look(&app).await)
+    Json(known(&app).await)
 }
 
 /// 200 while at least one partner can be served; 503 when none can.
 pub async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Health>) {
-    let health = look(&app).await;
+    let health = known(&app).await;
     let any = health.databases.values().any(|state| *state == "ok");
     (if any { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, Json(health))
 }
@@ -73,6 +147,10 @@ pub async fn info(State(app): State<Arc<App>>) -> Json<Info> {
         uptime_s: (app.platform.now)().unix_s().saturating_sub(app.started_at.unix_s()),
         partners: partners.collect(),
     })
+}
+
+async fn known(app: &App) -> Health {
+    app.looks.health((app.platform.now)(), look(app)).await
 }
 
 async fn look(app: &App) -> Health {
@@ -104,5 +182,63 @@ fn standing(backlog: Backlog) -> &'static str {
         "behind"
     } else {
         "ok"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+    use std::future::pending;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    fn health(status: &'static str) -> Health {
+        let (databases, processing) = (BTreeMap::new(), BTreeMap::new());
+        Health { status, service: "", version: "", databases, shared_database: "ok", processing }
+    }
+
+    fn at(ms: i64) -> Timestamp {
+        Timestamp::from_unix_ms(ms).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_look_is_told_for_a_second() {
+        let (looks, count) = (Looks::default(), AtomicU32::new(0));
+        let look = async |status| {
+            count.fetch_add(1, Ordering::Relaxed);
+            health(status)
+        };
+        for (ms, status, told, looked) in [
+            (0, "first", "first", 1),
+            (999, "second", "first", 1),
+            (1_000, "third", "third", 2),
+            // A clock that was put back makes nothing hold for longer.
+            (500, "fourth", "fourth", 3),
+        ] {
+            assert_eq!(looks.health(at(ms), look(status)).await.status, told, "{ms}");
+            assert_eq!(count.load(Ordering::Relaxed), looked, "{ms}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_asker_looks_and_the_others_are_told_what_is_known() {
+        let looks = Looks::default();
+        looks.health(at(0), async { health("known") }).await;
+        let mut hanging = Box::pin(looks.health(at(2_000), pending()));
+        assert!(hanging.as_mut().now_or_never().is_none());
+        assert_eq!(looks.health(at(14_000), async { health("new") }).await.status, "known");
+        // A look that nobody ends does not make what is known hold for ever.
+        assert_eq!(looks.health(at(17_000), async { health("new") }).await.status, "new");
+        drop(hanging);
+    }
+
+    #[tokio::test]
+    async fn a_look_whose_asker_has_gone_is_another_askers() {
+        let looks = Looks::default();
+        looks.health(at(0), async { health("known") }).await;
+        let mut gone = Box::pin(looks.health(at(2_000), pending()));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        assert_eq!(looks.health(at(2_001), async { health("new") }).await.status, "new");
     }
 }

@@ -14,6 +14,7 @@ mod reply;
 mod headers;
 
 pub use documents::Documents;
+pub use health::Looks;
 
 use crate::api::error::Error;
 use crate::app::App;
