@@ -1,9 +1,9 @@
 //! `backup` and `restore` (R59).
 
-use super::{SettingsArgs, change, ended, or_told, print, progress::Progress};
+use super::{DatabasesArgs, change, ended, print, progress::Progress};
 use crate::app::Platform;
 use crate::backup::{self, Backed, Manifest, Place};
-use crate::config::{Locations, read_locations};
+use crate::config::Locations;
 use crate::shared::Shared;
 use clap::Args;
 use serde_json::json;
@@ -19,7 +19,7 @@ pub struct Backup {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// What is restored.
@@ -34,13 +34,13 @@ pub struct Restore {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// Runs `backup`. 0: done; 1: failed, and the folder is no backup; 2: wrong configuration.
 pub async fn backup(command: Backup) -> ExitCode {
-    let Backup { folder, json, settings } = command;
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let Backup { folder, json, databases } = command;
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };
@@ -64,7 +64,7 @@ async fn back_up(folder: &Path, locations: &Locations, json: bool) -> Result<(),
 
 /// Runs `restore`. 0: done; 1: the backup is not whole, a database was in the way, or one was not restored; 2: wrong configuration.
 pub async fn restore(command: Restore) -> ExitCode {
-    let Restore { folder, check, json, settings } = command;
+    let Restore { folder, check, json, databases } = command;
     let manifest = match checked(&folder, if check { json } else { false }, check).await {
         Ok(manifest) => manifest,
         Err(problem) => return ended(Err(problem)),
@@ -72,8 +72,8 @@ pub async fn restore(command: Restore) -> ExitCode {
     if check {
         return ExitCode::SUCCESS;
     }
-    let named = !settings.partners.is_empty();
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let named = !databases.partners.is_empty();
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };

@@ -1,8 +1,8 @@
 //! `tokens` and `keys`: credentials made, changed with overlap, ended (R54). A secret is shown once, when it is made.
 
-use super::{SettingsArgs, change, or_told, print, wrong};
+use super::{DatabasesArgs, change, print, wrong};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::shared::{AsSql, Change, Credential, Issue, Kind, Made, Scope, Secret, Shared};
 use clap::{Args, Subcommand, ValueEnum};
 use postback::credential::{digest, digest_entry};
@@ -33,7 +33,7 @@ pub enum Tokens {
     /// Say whose token it is that stands on standard input. Exits with 1 when it is none, or no longer in force.
     Check(List),
     /// Print the tokens in force as the edge's TENANT_TOKENS has them: digests, no secrets.
-    Edge(SettingsArgs),
+    Edge(DatabasesArgs),
 }
 
 /// What can be done with keys.
@@ -99,7 +99,7 @@ pub struct How {
     #[arg(long, conflicts_with = "json")]
     sql: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 #[derive(Args)]
@@ -130,7 +130,7 @@ pub struct List {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// What a key is good for.
@@ -179,7 +179,7 @@ pub async fn tokens(command: Tokens) -> ExitCode {
         Tokens::Revoke(revoke) => self::revoke(Kind::Token, revoke).await,
         Tokens::List(list) => self::list(Kind::Token, list).await,
         Tokens::Check(list) => check(Kind::Token, list).await,
-        Tokens::Edge(settings) => edge(settings).await,
+        Tokens::Edge(databases) => edge(databases).await,
     })
 }
 
@@ -207,7 +207,7 @@ fn ended(outcome: Result<(), Failed>) -> ExitCode {
 
 async fn create(of: Of, scope: Scope, partner: Option<String>, with: With) -> Result<(), Failed> {
     let registry = registry()?;
-    is_not_narrowed(&with.how.settings, scope)?;
+    is_not_narrowed(&with.how.databases, scope)?;
     let Of { tenant, label } = of;
     if !registry.all().iter().any(|partner| partner.tenant == tenant) {
         let mut known: Vec<_> = registry.all().iter().map(|partner| partner.tenant.as_str()).collect();
@@ -229,7 +229,7 @@ async fn create(of: Of, scope: Scope, partner: Option<String>, with: With) -> Re
         show_as_sql(&made.issue, &AsSql::for_d1().create(&made, &change));
         return Ok(());
     }
-    let shared = shared(with.how.settings.clone())?;
+    let shared = shared(with.how.databases.clone())?;
     let outcome = shared.create(&made, &change).await;
     shared.close().await;
     outcome.map_err(|error| error.to_string())?;
@@ -239,9 +239,9 @@ async fn create(of: Of, scope: Scope, partner: Option<String>, with: With) -> Re
 
 /// What every command can be told of partners says whose databases it works on, and would narrow no credential: whoever says it here means
 /// something else.
-fn is_not_narrowed(settings: &SettingsArgs, scope: Scope) -> Result<(), Failed> {
+fn is_not_narrowed(databases: &DatabasesArgs, scope: Scope) -> Result<(), Failed> {
     let from_environment = std::env::var("PARTNERS").unwrap_or_default();
-    let is_said = !settings.partners.is_empty() && settings.partners.join(",") != from_environment;
+    let is_said = !databases.partners.is_empty() && databases.partners.join(",") != from_environment;
     if !is_said {
         return Ok(());
     }
@@ -260,7 +260,7 @@ async fn rotate(kind: Kind, asked: Rotate) -> Result<(), Failed> {
         show_as_sql(&issue, &AsSql::for_d1().rotate(kind, &id, until, &issue, &change));
         return Ok(());
     }
-    let shared = shared(with.how.settings.clone())?;
+    let shared = shared(with.how.databases.clone())?;
     let outcome = async {
         let old = find(&shared, kind, &id).await?;
         match shared.rotate(kind, &id, until, &issue, &change).await {
@@ -285,7 +285,7 @@ async fn revoke(kind: Kind, asked: Revoke) -> Result<(), Failed> {
         print(&AsSql::for_d1().revoke(kind, &id, &change));
         return Ok(());
     }
-    let shared = shared(how.settings)?;
+    let shared = shared(how.databases)?;
     let outcome = async {
         find(&shared, kind, &id).await?;
         match shared.revoke(kind, &id, &change).await {
@@ -307,9 +307,9 @@ async fn revoke(kind: Kind, asked: Revoke) -> Result<(), Failed> {
 }
 
 async fn list(kind: Kind, asked: List) -> Result<(), Failed> {
-    let List { all, json, settings } = asked;
+    let List { all, json, databases } = asked;
     let now_s = (Platform::SYSTEM.now)().unix_s();
-    let credentials = all_of(settings).await?.into_iter().map(|(credential, _)| credential);
+    let credentials = all_of(databases).await?.into_iter().map(|(credential, _)| credential);
     let listed: Vec<_> = credentials
         .filter(|credential| credential.scope.kind() == kind && (all || credential.is_in_force(now_s)))
         .collect();
@@ -358,7 +358,7 @@ async fn check(kind: Kind, asked: List) -> Result<(), Failed> {
     read.map_err(|error| format!("standard input cannot be read: {error}"))?;
     let digest = digest(secret.trim());
     let now_s = (Platform::SYSTEM.now)().unix_s();
-    let known = all_of(asked.settings).await?.into_iter().find(|(_, known)| *known == digest);
+    let known = all_of(asked.databases).await?.into_iter().find(|(_, known)| *known == digest);
     let Some((credential, _)) = known.filter(|(credential, _)| credential.scope.kind() == kind) else {
         return Err(format!("this is no {} that was made here", kind.name()).into());
     };
@@ -374,9 +374,9 @@ async fn check(kind: Kind, asked: List) -> Result<(), Failed> {
     }
 }
 
-async fn edge(settings: SettingsArgs) -> Result<(), Failed> {
+async fn edge(databases: DatabasesArgs) -> Result<(), Failed> {
     let now_s = (Platform::SYSTEM.now)().unix_s();
-    let in_force = all_of(settings).await?.into_iter().filter(|(credential, _)| {
+    let in_force = all_of(databases).await?.into_iter().filter(|(credential, _)| {
         credential.scope == Scope::Ingest && credential.partner.is_none() && credential.is_in_force(now_s)
     });
     let entries = in_force.map(|(credential, digest)| {
@@ -387,8 +387,8 @@ async fn edge(settings: SettingsArgs) -> Result<(), Failed> {
     Ok(())
 }
 
-async fn all_of(settings: SettingsArgs) -> Result<Vec<(Credential, [u8; 32])>, Failed> {
-    let shared = shared(settings)?;
+async fn all_of(databases: DatabasesArgs) -> Result<Vec<(Credential, [u8; 32])>, Failed> {
+    let shared = shared(databases)?;
     let listed = shared.list().await;
     shared.close().await;
     Ok(listed.map_err(|error| error.to_string())?)
@@ -403,8 +403,8 @@ async fn find(shared: &Shared, kind: Kind, id: &str) -> Result<Credential, Strin
     if other == kind { Ok(known) } else { Err(format!("{id} is a {0}: bytec-origin {0}s", other.name())) }
 }
 
-fn shared(settings: SettingsArgs) -> Result<Shared, ExitCode> {
-    let locations = or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok()))?;
+fn shared(databases: DatabasesArgs) -> Result<Shared, ExitCode> {
+    let locations = databases.locations()?;
     Ok(Shared::at(locations.shared))
 }
 

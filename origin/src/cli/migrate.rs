@@ -10,6 +10,7 @@ use crate::shared::{self, Change, Shared};
 /// # Errors
 /// How many could not be; each was named as it failed.
 pub async fn migrate(locations: &Locations, change: &Change) -> Result<(), String> {
+    show_what_waits();
     let registry = registry()?;
     let databases = Databases::at(&locations.partners, &registry);
     let mut failed: usize = 0;
@@ -38,4 +39,15 @@ pub async fn migrate(locations: &Locations, change: &Change) -> Result<(), Strin
     }
     databases.close().await;
     if failed == 0 { Ok(()) } else { Err(format!("{failed} database(s) could not be migrated")) }
+}
+
+/// On standard error, so that whoever migrates sees why it takes long.
+fn show_what_waits() {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new("bytec_origin=warn"))
+        .with_writer(std::io::stderr)
+        .with_target(false)
+        .log_internal_errors(false);
+    // Without it nothing but these lines is missing.
+    let _ = lines.try_init();
 }

@@ -25,7 +25,7 @@ mod terminal;
 mod web;
 
 use crate::app::Platform;
-use crate::config::{Config, Settings, read_locations, registry};
+use crate::config::{Config, Locations, Settings, read_locations, registry};
 use crate::openapi::document;
 use crate::shared::{Change, Shared};
 use clap::{Args, Parser, Subcommand};
@@ -46,9 +46,9 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Take postbacks until told to stop (SIGTERM or Ctrl-C).
-    Serve(SettingsArgs),
+    Serve(OriginArgs),
     /// Create every partner's database where it is missing and bring its tables up to date.
-    Migrate(SettingsArgs),
+    Migrate(DatabasesArgs),
     /// Look at configuration, databases, tunnel, edge and clock, and say what is wrong and what to do. Changes nothing. Exits with 0
     /// when there is no problem, 1 when there are some.
     Doctor(Box<doctor::Doctor>),
@@ -85,7 +85,7 @@ enum Command {
     /// Show who changed what, the last changes at the end.
     Audit {
         #[command(flatten)]
-        settings: SettingsArgs,
+        databases: DatabasesArgs,
         /// How many.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=10_000))]
         limit: u32,
@@ -121,32 +121,46 @@ enum Command {
     },
 }
 
-/// Settings that are not secret. Secrets come from the environment or from files: EDGE_KEYS, TENANT_TOKENS,
-/// PARTNER_KEYS, DATABASE_URL, DATABASE_URL_<PARTNER>, SHARED_DATABASE_URL, or any of these with _FILE behind.
+/// Where an origin runs. Secrets come from the environment or from files: EDGE_KEYS, TENANT_TOKENS, PARTNER_KEYS, and those of
+/// databases, or any of these with _FILE behind.
 #[derive(Args, Clone, Debug)]
-struct SettingsArgs {
+struct OriginArgs {
     /// development, staging or production; production where it is not said.
     #[arg(long, env = "ENVIRONMENT")]
     environment: Option<String>,
     /// Address and port to listen on.
     #[arg(long, env = "ORIGIN_BIND", default_value = "127.0.0.1:8000")]
     bind: String,
+    #[command(flatten)]
+    databases: DatabasesArgs,
+}
+
+impl OriginArgs {
+    fn settings(self) -> Settings {
+        Settings { environment: self.environment, bind: Some(self.bind), ..self.databases.settings() }
+    }
+}
+
+/// Where the databases are, and whose are meant. Secrets come from the environment or from files: DATABASE_URL, DATABASE_URL_<PARTNER>,
+/// SHARED_DATABASE_URL, or any of these with _FILE behind.
+#[derive(Args, Clone, Debug)]
+struct DatabasesArgs {
     /// Folder of the SQLite files, where DATABASE_URL does not say otherwise.
     #[arg(long, env = "DATA_DIR", default_value = "data")]
     data_dir: String,
-    /// Codes of the partners to serve, such as involve_asia,rector; all where it is not said. May be given several times.
+    /// Codes of the partners that are meant, such as involve_asia,rector; all where it is not said. May be given several times.
     #[arg(long = "partner", env = "PARTNERS", value_delimiter = ',', value_name = "CODE")]
     partners: Vec<String>,
 }
 
-impl SettingsArgs {
+impl DatabasesArgs {
     fn settings(self) -> Settings {
-        Settings {
-            environment: self.environment,
-            bind: Some(self.bind),
-            data_dir: Some(self.data_dir),
-            partners: self.partners,
-        }
+        Settings { data_dir: Some(self.data_dir), partners: self.partners, ..Settings::default() }
+    }
+
+    /// Where they are, or every problem told and the exit code for them.
+    fn locations(self) -> Result<Locations, ExitCode> {
+        or_told(read_locations(&self.settings(), |name| std::env::var(name).ok()))
     }
 }
 
@@ -210,13 +224,14 @@ fn change() -> Result<Change, String> {
 
 /// Runs the command that the arguments name. 0: done; 1: failed; 2: wrong configuration or usage.
 pub async fn run() -> ExitCode {
-    let variable = |name: &str| std::env::var(name).ok();
     let outcome = match Cli::parse().command {
-        Command::Serve(settings) => match or_told(Config::read(&settings.settings(), variable)) {
-            Ok(config) => serve::serve(config).await,
-            Err(code) => return code,
-        },
-        Command::Migrate(settings) => match or_told(read_locations(&settings.settings(), variable)) {
+        Command::Serve(settings) => {
+            match or_told(Config::read(&settings.settings(), |name| std::env::var(name).ok())) {
+                Ok(config) => serve::serve(config).await,
+                Err(code) => return code,
+            }
+        }
+        Command::Migrate(databases) => match databases.locations() {
             Ok(locations) => match change() {
                 Ok(change) => migrate::migrate(&locations, &change).await,
                 Err(problem) => Err(problem),
@@ -233,7 +248,7 @@ pub async fn run() -> ExitCode {
         Command::Restore(command) => return backup::restore(command).await,
         Command::Parked(command) => return parked::parked(command).await,
         Command::Subject(command) => return subject::subject(command).await,
-        Command::Audit { settings, limit, json } => match or_told(read_locations(&settings.settings(), variable)) {
+        Command::Audit { databases, limit, json } => match databases.locations() {
             Ok(locations) => audit::audit(&Shared::at(locations.shared), limit, json).await,
             Err(code) => return code,
         },

@@ -1,8 +1,8 @@
 //! `partners`: what the partner files came to, whether those of a folder are right, and taking over what they say (R54).
 
-use super::{SettingsArgs, answered, change, ended, or_told, print};
+use super::{DatabasesArgs, answered, change, ended, print};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::shared::{Difference, Key, Seen, Shared};
 use crate::store::Tables;
 use crate::store::location::Location;
@@ -56,7 +56,7 @@ enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        settings: SettingsArgs,
+        databases: DatabasesArgs,
     },
 }
 
@@ -65,8 +65,8 @@ pub async fn partners(command: Partners) -> ExitCode {
     match command.command.unwrap_or(Command::List { json: command.json }) {
         Command::List { json } => answered(list(json).map(|()| true)),
         Command::Check { folder, json } => answered(check(&folder, json)),
-        Command::Sync { dry_run, json, settings } => {
-            let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+        Command::Sync { dry_run, json, databases } => {
+            let locations = match databases.locations() {
                 Ok(locations) => locations,
                 Err(code) => return code,
             };

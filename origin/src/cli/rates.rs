@@ -1,8 +1,7 @@
 //! `rates`: exchange rates by day (R51).
 
 use super::input::text_of;
-use super::{SettingsArgs, change, ended, or_told, print, wrong};
-use crate::config::read_locations;
+use super::{DatabasesArgs, change, ended, print, wrong};
 use crate::shared::{AsSql, Quote, Shared, read_ecb};
 use chrono::NaiveDate;
 use clap::{Args, Subcommand};
@@ -29,7 +28,7 @@ pub enum Rates {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        settings: SettingsArgs,
+        databases: DatabasesArgs,
     },
 }
 
@@ -48,12 +47,12 @@ pub struct Import {
     #[arg(long, conflicts_with = "json")]
     sql: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// Runs the command. 0: done; 1: failed; 2: a file or a configuration that is wrong.
 pub async fn rates(command: Rates) -> ExitCode {
-    let (settings, outcome) = match command {
+    let (databases, outcome) = match command {
         Rates::Import(import) => {
             let quotes = match read(&import) {
                 Ok(quotes) => quotes,
@@ -62,11 +61,11 @@ pub async fn rates(command: Rates) -> ExitCode {
             if import.sql {
                 return ended(change().map(|change| print(&AsSql::for_d1().import_rates(&quotes, &change))));
             }
-            (import.settings, Asked::Import { quotes, json: import.json })
+            (import.databases, Asked::Import { quotes, json: import.json })
         }
-        Rates::Show { day, json, settings } => (settings, Asked::Show { day, json }),
+        Rates::Show { day, json, databases } => (databases, Asked::Show { day, json }),
     };
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };

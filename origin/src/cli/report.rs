@@ -1,9 +1,9 @@
 //! `report`: what conversions come to, by days of any time zone, at the terminal (R54). The numbers are those of the API's statistics.
 
 use super::stores::in_each;
-use super::{SettingsArgs, or_told, print, wrong};
+use super::{DatabasesArgs, print, wrong};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::reports::{StatisticsQuestion, statistics};
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
@@ -31,7 +31,7 @@ pub struct Report {
     #[arg(long)]
     csv: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -74,8 +74,8 @@ pub async fn report(command: Report) -> ExitCode {
         Ok(question) => question,
         Err(problem) => return wrong(&problem),
     };
-    let Report { json, csv, settings, .. } = command;
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let Report { json, csv, databases, .. } = command;
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };

@@ -1,9 +1,9 @@
 //! `reprocess`: what was stored is judged again, by the rules and rates of now (R49-R51).
 
 use super::stores::{self, in_each};
-use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
+use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::processing::{REPORTING_CURRENCY, again, process};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
@@ -25,13 +25,13 @@ pub struct Reprocess {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// Runs the command. 0: done; 1: failed for some partner; 2: wrong configuration.
 pub async fn reprocess(command: Reprocess) -> ExitCode {
-    let Reprocess { yes, json, settings, .. } = command;
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let Reprocess { yes, json, databases, .. } = command;
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };

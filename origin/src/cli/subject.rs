@@ -1,9 +1,9 @@
 //! `subject`: what is stored about a person (R63), by the account that the person has with an advertiser.
 
 use super::stores::{self, in_each};
-use super::{SettingsArgs, change, or_told, print, progress::Progress, wrong};
+use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::shared::{AsSql, Change, Shared};
 use crate::store::subject::{Account, Erasing, Found, erasing_sql, finding_sql};
 use crate::store::{Store, StoreError, patiently};
@@ -31,7 +31,7 @@ pub enum Subject {
         #[arg(long, conflicts_with = "json")]
         sql: bool,
         #[command(flatten)]
-        settings: SettingsArgs,
+        databases: DatabasesArgs,
     },
     /// Erase it: a random pseudonym takes the account's place, what else tells of the person goes, and money stays.
     Erase(Erase),
@@ -58,7 +58,7 @@ pub struct Erase {
     #[arg(long, value_name = "WHICH", conflicts_with_all = ["json", "yes", "dry_run"])]
     sql: Option<Sql>,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 /// The database that SQL is for.
@@ -80,21 +80,21 @@ enum Asked {
 
 /// Runs the command. 0: done; 1: failed for some partner; 2: wrong configuration or usage.
 pub async fn subject(command: Subject) -> ExitCode {
-    let (account_id, settings, asked, json) = match command {
-        Subject::Find { account_id, settings, sql: true, .. } => {
+    let (account_id, databases, asked, json) = match command {
+        Subject::Find { account_id, databases, sql: true, .. } => {
             return printed(
-                of_one(&settings).and_then(|partner| Ok(finding_sql(&account(&partner, &read(account_id)?)))),
+                of_one(&databases).and_then(|partner| Ok(finding_sql(&account(&partner, &read(account_id)?)))),
             );
         }
-        Subject::Erase(Erase { account_id, settings, sql: Some(sql), .. }) => {
-            return printed(of_one(&settings).and_then(|partner| sql_of(sql, &partner, account_id)));
+        Subject::Erase(Erase { account_id, databases, sql: Some(sql), .. }) => {
+            return printed(of_one(&databases).and_then(|partner| sql_of(sql, &partner, account_id)));
         }
-        Subject::Find { account_id, settings, json, .. } => (account_id, settings, Asked::Find, json),
-        Subject::Erase(Erase { account_id, settings, json, yes, vacuum, .. }) => {
-            (account_id, settings, if yes { Asked::Erase { vacuum } } else { Asked::Count }, json)
+        Subject::Find { account_id, databases, json, .. } => (account_id, databases, Asked::Find, json),
+        Subject::Erase(Erase { account_id, databases, json, yes, vacuum, .. }) => {
+            (account_id, databases, if yes { Asked::Erase { vacuum } } else { Asked::Count }, json)
         }
     };
-    let locations = match or_told(read_locations(&settings.settings(), |name| std::env::var(name).ok())) {
+    let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };
@@ -189,9 +189,9 @@ fn read(account_id: String) -> Result<String, String> {
 }
 
 /// The one partner that is named, for which SQL is printed.
-fn of_one(settings: &SettingsArgs) -> Result<Partner, String> {
+fn of_one(databases: &DatabasesArgs) -> Result<Partner, String> {
     let known: Registry = registry()?;
-    match settings.partners.as_slice() {
+    match databases.partners.as_slice() {
         [code] => known.by_code(code).cloned().ok_or_else(|| format!("there is no partner {code}")),
         [] | [_, ..] => Err("--sql is for one database: name one partner with --partner".to_owned()),
     }

@@ -23,7 +23,7 @@ mod files;
 mod waiting;
 mod web;
 
-use super::{SettingsArgs, print};
+use super::{OriginArgs, print};
 use crate::app::Platform;
 use clap::Args;
 use judge::By;
@@ -61,7 +61,7 @@ pub struct Doctor {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    settings: OriginArgs,
 }
 
 /// Runs the command, and ends the program with it. 0: no problem; 1: some; 2: could not be asked.

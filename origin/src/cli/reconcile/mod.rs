@@ -14,9 +14,9 @@ use super::progress::Progress;
 use super::stores::{self, in_each};
 use super::terminal::confirm;
 use super::web::UrlArgument;
-use super::{SettingsArgs, change, or_told, wrong};
+use super::{DatabasesArgs, change, wrong};
 use crate::app::Platform;
-use crate::config::{read_locations, registry};
+use crate::config::registry;
 use crate::reconcile::{Report, Rules, read, reconcile};
 use crate::shared::Shared;
 use clap::Args;
@@ -84,7 +84,7 @@ pub struct Reconcile {
     #[arg(long)]
     csv: bool,
     #[command(flatten)]
-    settings: SettingsArgs,
+    databases: DatabasesArgs,
 }
 
 fn column(text: &str) -> Result<(String, Field), String> {
@@ -107,8 +107,7 @@ fn tolerance(text: &str) -> Result<Amount, String> {
 /// Runs the command. 0: done, and no day is flagged and every row was read; 1: some is, or some was not, or it failed; 2: wrong usage, or no
 /// report of this partner's.
 pub async fn run(command: Reconcile) -> ExitCode {
-    let locations = match or_told(read_locations(&command.settings.clone().settings(), |name| std::env::var(name).ok()))
-    {
+    let locations = match command.databases.clone().locations() {
         Ok(locations) => locations,
         Err(code) => return code,
     };
@@ -172,7 +171,7 @@ struct Prepared {
 impl Prepared {
     fn of(command: &Reconcile) -> Result<Prepared, String> {
         let registry = registry()?;
-        let [code] = command.settings.partners.as_slice() else {
+        let [code] = command.databases.partners.as_slice() else {
             return Err("a report is one partner's: say whose, --partner CODE".to_owned());
         };
         let files = explain::partners(command.partner_files.as_deref())?;
