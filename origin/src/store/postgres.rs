@@ -4,11 +4,12 @@ use super::statement::{Done, Statement, Values};
 use super::{Connections, End, StoreError, Tables, in_time, months};
 use postback::money::Amount;
 use postback::time::Timestamp;
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection};
 use std::sync::Arc;
 use std::time::Duration;
+use tracing::warn;
 
 /// Connections per partner. A small pool refuses early under overload instead of queueing for seconds.
 pub(super) const CONNECTIONS_MAX: u32 = 12;
@@ -18,6 +19,11 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long migrations may take: those of a large database, minutes.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+/// How long a migration stands in line for a table, in milliseconds, before it makes room for those behind it: less than the half
+/// second that a postback waits there.
+const MIGRATION_LOCK_TIMEOUT: &str = "400";
+/// When it comes again.
+const MIGRATION_COMES_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
 const SESSION_LIMITS: [(&str, &str); 2] = [("statement_timeout", "1500"), ("lock_timeout", "500")];
 /// Every statement of the ledger finds its rows by key. A plan made while a table was small must not read it whole when it
@@ -50,8 +56,7 @@ impl Postgres {
             State::UpToDate => CONNECT_TIMEOUT,
             State::Behind => MIGRATION_TIMEOUT,
         };
-        let migrated = async { Ok(migrations.run_direct(None, &mut connection, false).await?) };
-        in_time(limit, migrated).await?;
+        in_time(limit, migrate(&mut connection, &migrations)).await?;
         // That it does not say goodbye is of no account.
         let _ = in_time(CONNECT_TIMEOUT, async { Ok(connection.close().await?) }).await;
         let pool = PgPoolOptions::new()
@@ -197,6 +202,29 @@ async fn look_at(connection: &mut PgConnection, migrations: &Migrator) -> Result
     let applied = applied.fetch_all(connection).await.unwrap_or_default();
     let is_up_to_date = migrations.iter().all(|migration| applied.contains(&migration.version));
     Ok(if is_up_to_date { State::UpToDate } else { State::Behind })
+}
+
+/// Migrates. A change of a table waits for all who have begun to read it, and a backup may read for an hour. Who comes behind it waits for
+/// both: postbacks of the origin that is to be replaced, and clicks. So it waits for a moment, lets them pass, and comes again.
+async fn migrate(connection: &mut PgConnection, migrations: &Migrator) -> Result<(), StoreError> {
+    sqlx::query("select set_config('lock_timeout', $1, false)")
+        .bind(MIGRATION_LOCK_TIMEOUT)
+        .execute(&mut *connection)
+        .await?;
+    loop {
+        match migrations.run_direct(None, &mut *connection, false).await {
+            Err(error) if is_lock_timeout(&error) => {
+                warn!(reason = %error, "a migration waits for others to end what they do with its tables");
+                tokio::time::sleep(MIGRATION_COMES_AGAIN_AFTER).await;
+            }
+            outcome => return Ok(outcome?),
+        }
+    }
+}
+
+fn is_lock_timeout(error: &MigrateError) -> bool {
+    let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
+    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "55P03")
 }
 
 /// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until

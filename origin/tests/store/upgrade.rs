@@ -1,14 +1,15 @@
 //! Databases of an earlier version: opened, they are brought up to date with all that is in them.
 
 use crate::{FIRST, Fresh, Place, fresh_place, record};
-use bytec_origin::store::Recorded;
 use bytec_origin::store::location::Location;
+use bytec_origin::store::{Recorded, Store};
 use postback::duplicate::DuplicatePolicy;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 use sqlx::migrate::Migrator;
 use sqlx::{ConnectOptions, Connection, Executor};
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// The first so many numbered migrations of a kind of database.
@@ -107,4 +108,41 @@ async fn sqlite_keeps_what_was_there() {
 #[tokio::test]
 async fn postgres_keeps_what_was_there() {
     what_was_there_stays_and_is_known("postgres").await;
+}
+
+/// A backup reads all tables until it has ended. A migration that changes one waits for it; postbacks do not wait for both.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_has_to_wait_keeps_no_postback_waiting() {
+    let place = fresh_place("postgres");
+    let Place::Native(Location::Postgres(options), _) = &place else { unreachable!("asked for PostgreSQL") };
+    let (migrator, _files) = migrations("postgres", 12).await;
+    let name = options.get_database().unwrap();
+    let mut server = options.clone().database("postgres").connect().await.unwrap();
+    server.execute(sqlx::AssertSqlSafe(format!("create database {name}"))).await.unwrap();
+    let mut reader = options.connect().await.unwrap();
+    migrator.run_direct(None, &mut reader, false).await.unwrap();
+    let mut reading = reader.begin().await.unwrap();
+    reading.execute("select count(*) from postbacks").await.unwrap();
+
+    let opening = {
+        let location = Location::Postgres(options.clone());
+        tokio::spawn(async move { Store::open(&location, DuplicatePolicy::default()).await })
+    };
+    let mut writer = options.connect().await.unwrap();
+    writer.execute("set lock_timeout = '500ms'").await.unwrap();
+    let began = Instant::now();
+    let mut longest = Duration::ZERO;
+    while began.elapsed() < Duration::from_secs(4) {
+        let wrote = Instant::now();
+        writer.execute("begin; lock table postbacks in row exclusive mode; rollback").await.unwrap();
+        longest = longest.max(wrote.elapsed());
+    }
+    assert!(!opening.is_finished(), "it has to wait for who reads");
+    assert!(
+        longest > Duration::from_millis(50),
+        "it was not waited for at all, so that this shows nothing: {longest:?}"
+    );
+    reading.rollback().await.unwrap();
+    let store = opening.await.unwrap().unwrap();
+    assert_eq!(store.record(record(FIRST)).await.unwrap(), Recorded::As(Created));
 }
