@@ -48,13 +48,14 @@ pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks, Rejected
 use crate::deadline::within;
 use crate::store::location::Location;
 #[cfg(not(target_family = "wasm"))]
-use groups::Groups;
+use groups::{AtWork, Groups, Lanes};
 use ledger::Ledger;
 use postback::duplicate::DuplicatePolicy;
 use postback::time::Timestamp;
 use statement::{Dialect, Done, Statement};
 use std::sync::Arc;
 use std::time::Duration;
+use totals::Lane;
 use worklist::Worklist;
 
 /// How long recording may take in all, below the edge's deadline for an attempt: a database that hangs must not hold
@@ -186,7 +187,24 @@ impl Database {
     /// Runs statements as one transaction: all of them take effect, or none. With [`End::Undo`] none does, and what they
     /// did is answered all the same.
     pub(crate) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
-        on_each!(self, database => database.run(statements, end).await)
+        self.run_and_tell(statements, end, || ()).await
+    }
+
+    /// The same, and tells when nothing is left to do but to end it, where the database can do something else meanwhile. What tells is
+    /// dropped in any case.
+    async fn run_and_tell(
+        &self,
+        statements: Vec<Statement>,
+        end: End,
+        tell: impl FnOnce(),
+    ) -> Result<Vec<Done>, StoreError> {
+        match self {
+            #[cfg(not(target_family = "wasm"))]
+            Database::Postgres(database) => database.run(statements, end, tell).await,
+            #[cfg(not(target_family = "wasm"))]
+            Database::Sqlite(database) => database.run(statements, end).await,
+            Database::D1(database) => database.run(statements, end).await,
+        }
     }
 
     pub(crate) fn dialect(&self) -> Dialect {
@@ -213,11 +231,12 @@ impl Database {
 
     /// How many transactions at once are worth while.
     #[cfg(not(target_family = "wasm"))]
-    fn lanes(&self) -> usize {
+    fn lanes(&self) -> Lanes {
         match self {
-            Database::Postgres(_) => 2,
+            // Each of them holds a slot of the totals that no other has.
+            Database::Postgres(_) => Lanes { under_way: 4, at_work: 2 },
             // One writer is all that they have.
-            Database::Sqlite(_) | Database::D1(_) => 1,
+            Database::Sqlite(_) | Database::D1(_) => Lanes { under_way: 1, at_work: 1 },
         }
     }
 }
@@ -225,14 +244,25 @@ impl Database {
 impl Core {
     /// Records postbacks in one transaction; the answers are in their order.
     #[cfg(not(target_family = "wasm"))]
-    async fn record(&self, records: Vec<Record>) -> Result<Vec<Recorded>, StoreError> {
-        in_time(RECORD_TIMEOUT, self.run(records, End::Commit)).await
+    async fn record(
+        &self,
+        records: Vec<Record>,
+        lane: Lane,
+        at_work: Option<AtWork>,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        in_time(RECORD_TIMEOUT, self.run(records, lane, End::Commit, || drop(at_work))).await
     }
 
-    async fn run(&self, records: Vec<Record>, end: End) -> Result<Vec<Recorded>, StoreError> {
+    async fn run(
+        &self,
+        records: Vec<Record>,
+        lane: Lane,
+        end: End,
+        tell: impl FnOnce(),
+    ) -> Result<Vec<Recorded>, StoreError> {
         let entries: Vec<_> = records.into_iter().map(|record| self.ledger.entry(record)).collect();
         let receipts = ledger::receipts(&entries);
-        let done = self.database.run(self.ledger.statements(entries), end).await?;
+        let done = self.database.run_and_tell(self.ledger.statements(entries, lane), end, tell).await?;
         ledger::recorded(&receipts, done)
     }
 }
@@ -270,7 +300,7 @@ impl Store {
         return in_time(RECORD_TIMEOUT, self.groups.record(record)).await;
         // Each request of a Worker has a lifetime of its own, and none may wait for another's.
         #[cfg(target_family = "wasm")]
-        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Commit)).await?)
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::ONLY, End::Commit, || ())).await?)
     }
 
     /// Whether postbacks wait to be recorded now: what can wait better should.
@@ -285,7 +315,7 @@ impl Store {
     /// # Errors
     /// Recording would have failed.
     pub async fn rehearse(&self, record: Record) -> Result<Recorded, StoreError> {
-        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], End::Undo)).await?)
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::ONLY, End::Undo, || ())).await?)
     }
 
     /// Records a batch of clicks, each once, as the contract above says.

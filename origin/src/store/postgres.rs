@@ -70,8 +70,13 @@ impl Postgres {
         Connections::of(&self.pool)
     }
 
-    /// See [`super::Database::run`].
-    pub(super) async fn run(&self, statements: Vec<Statement>, end: End) -> Result<Vec<Done>, StoreError> {
+    /// See [`super::Database::run_and_tell`].
+    pub(super) async fn run(
+        &self,
+        statements: Vec<Statement>,
+        end: End,
+        tell: impl FnOnce(),
+    ) -> Result<Vec<Done>, StoreError> {
         let mut transaction = self.pool.begin().await?;
         let mut done = Vec::with_capacity(statements.len());
         for Statement { sql, columns, answers, .. } in statements {
@@ -85,6 +90,7 @@ impl Postgres {
                 Done { changed, answers: Vec::new() }
             });
         }
+        tell();
         match end {
             End::Commit => transaction.commit().await?,
             End::Undo => transaction.rollback().await?,

@@ -21,7 +21,7 @@ pub use entry::Entry;
 use super::StoreError;
 use super::record::{ClickBatch, Record, Recorded, RecordedClicks, Rejected};
 use super::statement::{Column, Dialect, Done, Statement, Step};
-use super::totals::{judging_slot, slot};
+use super::totals::{Lane, judging_slot};
 use super::turns::{Turn, take_turns};
 use clicks::{BatchedClick, enter_clicks, put_back_for_clicks};
 use conversions::{create_conversion, note_revision, revise_conversion};
@@ -54,7 +54,7 @@ impl Ledger {
     /// The statements for a kind of database and a partner's policy.
     pub fn new(dialect: Dialect, policy: DuplicatePolicy) -> Ledger {
         let mut record = vec![enter_event(dialect)];
-        record.extend(count_out(dialect, policy).into_iter().flatten());
+        record.extend(count_out(dialect, policy));
         record.push(create_conversion(dialect, policy));
         record.push(revise_conversion(dialect, policy));
         record.push(note_revision(dialect, policy));
@@ -95,8 +95,8 @@ impl Ledger {
     ///
     /// (9) what is to be done for each new event is put down
     /// (10) whose click it was, as new events say it, is kept
-    pub fn statements(&self, entries: Vec<Entry>) -> Vec<Statement> {
-        let slot = slot(self.dialect, entries.first().map_or("", Entry::receipt_id));
+    pub(super) fn statements(&self, entries: Vec<Entry>, lane: Lane) -> Vec<Statement> {
+        let slot = lane.slot(self.dialect, entries.first().map_or("", Entry::receipt_id));
         let entries: Vec<_> = entries.into_iter().map(|entry| Entry { slot, ..entry }).collect();
         let turns = self.take_turns.iter().map(|step| step.over(&turns(slot, &entries)));
         let mut statements: Vec<_> = turns.collect();

@@ -16,12 +16,30 @@ use postback::time::Timestamp;
 /// one line. So each transaction adds into the rows of one slot, and those of one slot take turns.
 const SLOTS: i64 = 8;
 
-/// The slot of a transaction: as good as drawn by lot, because names of receipts and claims are.
-pub(super) fn slot(dialect: Dialect, lot: &str) -> i64 {
-    match dialect {
-        Dialect::Postgres => i64::from(lot.bytes().fold(0, u8::wrapping_add)).rem_euclid(SLOTS),
-        // One writer.
-        Dialect::Sqlite => 0,
+/// One of the transactions that a store has under way at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lane {
+    pub(super) number: i64,
+    /// How many there are.
+    pub(super) of: i64,
+}
+
+impl Lane {
+    /// Where there are no others.
+    pub(super) const ONLY: Lane = Lane { number: 0, of: 1 };
+
+    /// The slot of a transaction. Lanes of one store have none in common, so that they never wait for each other; which of its own it
+    /// is, is as good as drawn by lot, because names of receipts are: those of several origins seldom meet.
+    pub(super) fn slot(self, dialect: Dialect, lot: &str) -> i64 {
+        match dialect {
+            Dialect::Postgres => {
+                let own = SLOTS.checked_div(self.of).unwrap_or(1).max(1);
+                let drawn = i64::from(lot.bytes().fold(0, u8::wrapping_add)).rem_euclid(own);
+                drawn.saturating_mul(self.of).saturating_add(self.number).rem_euclid(SLOTS)
+            }
+            // One writer.
+            Dialect::Sqlite => 0,
+        }
     }
 }
 
@@ -49,37 +67,50 @@ pub(super) enum Count {
     Out,
 }
 
-/// Counts the conversions that a condition finds for rows with a `slot`: `known`, joined with `input` by `on`. One statement for each
-/// table; each may touch a row but once, so conversions are put together first.
+/// Counts the conversions that a condition finds for rows with a `slot`: `known`, as a join puts it beside `input`. Each statement may touch
+/// a row but once, so conversions are put together first. Finding them costs more than counting them, so that where one statement can
+/// write into several tables, all are in one.
 pub(super) fn count<T>(
     dialect: Dialect,
     columns: &'static [Column<T>],
     count: Count,
-    on: &str,
+    join: &str,
     condition: &str,
-) -> [Step<T>; Table::ALL.len()] {
-    Table::ALL.map(|table| {
-        let known = dialect.left_join_by_key("conversions", "known", on);
-        let counted = table.of_each(dialect, "known").join(", ");
+) -> Vec<Step<T>> {
+    let put_in = |table: Table, counted: &str| {
         let sign = match count {
             Count::In => "",
             Count::Out => "-",
         };
         let key = table.key();
-        let sums = table.sums(dialect, sign).join(", ");
-        Step::new(
-            dialect,
-            columns,
-            &format!(
-                ", counted as (select input.slot, {counted} from input {known} where {condition})
-                 insert into {} ({key}, {}) select {key}, {sums} from counted where true group by {key} order by {key}
-                 {}",
-                table.name(),
-                table.columns(dialect).join(", "),
-                table.or_add(dialect),
-            ),
+        format!(
+            "insert into {} ({key}, {}) select {key}, {} from {counted} where true group by {key} order by {key} {}",
+            table.name(),
+            table.columns(dialect).join(", "),
+            table.sums(dialect, sign).join(", "),
+            table.or_add(dialect),
         )
-    })
+    };
+    let each = |table: Table| table.of_each(dialect, "known").join(", ");
+    match dialect {
+        Dialect::Postgres => {
+            let counted = |table: Table| format!("(select known.slot, {} from found as known) as counted", each(table));
+            let [quarters, hours, days] = Table::ALL.map(|table| put_in(table, &counted(table)));
+            let statement = format!(
+                ", found as materialized (select input.slot, known.* from input {join} where {condition}),
+                 quarters as ({quarters}), hours as ({hours}) {days}"
+            );
+            vec![Step::new(dialect, columns, &statement)]
+        }
+        Dialect::Sqlite => {
+            let statement = |table: Table| {
+                let counted =
+                    format!(", counted as (select input.slot, {} from input {join} where {condition})", each(table));
+                Step::new(dialect, columns, &format!("{counted} {}", put_in(table, "counted")))
+            };
+            Table::ALL.map(statement).into()
+        }
+    }
 }
 
 /// A conversion's amount in the reporting currency: what its sender says, or else what it was converted to.
@@ -108,5 +139,27 @@ impl Store {
             super::Database::Sqlite(_) => Ok(0),
             super::Database::D1(_) => Ok(0),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_of_one_store_have_no_slot_in_common() {
+        for of in 1..=4 {
+            let slots = |number| {
+                let lots = ["a", "b", "c", "d", "e", "f", "g", "h"];
+                lots.map(|lot| Lane { number, of }.slot(Dialect::Postgres, lot))
+                    .into_iter()
+                    .collect::<std::collections::BTreeSet<_>>()
+            };
+            let all: Vec<_> = (0..of).flat_map(slots).collect();
+            let distinct: std::collections::BTreeSet<_> = all.iter().copied().collect();
+            assert_eq!(all.len(), distinct.len(), "{of} lanes: {all:?}");
+            assert!(distinct.iter().all(|slot| (0..SLOTS).contains(slot)), "{distinct:?}");
+        }
+        assert_eq!(Lane { number: 3, of: 4 }.slot(Dialect::Sqlite, "a"), 0);
     }
 }

@@ -166,10 +166,11 @@ pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {
     let this = "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence";
     let as_read = format!("known.revision = input.revision and {}", is_takers(dialect));
     let [delay, finish] = settle(dialect);
-    let mut steps = Vec::from(count(dialect, ROW, Count::Out, this, &as_read));
+    let join = dialect.left_join_by_key("conversions", "known", this);
+    let mut steps = count(dialect, ROW, Count::Out, &join, &as_read);
     steps.push(judge(dialect, this, &as_read));
     steps.push(rank(dialect, this, &as_read));
-    steps.extend(count(dialect, ROW, Count::In, this, &as_read));
+    steps.extend(count(dialect, ROW, Count::In, &join, &as_read));
     steps.push(put_back::firsts(dialect, ROW));
     steps.push(put_back::refunds(dialect, ROW));
     steps.push(put_back::clicked_meanwhile(dialect, ROW));
