@@ -123,15 +123,13 @@ impl Work {
         tokio::pin!(late);
         let mut is_late = false;
         loop {
+            let is_worth_while = waiting.len() >= if is_late { 1 } else { FURTHER_GROUP_MIN };
             tokio::select! {
                 biased;
                 first = Arc::clone(&self.first).acquire_owned() => return first.ok(),
+                further = Arc::clone(&self.further).acquire_owned(), if is_worth_while => return further.ok(),
                 () = self.more.notified() => {}
                 () = &mut late, if !is_late => is_late = true,
-            }
-            let is_worth_while = waiting.len() >= if is_late { 1 } else { FURTHER_GROUP_MIN };
-            if is_worth_while && let Ok(further) = Arc::clone(&self.further).try_acquire_owned() {
-                return Some(further);
             }
         }
     }
@@ -220,6 +218,22 @@ mod tests {
         drop(first);
         assert!(work.begin(&taken).now_or_never().flatten().is_some());
         drop(further);
+    }
+
+    #[tokio::test]
+    async fn room_that_comes_free_is_taken_though_nobody_else_comes() {
+        let (work, waiting, taken) = work();
+        let first = work.begin(&taken).await.unwrap();
+        come(&work, &waiting, FURTHER_GROUP_MIN);
+        let further = work.begin(&taken).await.unwrap();
+        // One that comes while both are at work, and is told of before it is late.
+        let mut third = Box::pin(work.begin(&taken));
+        assert!(third.as_mut().now_or_never().is_none());
+        tokio::time::sleep(AT_WORK_MAX.saturating_mul(2)).await;
+        assert!(third.as_mut().now_or_never().is_none());
+        drop(further);
+        assert!(third.now_or_never().flatten().is_some());
+        drop(first);
     }
 
     #[tokio::test]
