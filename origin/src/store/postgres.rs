@@ -19,9 +19,13 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_millis(500);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long migrations may take: those of a large database, minutes.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(30 * 60);
-/// How long a migration stands in line for a table, in milliseconds, before it makes room for those behind it: less than the half
-/// second that a postback waits there.
-const MIGRATION_LOCK_TIMEOUT: &str = "400";
+/// Sets how long a migration stands in line for a table before it makes room for those behind it: less than the half second that a
+/// postback waits there. The server makes an automatic vacuum give way, but only to whoever has waited for `deadlock_timeout`.
+const MIGRATION_LOCK_TIMEOUT: &str = "select set_config('lock_timeout',
+    case when exists (select 1 from pg_stat_progress_vacuum where datname = current_database())
+           or exists (select 1 from pg_stat_progress_analyze where datname = current_database())
+         then (extract(epoch from current_setting('deadlock_timeout')::interval) * 1000)::integer + 500 else 400 end::text,
+    false)";
 /// When it comes again.
 const MIGRATION_COMES_AGAIN_AFTER: Duration = Duration::from_secs(2);
 /// Limits inside the database, in milliseconds: below the edge's deadline for an attempt.
@@ -50,10 +54,14 @@ impl Postgres {
                 in_time(CONNECT_TIMEOUT, async { Ok(options.connect().await?) }).await?
             }
         };
-        let migrations = migrations(tables);
+        let mut migrations = migrations(tables);
         // A connection that is silent must not be waited for as long as a migration: nobody else could open the database then.
         let limit = match in_time(CONNECT_TIMEOUT, look_at(&mut connection, &migrations)).await? {
-            State::UpToDate => CONNECT_TIMEOUT,
+            State::UpToDate => {
+                // There is nothing to do that another could do at the same time, so it waits for nobody who migrates.
+                migrations.set_locking(false);
+                CONNECT_TIMEOUT
+            }
             State::Behind => MIGRATION_TIMEOUT,
         };
         in_time(limit, migrate(&mut connection, &migrations)).await?;
@@ -213,14 +221,13 @@ async fn look_at(connection: &mut PgConnection, migrations: &Migrator) -> Result
 /// Migrates. A change of a table waits for all who have begun to read it, and a backup may read for an hour. Who comes behind it waits for
 /// both: postbacks of the origin that is to be replaced, and clicks. So it waits for a moment, lets them pass, and comes again.
 async fn migrate(connection: &mut PgConnection, migrations: &Migrator) -> Result<(), StoreError> {
-    sqlx::query("select set_config('lock_timeout', $1, false)")
-        .bind(MIGRATION_LOCK_TIMEOUT)
-        .execute(&mut *connection)
-        .await?;
     loop {
+        sqlx::query(MIGRATION_LOCK_TIMEOUT).execute(&mut *connection).await?;
         match migrations.run_direct(None, &mut *connection, false).await {
-            Err(error) if is_lock_timeout(&error) => {
-                warn!(reason = %error, "a migration waits for others to end what they do with its tables");
+            Err(error) if has_to_wait(&error) => {
+                warn!(reason = %error, "a migration waits for others to end what they do with its tables, or migrate");
+                // The lock of those who migrate stays with the connection when a migration fails.
+                sqlx::query("select pg_advisory_unlock_all()").execute(&mut *connection).await?;
                 tokio::time::sleep(MIGRATION_COMES_AGAIN_AFTER).await;
             }
             outcome => return Ok(outcome?),
@@ -228,9 +235,11 @@ async fn migrate(connection: &mut PgConnection, migrations: &Migrator) -> Result
     }
 }
 
-fn is_lock_timeout(error: &MigrateError) -> bool {
+/// Whether a lock did not come, or came in a circle.
+fn has_to_wait(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "55P03")
+    let code = error.as_database_error().and_then(|refusal| refusal.code());
+    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
 }
 
 /// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until
