@@ -16,8 +16,8 @@ use utoipa::ToSchema;
 const LAG_S_MAX: u64 = 120;
 /// For how long what was seen is told again, in milliseconds.
 const LOOK_TOLD_MS: i64 = 1_000;
-/// How long a look may take, in milliseconds, before it counts as one that nobody will end: longer than opening, asking and counting
-/// may take together.
+/// How long a look may take, in milliseconds, before it counts as one that nobody will end, and for how long what was seen before it is
+/// told meanwhile: longer than opening, asking and counting may take together.
 const LOOK_MS_MAX: i64 = 15_000;
 
 /// The body of `/health` and `/ready`.
@@ -61,8 +61,8 @@ pub struct Looks(Mutex<Seen>);
 struct Seen {
     /// The last look, and when it began.
     last: Option<(Timestamp, Health)>,
-    /// When the look began that is under way.
-    looking_since: Option<Timestamp>,
+    /// When the last look began that has not ended, and whether its asker has gone.
+    looking: Option<(Timestamp, bool)>,
 }
 
 /// What there is for an asker.
@@ -71,14 +71,14 @@ enum Asked<'a> {
     Looks(Look<'a>),
 }
 
-/// A look under way. One that is given up, because its asker has gone, leaves the next to somebody else.
+/// A look under way. One that is given up, because its asker has gone, leaves the next to somebody else, a second later.
 struct Look<'a> {
     looks: &'a Looks,
     began: Timestamp,
 }
 
 impl Looks {
-    /// What was seen within the last second, or, where somebody is looking now, at the look before; else what `look` sees.
+    /// What was seen within the last second, or, where somebody is looking now, at a look shortly before; else what `look` sees.
     async fn health(&self, now: Timestamp, look: impl Future<Output = Health>) -> Health {
         match self.ask(now) {
             Asked::Told(health) => health,
@@ -89,12 +89,16 @@ impl Looks {
     fn ask(&self, now: Timestamp) -> Asked<'_> {
         let mut seen = self.seen();
         let is_within = |began: Timestamp, ms: i64| (0..ms).contains(&now.unix_ms().saturating_sub(began.unix_ms()));
-        let somebody_looks = seen.looking_since.is_some_and(|began| is_within(began, LOOK_MS_MAX));
+        // Whoever asks and hangs up again has the databases looked at no more often than others.
+        let somebody_looks = seen
+            .looking
+            .is_some_and(|(began, has_gone)| is_within(began, if has_gone { LOOK_TOLD_MS } else { LOOK_MS_MAX }));
+        let told_ms = if somebody_looks { LOOK_MS_MAX } else { LOOK_TOLD_MS };
         match &seen.last {
-            Some((began, health)) if somebody_looks || is_within(*began, LOOK_TOLD_MS) => Asked::Told(health.clone()),
-            // At the very start several may look at once: nothing is known yet that could be told.
+            Some((began, health)) if is_within(*began, told_ms) => Asked::Told(health.clone()),
+            // Several may look at once where nothing is known that could be told, as at the very start.
             Some(_) | None => {
-                seen.looking_since = Some(now);
+                seen.looking = Some((now, false));
                 Asked::Looks(Look { looks: self, began: now })
             }
         }
@@ -108,7 +112,10 @@ impl Looks {
 impl Look<'_> {
     fn end(self, health: Health) -> Health {
         let mut seen = self.looks.seen();
-        seen.last = Some((self.began, health.clone()));
+        if seen.last.as_ref().is_none_or(|(began, _)| began.unix_ms() <= self.began.unix_ms()) {
+            seen.last = Some((self.began, health.clone()));
+        }
+        seen.looking = seen.looking.filter(|(began, _)| *began != self.began);
         drop(seen);
         health
     }
@@ -116,7 +123,12 @@ impl Look<'_> {
 
 impl Drop for Look<'_> {
     fn drop(&mut self) {
-        self.looks.seen().looking_since = None;
+        // Of one that has ended there is nothing left to mark.
+        if let Some((began, has_gone)) = &mut self.looks.seen().looking
+            && *began == self.began
+        {
+            *has_gone = true;
+        }
     }
 }
 
@@ -227,18 +239,36 @@ mod tests {
         let mut hanging = Box::pin(looks.health(at(2_000), pending()));
         assert!(hanging.as_mut().now_or_never().is_none());
         assert_eq!(looks.health(at(14_000), async { health("new") }).await.status, "known");
-        // A look that nobody ends does not make what is known hold for ever.
-        assert_eq!(looks.health(at(17_000), async { health("new") }).await.status, "new");
+        assert_eq!(looks.health(at(15_000), async { health("new") }).await.status, "new", "known for too long");
         drop(hanging);
+        assert_eq!(looks.health(at(15_999), async { health("newer") }).await.status, "new");
     }
 
     #[tokio::test]
-    async fn a_look_whose_asker_has_gone_is_another_askers() {
+    async fn whoever_hangs_up_leaves_the_look_to_another_a_second_later() {
         let looks = Looks::default();
         looks.health(at(0), async { health("known") }).await;
         let mut gone = Box::pin(looks.health(at(2_000), pending()));
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
-        assert_eq!(looks.health(at(2_001), async { health("new") }).await.status, "new");
+        assert_eq!(looks.health(at(2_999), async { health("new") }).await.status, "known");
+        assert_eq!(looks.health(at(3_000), async { health("new") }).await.status, "new");
+        // What was seen an hour ago is told to nobody, whoever has begun to look.
+        let mut gone = Box::pin(looks.health(at(3_600_000), pending()));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        assert_eq!(looks.health(at(3_600_001), async { health("newer") }).await.status, "newer");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_others_have_overtaken_says_nothing_any_more() {
+        let looks = Looks::default();
+        let (ends, end) = tokio::sync::oneshot::channel();
+        let mut slow = Box::pin(looks.health(at(0), async { end.await.unwrap() }));
+        assert!(slow.as_mut().now_or_never().is_none());
+        looks.health(at(20_000), async { health("new") }).await;
+        ends.send(health("old")).unwrap();
+        assert_eq!(slow.await.status, "old");
+        assert_eq!(looks.health(at(20_500), pending()).await.status, "new");
     }
 }
