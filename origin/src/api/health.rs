@@ -269,6 +269,6 @@ mod tests {
         looks.health(at(20_000), async { health("new") }).await;
         ends.send(health("old")).unwrap();
         assert_eq!(slow.await.status, "old");
-        assert_eq!(looks.health(at(20_500), pending()).await.status, "new");
+        assert_eq!(looks.health(at(20_500), async { health("newer") }).await.status, "new");
     }
 }
