@@ -213,6 +213,13 @@ mod tests {
         Timestamp::from_unix_ms(ms).unwrap()
     }
 
+    /// A look that has begun and does not end.
+    fn begun(looks: &Looks, ms: i64) -> impl Future<Output = Health> {
+        let mut look = Box::pin(looks.health(at(ms), pending()));
+        assert!(look.as_mut().now_or_never().is_none());
+        look
+    }
+
     #[tokio::test]
     async fn a_look_is_told_for_a_second() {
         let (looks, count) = (Looks::default(), AtomicU32::new(0));
@@ -236,8 +243,7 @@ mod tests {
     async fn one_asker_looks_and_the_others_are_told_what_is_known() {
         let looks = Looks::default();
         looks.health(at(0), async { health("known") }).await;
-        let mut hanging = Box::pin(looks.health(at(2_000), pending()));
-        assert!(hanging.as_mut().now_or_never().is_none());
+        let hanging = begun(&looks, 2_000);
         assert_eq!(looks.health(at(14_000), async { health("new") }).await.status, "known");
         assert_eq!(looks.health(at(15_000), async { health("new") }).await.status, "new", "known for too long");
         drop(hanging);
@@ -248,14 +254,12 @@ mod tests {
     async fn whoever_hangs_up_leaves_the_look_to_another_a_second_later() {
         let looks = Looks::default();
         looks.health(at(0), async { health("known") }).await;
-        let mut gone = Box::pin(looks.health(at(2_000), pending()));
-        assert!(gone.as_mut().now_or_never().is_none());
+        let gone = begun(&looks, 2_000);
         drop(gone);
         assert_eq!(looks.health(at(2_999), async { health("new") }).await.status, "known");
         assert_eq!(looks.health(at(3_000), async { health("new") }).await.status, "new");
         // What was seen an hour ago is told to nobody, whoever has begun to look.
-        let mut gone = Box::pin(looks.health(at(3_600_000), pending()));
-        assert!(gone.as_mut().now_or_never().is_none());
+        let gone = begun(&looks, 3_600_000);
         drop(gone);
         assert_eq!(looks.health(at(3_600_001), async { health("newer") }).await.status, "newer");
     }

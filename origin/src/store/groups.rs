@@ -15,7 +15,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 
 /// Postbacks of one transaction at most: what a crash or a refusal can send round again, and what one answer waits for.
 const GROUP_MAX: usize = 64;
-/// Postbacks that wait for a lane at most: as many as requests may be in flight.
+/// Postbacks that wait for their group at most: as many as requests may be in flight.
 const WAITING_MAX: usize = 256;
 
 /// Postbacks for which a further group goes to work beside another: what a group costs by itself is shared by fewer then.
@@ -62,7 +62,7 @@ impl Groups {
         Groups { waiting, more }
     }
 
-    /// Whether postbacks wait for a lane now.
+    /// Whether postbacks wait for their group now.
     pub fn is_pressed(&self) -> bool {
         self.waiting.capacity() < self.waiting.max_capacity()
     }

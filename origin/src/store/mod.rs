@@ -300,7 +300,7 @@ impl Store {
         return in_time(RECORD_TIMEOUT, self.groups.record(record)).await;
         // Each request of a Worker has a lifetime of its own, and none may wait for another's.
         #[cfg(target_family = "wasm")]
-        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::ONLY, End::Commit, || ())).await?)
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::NONE, End::Commit, || ())).await?)
     }
 
     /// Whether postbacks wait to be recorded now: what can wait better should.
@@ -315,7 +315,7 @@ impl Store {
     /// # Errors
     /// Recording would have failed.
     pub async fn rehearse(&self, record: Record) -> Result<Recorded, StoreError> {
-        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::ONLY, End::Undo, || ())).await?)
+        only(in_time(RECORD_TIMEOUT, self.core.run(vec![record], Lane::NONE, End::Undo, || ())).await?)
     }
 
     /// Records a batch of clicks, each once, as the contract above says.

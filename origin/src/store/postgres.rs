@@ -7,6 +7,7 @@ use postback::time::Timestamp;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgArguments, PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::warn;
@@ -238,8 +239,7 @@ async fn migrate(connection: &mut PgConnection, migrations: &Migrator) -> Result
 /// Whether a lock did not come, or came in a circle.
 fn has_to_wait(error: &MigrateError) -> bool {
     let (MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _)) = error else { return false };
-    let code = error.as_database_error().and_then(|refusal| refusal.code());
-    code.is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
+    sqlstate(error).is_some_and(|code| ["55P03", "40P01"].contains(&code.as_ref()))
 }
 
 /// A verdict promises to survive the loss of power. With these settings it would not, and nobody would notice until
@@ -256,7 +256,12 @@ async fn refuse_unsafe_settings(connection: &mut PgConnection) -> Result<(), Sto
 }
 
 pub(super) fn is_missing_database(error: &sqlx::Error) -> bool {
-    error.as_database_error().and_then(|refusal| refusal.code()).is_some_and(|code| code == "3D000")
+    sqlstate(error).is_some_and(|code| code == "3D000")
+}
+
+/// The code with which the server refused, where it did.
+pub(super) fn sqlstate(error: &sqlx::Error) -> Option<Cow<'_, str>> {
+    error.as_database_error().and_then(|refusal| refusal.code())
 }
 
 /// Creates the database from the server's maintenance database. That another process was quicker is no error.
@@ -272,7 +277,7 @@ pub(crate) async fn create_database(options: &PgConnectOptions) -> Result<(), St
     match created {
         Ok(_) => Ok(()),
         Err(error) => {
-            let code = error.as_database_error().and_then(|refusal| refusal.code()).unwrap_or_default();
+            let code = sqlstate(&error).unwrap_or_default();
             if ["42P04", "23505"].contains(&code.as_ref()) { Ok(()) } else { Err(error.into()) }
         }
     }

@@ -1,7 +1,7 @@
 //! What a PostgreSQL server is, and what it lets us do.
 
 use super::super::StoreError;
-use super::super::postgres::{CONNECTIONS_MAX, is_missing_database};
+use super::super::postgres::{CONNECTIONS_MAX, is_missing_database, sqlstate};
 use super::Unseen;
 use postback::time::Timestamp;
 use sqlx::postgres::{PgConnectOptions, PgConnection};
@@ -44,7 +44,7 @@ pub async fn open(options: &PgConnectOptions) -> Result<PgConnection, Unseen> {
     match ours.connect().await {
         Ok(connection) => Ok(connection),
         Err(error) if is_missing_database(&error) => Err(Unseen::Missing { may_be_made: may_create(options).await }),
-        Err(error) => Err(match error.as_database_error().and_then(|refusal| refusal.code()) {
+        Err(error) => Err(match sqlstate(&error) {
             // Class 28: invalid authorization. 42501: no right to connect.
             Some(code) if code.starts_with("28") || code == "42501" => Unseen::Refused(error.to_string()),
             Some(_) | None => Unseen::Away(error.to_string()),

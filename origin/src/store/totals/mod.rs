@@ -25,8 +25,8 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    /// Where there are no others.
-    pub(super) const ONLY: Lane = Lane { number: 0, of: 1 };
+    /// What is in no lane: it may have any slot, and wait for whoever has it.
+    pub(super) const NONE: Lane = Lane { number: 0, of: 1 };
 
     /// The slot of a transaction. Lanes of one store have none in common, so that they never wait for each other; which of its own it
     /// is, is as good as drawn by lot, because names of receipts are: those of several origins seldom meet.
