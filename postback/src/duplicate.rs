@@ -41,8 +41,22 @@ pub enum OnRepeat {
     Flag,
 }
 
-/// A partner's policy.
+/// What a further refund notice under one conversion does, where neither has an event id of the sender's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefundRepeat {
+    /// It restates the first: both are about the same money.
+    #[default]
+    Restate,
+    /// It is a refund of its own: the two add up.
+    Add,
+}
+
+/// For how long a sender may retry where its partner file does not say, in seconds: 7 days.
+pub const RETRY_WINDOW_S: u32 = 604_800;
+
+/// A partner's policy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DuplicatePolicy {
     /// What makes a repeat.
     pub key: DuplicateKey,
@@ -50,6 +64,22 @@ pub struct DuplicatePolicy {
     pub window_s: Option<u32>,
     /// What a repeat does.
     pub repeat: OnRepeat,
+    /// For how long after a postback its sender may send the very same again, in seconds. 0: it never retries.
+    pub retry_window_s: u32,
+    /// What a further refund notice does.
+    pub refund_repeat: RefundRepeat,
+}
+
+impl Default for DuplicatePolicy {
+    fn default() -> DuplicatePolicy {
+        DuplicatePolicy {
+            key: DuplicateKey::default(),
+            window_s: None,
+            repeat: OnRepeat::default(),
+            retry_window_s: RETRY_WINDOW_S,
+            refund_repeat: RefundRepeat::default(),
+        }
+    }
 }
 
 /// What a store knows of the conversion under a key.
@@ -79,13 +109,15 @@ pub enum Effect {
 impl DuplicatePolicy {
     /// The name under which a store finds the conversion of a postback: of one partner, equal for what is about one
     /// conversion and different for everything else. A postback that lacks a part of the key stands for itself, and so
-    /// does money that goes back under an event id of the sender's.
+    /// does money that goes back under an event id of the sender's, or under any where further refunds add up.
     pub fn conversion_key(&self, postback: &Postback) -> String {
         let takes_back = postback.event().takes_money_back();
         let parts = match self.key {
             DuplicateKey::EventId => return postback.event_id().as_str().to_owned(),
             // A sender that names its refunds means each: two of one sale are two (R49).
             _ if takes_back && !postback.event_id().is_derived() => None,
+            // So does one whose notices state a further refund each.
+            _ if takes_back && self.refund_repeat == RefundRepeat::Add => None,
             // Money that goes back stands beside the conversion that it goes back of (R49): in its place it would count twice.
             DuplicateKey::ConversionId if takes_back => postback.id(Field::ConversionId),
             DuplicateKey::ConversionId => return postback.conversion_id().into_owned(),

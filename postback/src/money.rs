@@ -15,6 +15,13 @@ pub struct Amount {
 }
 
 impl Amount {
+    /// The largest amount that [`Amount::parse`] reads.
+    pub const MAX: Amount = Amount { micros: 999_999_999_999_999_999 };
+
+    /// The largest magnitude of a sent amount where the partner's file does not say: ten thousand million in the currency
+    /// as sent, because a sale of that many rupiah is a real one.
+    pub const SENT_MAX: Amount = Amount { micros: 10_000_000_000_000_000 };
+
     /// Reads `-?\d{1,12}(\.\d{1,6})?` in ASCII digits. Decimal commas, currency signs, exponents and thousands
     /// separators are not read: an amount that could mean two things means nothing.
     pub fn parse(text: &str) -> Option<Amount> {
@@ -53,6 +60,12 @@ impl Amount {
     /// Whether it is below zero.
     pub fn is_negative(self) -> bool {
         self.micros < 0
+    }
+
+    /// The same amount without its sign.
+    #[must_use]
+    pub fn magnitude(self) -> Amount {
+        Amount { micros: self.micros.saturating_abs() }
     }
 
     /// The same amount, going back: zero or below.

@@ -141,7 +141,7 @@ fn every_history_comes_to_what_the_model_says(kind: &str) {
         (DuplicateKey::ConversionId, Some(60), OnRepeat::Ignore),
         (DuplicateKey::EventId, None, OnRepeat::Revise),
     ] {
-        let policy = DuplicatePolicy { key, window_s, repeat };
+        let policy = DuplicatePolicy { key, window_s, repeat, ..DuplicatePolicy::default() };
         let db = runtime.block_on(fresh_with(kind, policy));
         let config = Config { cases: 12, failure_persistence: None, ..Config::default() };
         let history = proptest::collection::vec(sent(), 1..24);

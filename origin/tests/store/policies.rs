@@ -29,18 +29,15 @@ macro_rules! policies {
     };
 }
 
-const DEFAULT: DuplicatePolicy =
-    DuplicatePolicy { key: DuplicateKey::ConversionId, window_s: None, repeat: OnRepeat::Revise };
-
 policies! {
-    a_refund_under_the_same_id_is_a_conversion_of_its_own(DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..DEFAULT }, db) {
+    a_refund_under_the_same_id_is_a_conversion_of_its_own(DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..DuplicatePolicy::default() }, db) {
         assert_eq!(db.record("conversion_id=c1&event=purchase&rewars=10").await, Recorded::As(Created));
         assert_eq!(db.record("conversion_id=c1&event=refund&rewars=10").await, Recorded::As(Created));
         assert_eq!(db.record("conversion_id=c1&event=purchase&rewars=12").await, Recorded::As(Revised));
         assert_eq!(db.column(CONVERSIONS).await, ["c1 purchase 1 2 12.00", "c1 refund 1 1 -10.00"]);
     }
 
-    each_event_stands_for_itself(DuplicatePolicy { key: DuplicateKey::EventId, ..DEFAULT }, db) {
+    each_event_stands_for_itself(DuplicatePolicy { key: DuplicateKey::EventId, ..DuplicatePolicy::default() }, db) {
         for id in ["e1", "e2"] {
             assert_eq!(db.record(&format!("event_id={id}&conversion_id=c1&rewars=10")).await, Recorded::As(Created));
         }
@@ -49,7 +46,7 @@ policies! {
         assert_eq!(db.column(CONVERSIONS).await, ["c1 conversion 1 1 10.00", "c1 conversion 1 1 10.00"]);
     }
 
-    the_first_stands_where_repeats_are_ignored(DuplicatePolicy { repeat: OnRepeat::Ignore, ..DEFAULT }, db) {
+    the_first_stands_where_repeats_are_ignored(DuplicatePolicy { repeat: OnRepeat::Ignore, ..DuplicatePolicy::default() }, db) {
         assert_eq!(db.record("conversion_id=c1&rewars=10").await, Recorded::As(Created));
         assert_eq!(db.record("conversion_id=c1&rewars=12&status=Approved").await, Recorded::As(Duplicate));
         assert_eq!(db.column(CONVERSIONS).await, ["c1 conversion 1 1 10.00"]);
@@ -59,7 +56,7 @@ policies! {
         assert!(!noted[0].contains("ignored_repeat") && noted[1].contains("ignored_repeat"), "{noted:?}");
     }
 
-    repeats_are_conversions_of_their_own_where_they_are_marked(DuplicatePolicy { repeat: OnRepeat::Flag, ..DEFAULT }, db) {
+    repeats_are_conversions_of_their_own_where_they_are_marked(DuplicatePolicy { repeat: OnRepeat::Flag, ..DuplicatePolicy::default() }, db) {
         for payout in [10, 11, 12] {
             let query = format!("conversion_id=c1&rewars={payout}");
             assert_eq!(db.record(&query).await, Recorded::As(Created));
@@ -73,7 +70,7 @@ policies! {
     }
 
     a_window_ends_what_is_one_conversion(
-        DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), repeat: OnRepeat::Revise }, db
+        DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), ..DuplicatePolicy::default() }, db
     ) {
         let query = |number: u32| format!("conversion_id=c{number}&click_id=k1&event=purchase&rewars={number}");
         assert_eq!(db.record_at("12:00:00.9", &query(1)).await, Recorded::As(Created));
@@ -91,7 +88,7 @@ policies! {
     }
 
     a_repeat_within_the_window_is_marked_and_one_after_it_is_not(
-        DuplicatePolicy { window_s: Some(60), repeat: OnRepeat::Flag, ..DEFAULT }, db
+        DuplicatePolicy { window_s: Some(60), repeat: OnRepeat::Flag, ..DuplicatePolicy::default() }, db
     ) {
         for (time, payout) in [("12:00:00", 1), ("12:01:00", 2), ("12:02:01", 3)] {
             let query = format!("conversion_id=c1&rewars={payout}");
@@ -103,7 +100,7 @@ policies! {
         );
     }
 
-    marked_repeats_at_the_same_moment_are_each_a_conversion(DuplicatePolicy { repeat: OnRepeat::Flag, ..DEFAULT }, db) {
+    marked_repeats_at_the_same_moment_are_each_a_conversion(DuplicatePolicy { repeat: OnRepeat::Flag, ..DuplicatePolicy::default() }, db) {
         let records = (0..40).map(|number| db.store.record(record(&format!("conversion_id=c1&rewars={number}"))));
         for answer in futures_util::future::join_all(records).await {
             assert_eq!(answer.unwrap(), Recorded::As(Created));

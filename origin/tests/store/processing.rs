@@ -9,7 +9,7 @@ use bytec_origin::store::worklist::{Backlog, Conclusion, Judged, Lease, Next};
 use bytec_origin::store::{Record, Store};
 use postback::click::Click;
 use postback::money::Amount;
-use postback::partner::{FirstDeposit, Partner};
+use postback::partner::{FirstDeposit, OnReversed, Partner};
 use postback::time::Timestamp;
 use tempfile::TempDir;
 
@@ -42,6 +42,7 @@ impl Processing {
             minimum: Amount::parse("10").unwrap(),
             currency: "USD".to_owned(),
             bonus_payment_methods: vec!["bonus".to_owned()],
+            reversed: OnReversed::Stays,
         };
         let partner = Partner {
             first_deposit: Some(first_deposit),

@@ -182,7 +182,7 @@ contract! {
 }
 
 async fn each_policy_counts_what_conversions_it_makes(kind: &str) {
-    let policy = |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat };
+    let policy = |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, ..DuplicatePolicy::default() };
     for (policy, totals) in [
         (policy(DuplicateKey::ConversionId, None, OnRepeat::Revise), vec!["conversion   1 0 0 0 4000000"]),
         (policy(DuplicateKey::ConversionId, Some(60), OnRepeat::Revise), vec!["conversion   2 0 0 0 6000000"]),

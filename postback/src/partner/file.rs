@@ -112,6 +112,8 @@ pub fn embed(folder: &Path) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duplicate::RefundRepeat;
+    use crate::partner::{OnExceeding, OnReversed, OtherAmount, RefundRules};
 
     const GOOD: &str = r#"
 name = "Example"
@@ -122,6 +124,8 @@ time_zone = "Europe/Berlin"
 reply = "json"
 auth = ["open"]
 currency = "EUR"
+amount_max = "5000000"
+retry_window_s = 3600
 default_event = "conversion"
 required = ["conversion_id"]
 [aliases]
@@ -141,6 +145,11 @@ allow = ["sub_id", "utm_source"]
 [ftd]
 minimum = "10"
 currency = "USD"
+reversed = "next"
+[refunds]
+exceeding = "cap"
+other_amount = "stated"
+repeat = "add"
 [attribution]
 window_days = 30
 [consent]
@@ -258,6 +267,18 @@ time_zone = "UTC"
             ("minimum = \"10\"", "minimum = \"10,0\"", "example.toml: ftd.minimum: \"10,0\" is no amount"),
             ("minimum = \"10\"", "minimum = 10", "example.toml: ftd.minimum: invalid type: integer"),
             ("currency = \"USD\"", "currency = \"US\"", "example.toml: ftd.currency: \"US\" is not an ISO 4217"),
+            ("\"next\"", "\"goes\"", "example.toml: ftd.reversed: unknown variant `goes`"),
+            ("\"cap\"", "\"trim\"", "example.toml: refunds.exceeding: unknown variant `trim`"),
+            ("\"stated\"", "\"said\"", "example.toml: refunds.other_amount: unknown variant `said`"),
+            ("\"add\"", "\"sum\"", "example.toml: refunds.repeat: unknown variant `sum`"),
+            ("other_amount =", "amount =", "example.toml: refunds.amount: unknown field `amount`"),
+            ("= 3600", "= 2592001", "example.toml: retry_window_s: must be 0 to 2592000"),
+            ("= 3600", "= -1", "example.toml: retry_window_s: invalid value"),
+            ("\"5000000\"", "\"0.009999\"", "example.toml: amount_max: \"0.009999\" is no amount from 0.01 to 9999"),
+            ("\"5000000\"", "\"-1\"", "example.toml: amount_max: \"-1\" is no amount from 0.01"),
+            ("\"5000000\"", "\"1000000000000\"", "example.toml: amount_max: \"1000000000000\" is no amount from"),
+            ("\"5000000\"", "5000000", "example.toml: amount_max: invalid type: integer"),
+            ("geo = \"MY\"", "payout = \"5000000.01\"", "example.toml: constants.payout: is more than amount_max"),
             ("window_days = 30", "window_days = 0", "example.toml: attribution.window_days: must be 1 to"),
             ("window_days = 30", "days = 30", "example.toml: attribution.days: unknown field `days`"),
             ("required = true", "required = \"yes\"", "example.toml: consent.required: invalid type: string"),
@@ -312,6 +333,42 @@ time_zone = "UTC"
         }
         let found = problems("name =", "name == =");
         assert!(found.len() == 1 && found[0].starts_with("example.toml: TOML parse error at line 2"), "{found:#?}");
+    }
+
+    #[test]
+    fn rules_about_money_are_read_and_have_defaults() {
+        let partner = |text: &str| {
+            let registry = read_files([("example.toml", text)].into_iter());
+            registry.unwrap_or_else(|problems| panic!("{problems:#?}")).by_code("example").unwrap().clone()
+        };
+        let written = partner(GOOD);
+        let rules = |exceeding, other_amount, repeat| RefundRules { exceeding, other_amount, repeat };
+        assert_eq!(written.refunds, rules(OnExceeding::Cap, OtherAmount::Stated, RefundRepeat::Add));
+        assert_eq!((written.duplicates.retry_window_s, written.duplicates.refund_repeat), (3_600, RefundRepeat::Add));
+        assert_eq!(written.first_deposit.unwrap().reversed, OnReversed::Next);
+        assert_eq!(written.amount_max.to_string(), "5000000.00");
+        let bare = ["amount_max = \"5000000\"\n", "retry_window_s = 3600\n", "reversed = \"next\"\n"]
+            .into_iter()
+            .chain(["exceeding = \"cap\"\n", "other_amount = \"stated\"\n", "repeat = \"add\"\n"])
+            .fold(GOOD.to_owned(), |text, line| text.replace(line, ""));
+        let default = partner(&bare);
+        assert_eq!(default.refunds, rules(OnExceeding::Flag, OtherAmount::InProportion, RefundRepeat::Restate));
+        assert_eq!(
+            (default.duplicates.retry_window_s, default.duplicates.refund_repeat),
+            (604_800, RefundRepeat::Restate)
+        );
+        assert_eq!(default.first_deposit.unwrap().reversed, OnReversed::Stays);
+        assert_eq!(default.amount_max.to_string(), "10000000000.00");
+        for (find, replace, retry_window_s, amount_max) in [
+            ("= 3600", "= 0", 0, "5000000.00"),
+            ("= 3600", "= 2592000", 2_592_000, "5000000.00"),
+            ("\"5000000\"", "\"0.01\"", 3_600, "0.01"),
+            ("\"5000000\"", "\"999999999999.999999\"", 3_600, "999999999999.999999"),
+        ] {
+            let partner = partner(&GOOD.replace(find, replace));
+            let read = (partner.duplicates.retry_window_s, partner.amount_max.to_string());
+            assert_eq!(read, (retry_window_s, amount_max.to_owned()), "{replace}");
+        }
     }
 
     #[test]

@@ -15,11 +15,11 @@ mod rules;
 
 pub use offer::Offer;
 pub use report::ReportForm;
-pub use rules::{FirstDeposit, JwtExpected, UnknownStatus};
+pub use rules::{FirstDeposit, JwtExpected, OnExceeding, OnReversed, OtherAmount, RefundRules, UnknownStatus};
 
 use crate::duplicate::DuplicatePolicy;
 use crate::field::Field;
-use crate::money::Currency;
+use crate::money::{Amount, Currency};
 use crate::reply::Format;
 use crate::status::Status;
 use crate::zone::Zone;
@@ -97,6 +97,8 @@ pub struct Partner {
     pub currency: Option<String>,
     /// Whether amounts below zero are normal for this partner, whatever the event.
     pub negative_amounts: bool,
+    /// The largest magnitude of an amount, in the currency as sent. A postback with a larger one is refused.
+    pub amount_max: Amount,
     /// Fields without which a postback is refused.
     pub required: Vec<Field>,
     /// The partner's names that are not canonical ones, and the fields they mean.
@@ -119,6 +121,8 @@ pub struct Partner {
 
     /// What another postback about a known conversion does (R48).
     pub duplicates: DuplicatePolicy,
+    /// How refunds and chargebacks count against their sale.
+    pub refunds: RefundRules,
     /// What counts as a first deposit (R49).
     pub first_deposit: Option<FirstDeposit>,
     /// How many days after its click a conversion may come (R50). None: however many.

@@ -1,7 +1,7 @@
 //! Duplicate policies (R48): which postbacks are about one conversion, and what another one does.
 
 use crate::{now, partner, utc};
-use postback::duplicate::{DuplicateKey, DuplicatePolicy, Effect, Known, OnRepeat};
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, Effect, Known, OnRepeat, RefundRepeat};
 use postback::params::Params;
 use postback::postback::Postback;
 use postback::reading::Dialect;
@@ -59,6 +59,23 @@ fn money_that_goes_back_stands_beside_its_conversion() {
 }
 
 #[test]
+fn a_further_refund_notice_restates_the_first_or_adds_to_it() {
+    use DuplicateKey::{ClickIdAndEvent, ConversionId, ConversionIdAndEvent};
+    let [first, other] =
+        ["1", "2"].map(|payout| format!("conversion_id=c1&click_id=k1&event=refund&usd_payout={payout}"));
+    for key in [ConversionId, ConversionIdAndEvent, ClickIdAndEvent] {
+        let restating = DuplicatePolicy { refund_repeat: RefundRepeat::Restate, ..by(key) };
+        let adding = DuplicatePolicy { refund_repeat: RefundRepeat::Add, ..by(key) };
+        let [of_first, of_other] = [&first, &other].map(|query| adding.conversion_key(&postback(query)));
+        assert_ne!(of_first, of_other, "{key:?}: two refunds");
+        assert_eq!(of_first, format!("event:{}", postback(&first).event_id()), "{key:?}: each stands for itself");
+        assert_eq!(restating.conversion_key(&postback(&first)), restating.conversion_key(&postback(&other)), "{key:?}");
+        let sale = postback("conversion_id=c1&click_id=k1&event=purchase&usd_payout=1");
+        assert_eq!(adding.conversion_key(&sale), restating.conversion_key(&sale), "{key:?}: sales are as before");
+    }
+}
+
+#[test]
 fn what_lacks_a_part_of_the_key_stands_for_itself() {
     let policy = by(DuplicateKey::ClickIdAndEvent);
     let without_click = postback("conversion_id=c1&event=deposit&event_id=e1");
@@ -83,7 +100,12 @@ fn a_repeat_does_what_the_policy_says() {
 
 #[test]
 fn a_window_reaches_from_one_postback_to_the_next_both_ways() {
-    let policy = DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), repeat: OnRepeat::Flag };
+    let policy = DuplicatePolicy {
+        key: DuplicateKey::ClickIdAndEvent,
+        window_s: Some(60),
+        repeat: OnRepeat::Flag,
+        ..DuplicatePolicy::default()
+    };
     let known = Known { status: None, last_received_at: utc("2025-11-20T12:00:00Z") };
     let postback = postback("conversion_id=c1&click_id=k1");
     for (received_at, effect) in [

@@ -1,12 +1,12 @@
 //! The checks of one partner file: from what is written to a [`Partner`], or to all that is wrong with it.
 
-use super::{DuplicatesTable, FtdTable, PartnerFile};
-use crate::duplicate::{DuplicateKey, DuplicatePolicy};
+use super::{DuplicatesTable, FtdTable, PartnerFile, RefundsTable};
+use crate::duplicate::{DuplicateKey, DuplicatePolicy, RETRY_WINDOW_S};
 use crate::field::Field;
 use crate::money::{Amount, Currency};
 use crate::partner::Partner;
 use crate::partner::problem::Problem;
-use crate::partner::rules::FirstDeposit;
+use crate::partner::rules::{FirstDeposit, RefundRules};
 use crate::partner::zones::zone;
 use crate::zone::Zone;
 
@@ -41,6 +41,10 @@ const CLICK_RETENTION_DAYS: u32 = 90;
 const UNDER_WAY_DAYS: u32 = 4;
 /// Days between a click and a conversion at most: ten years.
 const ATTRIBUTION_DAYS_MAX: u32 = 3_653;
+/// For how long a sender may retry at most, in seconds (30 days): longer ones are a mistake.
+const RETRY_WINDOW_S_MAX: u32 = 2_592_000;
+/// The least that `amount_max` may be.
+const AMOUNT_MAX_LEAST: &str = "0.01";
 /// The same, and what is under way then.
 const CLICK_RETENTION_DAYS_MAX: u32 = ATTRIBUTION_DAYS_MAX + UNDER_WAY_DAYS;
 
@@ -65,6 +69,7 @@ impl Checks<'_> {
             self.wrong("name", "is empty");
         }
         self.auth(&written.auth);
+        let amount_max = self.amount_max(written.amount_max.as_deref());
         let currency = written.currency.as_deref().map(|code| self.currency("currency", code));
         let mut required: Vec<_> = written.required.iter().filter_map(|name| self.field("required", name)).collect();
         // In canonical order, so that the first problem of a request does not depend on how the file was written.
@@ -90,8 +95,9 @@ impl Checks<'_> {
             zone: self.zone("time_zone", &written.time_zone),
             currency,
             negative_amounts: written.negative_amounts,
+            amount_max,
             aliases: self.aliases(&written.aliases, &written.constants),
-            constants: self.constants(&written.constants),
+            constants: self.constants(&written.constants, amount_max),
             required,
             default_event: written.default_event.map(|name| self.default_event(&name)),
             events: self.events(&written.events, &written.placeholders),
@@ -99,7 +105,12 @@ impl Checks<'_> {
             unknown_status: written.unknown_status,
             placeholders: self.placeholders(written.placeholders),
             offers: self.offers(written.offers),
-            duplicates: self.duplicates(&written.duplicates),
+            duplicates: self.duplicates(&written.duplicates, written.retry_window_s, &written.refunds),
+            refunds: RefundRules {
+                exceeding: written.refunds.exceeding,
+                other_amount: written.refunds.other_amount,
+                repeat: written.refunds.repeat,
+            },
             first_deposit: written.ftd.and_then(|table| self.first_deposit(table)),
             attribution_window_days: self.attribution_window(written.attribution.window_days),
             consent_required: written.consent.required,
@@ -192,7 +203,22 @@ impl Checks<'_> {
         field
     }
 
-    fn duplicates(&mut self, table: &DuplicatesTable) -> DuplicatePolicy {
+    fn amount_max(&mut self, written: Option<&str>) -> Amount {
+        let Some(text) = written else { return Amount::SENT_MAX };
+        let amount = Amount::parse(text).filter(|amount| Amount::parse(AMOUNT_MAX_LEAST) <= Some(*amount));
+        amount.unwrap_or_else(|| {
+            let (least, most) = (AMOUNT_MAX_LEAST, Amount::MAX);
+            self.wrong("amount_max", format!("{text:?} is no amount from {least} to {most}, such as \"10000000\""));
+            Amount::SENT_MAX
+        })
+    }
+
+    fn duplicates(
+        &mut self,
+        table: &DuplicatesTable,
+        retry_window_s: Option<u32>,
+        refunds: &RefundsTable,
+    ) -> DuplicatePolicy {
         let DuplicatesTable { key, window_s, repeat } = *table;
         let by_click = key == DuplicateKey::ClickIdAndEvent;
         match window_s {
@@ -203,14 +229,19 @@ impl Checks<'_> {
             Some(_) if !by_click => self.wrong("duplicates.window_s", "goes with key = \"click_id+event\" only"),
             Some(_) | None => {}
         }
-        DuplicatePolicy { key, window_s, repeat }
+        let retry_window_s = retry_window_s.unwrap_or(RETRY_WINDOW_S);
+        if retry_window_s > RETRY_WINDOW_S_MAX {
+            self.wrong("retry_window_s", format!("must be 0 to {RETRY_WINDOW_S_MAX}, 30 days"));
+        }
+        DuplicatePolicy { key, window_s, repeat, retry_window_s, refund_repeat: refunds.repeat }
     }
 
     fn first_deposit(&mut self, table: FtdTable) -> Option<FirstDeposit> {
         let currency = self.currency("ftd.currency", &table.currency);
         match Amount::parse(&table.minimum).filter(|amount| !amount.is_negative()) {
             Some(minimum) => {
-                Some(FirstDeposit { minimum, currency, bonus_payment_methods: table.bonus_payment_methods })
+                let FtdTable { bonus_payment_methods, reversed, .. } = table;
+                Some(FirstDeposit { minimum, currency, bonus_payment_methods, reversed })
             }
             None => {
                 let reason = format!("{:?} is no amount, such as \"10.00\"", table.minimum);

@@ -7,9 +7,9 @@ mod offers;
 mod report;
 
 use super::problem::Problem;
-use super::rules::{JwtExpected, UnknownStatus};
+use super::rules::{JwtExpected, OnExceeding, OnReversed, OtherAmount, UnknownStatus};
 use super::{AuthMode, Partner};
-use crate::duplicate::{DuplicateKey, OnRepeat};
+use crate::duplicate::{DuplicateKey, OnRepeat, RefundRepeat};
 use crate::reply::Format;
 use checks::Checks;
 use serde::Deserialize;
@@ -36,6 +36,7 @@ struct PartnerFile {
     currency: Option<String>,
     #[serde(default)]
     negative_amounts: bool,
+    amount_max: Option<String>,
     required: Vec<String>,
     #[serde(default)]
     aliases: BTreeMap<String, Vec<String>>,
@@ -54,6 +55,9 @@ struct PartnerFile {
     offers: BTreeMap<String, OfferTable>,
     #[serde(default)]
     duplicates: DuplicatesTable,
+    retry_window_s: Option<u32>,
+    #[serde(default)]
+    refunds: RefundsTable,
     ftd: Option<FtdTable>,
     #[serde(default)]
     attribution: AttributionTable,
@@ -107,6 +111,19 @@ struct FtdTable {
     currency: String,
     #[serde(default)]
     bonus_payment_methods: Vec<String>,
+    #[serde(default)]
+    reversed: OnReversed,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RefundsTable {
+    #[serde(default)]
+    exceeding: OnExceeding,
+    #[serde(default)]
+    other_amount: OtherAmount,
+    #[serde(default)]
+    repeat: RefundRepeat,
 }
 
 #[derive(Default, Deserialize)]

@@ -5,6 +5,7 @@ use crate::event::Event;
 use crate::field::{Field, Kind};
 use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX};
 use crate::macros::unfilled;
+use crate::money::Amount;
 use crate::params::is_proof;
 use crate::partner::fold_word;
 use crate::reading::canonical_text;
@@ -53,7 +54,11 @@ impl Checks<'_> {
         aliases
     }
 
-    pub(super) fn constants(&mut self, written: &BTreeMap<String, String>) -> BTreeMap<Field, String> {
+    pub(super) fn constants(
+        &mut self,
+        written: &BTreeMap<String, String>,
+        amount_max: Amount,
+    ) -> BTreeMap<Field, String> {
         let mut constants = BTreeMap::new();
         for (field_name, text) in written {
             let key = format!("constants.{field_name}");
@@ -70,6 +75,12 @@ impl Checks<'_> {
                         || text.chars().any(char::is_control) =>
                 {
                     self.wrong(&key, format!("{text:?} is not written as it is stored, such as {canonical:?}"));
+                }
+                Some(canonical)
+                    if field.kind() == Kind::Amount
+                        && Amount::parse(&canonical).is_some_and(|amount| amount.magnitude() > amount_max) =>
+                {
+                    self.wrong(&key, format!("is more than amount_max, {amount_max}; every postback would be refused"));
                 }
                 Some(canonical) if canonical.starts_with('-') && field.kind() == Kind::Amount => {
                     self.wrong(&key, "is below zero; amounts of refunds are made negative anyway");
