@@ -25,6 +25,7 @@ pub mod partner;
 pub mod reading;
 pub mod postback;
 pub mod duplicate;
+pub mod conversion;
 pub mod explain;
 // ... and from there to what became of it, between parties that prove who they are.
 pub mod verdict;

@@ -4,11 +4,13 @@
 mod finding;
 mod judgement;
 mod rates;
+mod rebuild;
 pub mod again;
 
 pub use finding::Finding;
 pub use judgement::{Judgement, REPORTING_CURRENCY, judge};
 pub use rates::{Rate, Rates};
+pub use rebuild::rebuild_due;
 
 use crate::app::Platform;
 use crate::shared::Shared;
@@ -27,6 +29,7 @@ const LEASE_MS: i64 = 30_000;
 /// Takes items of a partner that are due, judges them and puts them down; answers how many were taken. What cannot be written because
 /// of one of them is written one by one, and what fails then is tried again by the schedule of deliveries, for 72 hours.
 ///
+/// (0) conversions are rebuilt whose receipts were not stored in their order
 /// (1) items are taken, for a while
 /// (2) what they are judged by is read
 /// (3) and the rates of their days
@@ -41,6 +44,8 @@ pub async fn process(
     partner: &Partner,
     store: &Store,
 ) -> Result<usize, StoreError> {
+    // (0)
+    rebuild_due(platform, partner, store).await?;
     let now = (platform.now)();
     let mut steps = Steps { partner, now: platform.now, since_ms: now.unix_ms() };
     // (1)

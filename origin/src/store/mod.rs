@@ -24,6 +24,7 @@ mod turns;
 mod totals;
 mod ledger;
 pub mod worklist;
+pub mod rebuild;
 pub mod reader;
 mod retention;
 #[cfg(not(target_family = "wasm"))]

@@ -326,6 +326,14 @@ impl Dialect {
         }
     }
 
+    /// An instant as Unix milliseconds.
+    pub fn unix_ms(self, instant: &str) -> String {
+        match self {
+            Dialect::Postgres => format!("floor(extract(epoch from {instant}) * 1000)::bigint"),
+            Dialect::Sqlite => format!("(unixepoch({instant}) * 1000 + cast(substr({instant}, 21, 3) as integer))"),
+        }
+    }
+
     /// The table `input`: rows of these columns out of a statement's parameters.
     fn input<T>(self, columns: &[Column<T>]) -> String {
         let name = |column: &Column<T>| match column.read {

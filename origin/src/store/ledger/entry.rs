@@ -21,7 +21,9 @@ pub struct Entry {
 
 impl Entry {
     /// A record, ready for a partner with this policy.
-    pub fn of(record: Record, policy: &DuplicatePolicy) -> Entry {
+    pub fn of(mut record: Record, policy: &DuplicatePolicy) -> Entry {
+        // A clock ahead of ours must not keep what comes behind from counting. This is settled once, when the receipt is first stored.
+        record.receipt.received_at = record.receipt.received_at.min(record.now);
         let postback = &record.reading.postback;
         let warnings = record.reading.warnings.iter().map(|warning| serde_json::Value::from(warning.to_string()));
         Entry {
@@ -56,3 +58,8 @@ pub(super) const FINGERPRINT: Column<Entry> = Column::text("fingerprint", |entry
 pub(super) const CONTENT: Column<Entry> = Column::json("content", |entry| entry.content.clone());
 pub(super) const RECEIVED_AT: Column<Entry> =
     Column::time("received_at", |entry| Some(entry.record.receipt.received_at));
+pub(super) const REQUEST_ID: Column<Entry> =
+    Column::text("request_id", |entry| Some(entry.record.receipt.request_id.clone()));
+/// When it was received, in Unix milliseconds: receipts are ordered by it.
+pub(super) const LAST_RECEIVED_MS: Column<Entry> =
+    Column::number("last_received_ms", |entry| entry.record.receipt.received_at.unix_ms());

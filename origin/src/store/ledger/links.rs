@@ -1,20 +1,32 @@
 //! Whose click it was (R50).
 
 use super::super::statement::{Column, Dialect, Step};
-use super::entry::{EVENT_ID, Entry, RECEIPT_ID, RECEIVED_AT};
+use super::entry::{EVENT_ID, Entry, RECEIPT_ID, RECEIVED_AT, REQUEST_ID};
 use super::event_is_new;
 use postback::field::Field;
 
-/// Keeps which account and which installation new events name together with a click. One order for all rows of a transaction: two
-/// transactions that say the same would otherwise wait for each other.
+/// Keeps which account and which installation events name together with a click, and of several events that name the same the one that
+/// was received first. A repeat that was received before its event may be that; it makes no link that was erased. One order for all rows of a
+/// transaction, so that two transactions cannot deadlock.
 pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
     const COLUMNS: &[Column<Entry>] = &[
         RECEIPT_ID,
         EVENT_ID,
         RECEIVED_AT,
+        REQUEST_ID,
         Column::text("click_id", |entry| entry.postback().text(Field::ClickId)),
         Column::text("account_id", |entry| entry.postback().text(Field::AccountId)),
         Column::text("install_id", |entry| entry.postback().text(Field::InstallId)),
+    ];
+    let [said_new, said_again] = [
+        event_is_new(dialect),
+        format!(
+            "exists (select 1 from repeats where repeats.event_id = input.event_id
+                and repeats.request_id = input.request_id and repeats.receipt_id = input.receipt_id{by_key})
+             and exists (select 1 from links where links.click_id = input.click_id and links.kind = input.kind
+                and links.linked_id = input.linked_id{by_key})",
+            by_key = dialect.by_key(),
+        ),
     ];
     Step::new(
         dialect,
@@ -22,13 +34,17 @@ pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
         &format!(
             ", said as (
                 select 'account' as kind, input.account_id as linked_id, input.* from input
-                union all select 'install' as kind, input.install_id as linked_id, input.* from input)
+                union all select 'install' as kind, input.install_id as linked_id, input.* from input),
+             placed as (
+                select input.*, row_number() over (partition by input.click_id, input.kind, input.linked_id
+                    order by input.received_at, input.event_id) as place
+                from said as input
+                where input.click_id is not null and input.linked_id is not null and ({said_new} or {said_again}))
              insert into links (click_id, kind, linked_id, event_id, linked_at)
-             select input.click_id, input.kind, input.linked_id, input.event_id, input.received_at from said as input
-             where input.click_id is not null and input.linked_id is not null and {}
-             order by input.click_id, input.kind, input.linked_id, input.received_at, input.event_id
-             on conflict (click_id, kind, linked_id) do nothing",
-            event_is_new(dialect),
+             select placed.click_id, placed.kind, placed.linked_id, placed.event_id, placed.received_at from placed
+             where placed.place = 1 order by placed.click_id, placed.kind, placed.linked_id
+             on conflict (click_id, kind, linked_id) do update set event_id = excluded.event_id, linked_at = excluded.linked_at
+             where (excluded.linked_at, excluded.event_id) < (links.linked_at, links.event_id)",
         ),
     )
 }

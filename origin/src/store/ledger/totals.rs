@@ -2,8 +2,8 @@
 
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::{Count, count};
-use super::conversions::{is_of_the_event, left_join_last, out_of_window};
-use super::entry::{CONVERSION_KEY, EVENT_ID, Entry, RECEIPT_ID};
+use super::conversions::{is_apart, is_newest, is_of_the_event, left_join_last};
+use super::entry::{CONVERSION_KEY, EVENT_ID, Entry, LAST_RECEIVED_MS, RECEIPT_ID, REQUEST_ID};
 use super::event_is_new;
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
 
@@ -11,15 +11,20 @@ const COLUMNS: &[Column<Entry>] = &[
     RECEIPT_ID,
     EVENT_ID,
     CONVERSION_KEY,
-    Column::number("last_received_s", |entry| entry.record.receipt.received_at.unix_s()),
+    LAST_RECEIVED_MS,
+    REQUEST_ID,
     Column::number("slot", |entry| entry.slot),
 ];
 
 /// Takes out what conversions came to that are about to be brought up to date. The same condition as of the revision itself,
-/// which comes behind: the event is new, and the last conversion under its key is not another. Where a repeat revises nothing,
+/// which comes behind: the event is new and the newest, and the last conversion under its key is not another. Where a repeat revises nothing,
 /// there is nothing to take out.
 pub(super) fn count_out(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<Entry>> {
-    let is_revised = format!("known.occurrence is not null and not {}", out_of_window(policy, "known"));
+    let is_revised = format!(
+        "known.occurrence is not null and {} and not {}",
+        is_newest("known"),
+        is_apart(policy, "known")
+    );
     match policy.repeat {
         OnRepeat::Revise => count_of_new(dialect, Count::Out, &is_revised),
         OnRepeat::Ignore | OnRepeat::Flag => Vec::new(),
@@ -28,7 +33,7 @@ pub(super) fn count_out(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<E
 
 /// Puts in what conversions come to that have begun or were brought up to date.
 pub(super) fn count_in(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<Entry>> {
-    count_of_new(dialect, Count::In, is_of_the_event(policy))
+    count_of_new(dialect, Count::In, &is_of_the_event(policy))
 }
 
 /// Counts the conversions of new events.

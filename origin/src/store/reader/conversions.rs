@@ -111,8 +111,8 @@ pub struct Origin {
     pub payment_method: Option<String>,
     #[serde(deserialize_with = "optional_flag")]
     pub is_ftd: Option<bool>,
-    /// When its last postback was received, in Unix seconds.
-    pub last_received_s: i64,
+    /// When its last postback was received, in Unix milliseconds.
+    pub last_received_ms: i64,
 }
 
 /// What was paid for a conversion.
@@ -245,7 +245,7 @@ fn object(dialect: Dialect) -> String {
         "device",
         "payment_method",
         "is_ftd",
-        "last_received_s",
+        "last_received_ms",
     ]
     .map(column);
     let money = [

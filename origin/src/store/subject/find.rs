@@ -98,8 +98,10 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
                 on own.conversion_key = revisions.conversion_key and own.occurrence = revisions.occurrence
             union select revisions.event_id from revisions join alone
                 on alone.conversion_key = revisions.conversion_key and alone.occurrence = revisions.occurrence
-            union select events.event_id from events join own on own.conversion_id = events.conversion_id
-            union select events.event_id from events join alone on alone.conversion_id = events.conversion_id
+            union select events.event_id from own join conversions as same on same.conversion_id = own.conversion_id
+                join events on events.conversion_key = same.conversion_key
+            union select events.event_id from alone join conversions as same on same.conversion_id = alone.conversion_id
+                join events on events.conversion_key = same.conversion_key
             union {seen})"
     )
 }

@@ -5,8 +5,19 @@ use super::super::statement::Dialect;
 /// Columns of JSON.
 const JSON: [&str; 7] = ["content", "words", "headers", "ignored", "warnings", "utm", "findings"];
 /// Columns of amounts and rates.
-const AMOUNTS: [&str; 7] =
-    ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "fx_sale_amount", "fx_payout", "fx_rate"];
+const AMOUNTS: [&str; 11] = [
+    "sale_amount",
+    "payout",
+    "usd_sale_amount",
+    "usd_payout",
+    "fx_sale_amount",
+    "fx_payout",
+    "fx_rate",
+    "counted_sale_amount",
+    "counted_payout",
+    "counted_usd_sale_amount",
+    "counted_usd_payout",
+];
 /// Members of an object in D1 at most.
 const MEMBERS_MAX: usize = 16;
 
@@ -14,7 +25,19 @@ const MEMBERS_MAX: usize = 16;
 pub fn columns(table: &str) -> &'static [&'static str] {
     match table {
         "events" => {
-            &["event_id", "event", "conversion_id", "fingerprint", "content", "words", "received_at", "receipt_id"]
+            &[
+                "event_id",
+                "event",
+                "conversion_id",
+                "fingerprint",
+                "content",
+                "words",
+                "received_at",
+                "receipt_id",
+                "conversion_key",
+                "request_id",
+                "names_event",
+            ]
         }
         "postbacks" => &[
             "postback_id",
@@ -80,7 +103,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "received_at",
             "created_at",
             "updated_at",
-            "last_received_s",
+            "last_received_ms",
             "payment_method",
             "consent_version",
             "campaign",
@@ -100,6 +123,20 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "dropped_click_id",
             "dropped_clicked_at",
             "dropped_click_consent",
+            "last_request_id",
+            "last_event_id",
+            "first_request_id",
+            "payout_currency",
+            "is_sale_amount_dropped",
+            "is_payout_dropped",
+            "is_returned",
+            "original_event_id",
+            "counted_sale_amount",
+            "counted_payout",
+            "counted_currency",
+            "counted_payout_currency",
+            "counted_usd_sale_amount",
+            "counted_usd_payout",
         ],
         "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at"],
         "clicks" => &[

@@ -20,7 +20,7 @@ pub use conclude::{Conclusion, Failure, Judged, Next};
 pub use facts::{After, Before, Click, Facts, Original, PAGE};
 pub(super) use facts::{amount, time};
 pub use put_back::Again;
-pub(super) use put_back::waiting_for_clicks;
+pub(super) use put_back::{Account, again, firsts_of, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
 
 use super::statement::{Dialect, Statement, Step};

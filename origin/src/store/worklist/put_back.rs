@@ -48,6 +48,22 @@ pub(super) fn firsts<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step
     put_back(dialect, columns, &events)
 }
 
+/// An account whose first deposit may be another.
+pub(in crate::store) struct Account {
+    pub(in crate::store) account_id: String,
+    pub(in crate::store) at: Timestamp,
+}
+
+/// The same of accounts alone.
+pub(in crate::store) fn firsts_of(dialect: Dialect) -> Step<Account> {
+    const COLUMNS: &[Column<Account>] = &[
+        Column::text("account_id", |account| Some(account.account_id.clone())),
+        Column::text("account_before", |_| None),
+        Column::time("settled_at", |account| Some(account.at)),
+    ];
+    firsts(dialect, COLUMNS)
+}
+
 /// Money that goes back of a conversion which was judged: where the one did not know the other yet, took another one for it that comes
 /// later in the order of keys, or takes its amounts.
 pub(super) fn refunds<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
@@ -99,7 +115,7 @@ pub struct Again {
 }
 
 /// Conversions that somebody wants to be judged again.
-pub(super) fn again(dialect: Dialect) -> Step<Again> {
+pub(in crate::store) fn again(dialect: Dialect) -> Step<Again> {
     const COLUMNS: &[Column<Again>] = &[
         Column::text("event_id", |again| Some(again.event_id.clone())),
         Column::text("conversion_key", |again| Some(again.conversion_key.clone())),

@@ -1,0 +1,66 @@
+//! Rebuilds that are due: conversions whose receipts were not stored in their order.
+
+use crate::app::Platform;
+use crate::store::rebuild::{Due, Postponed, REBUILDS_MAX, Rebuilt};
+use crate::store::{Store, StoreError};
+use postback::partner::Partner;
+use postback::retry::Schedule;
+use postback::time::Timestamp;
+use tracing::{debug, error};
+
+/// How long a rebuild that fails waits at most, in seconds. It is never given up: until it is done, a sum is wrong.
+const DELAY_S_MAX: u32 = 3_600;
+/// Rounds that one call makes at most.
+const ROUNDS_MAX: usize = 20;
+
+/// Rebuilds what is due in a partner's database; answers how many conversions' keys were written.
+///
+/// # Errors
+/// The database cannot; what was not rebuilt is still due.
+pub async fn rebuild_due(platform: &Platform, partner: &Partner, store: &Store) -> Result<usize, StoreError> {
+    let mut written: usize = 0;
+    for _ in 0..ROUNDS_MAX {
+        let due = store.due_rebuilds((platform.now)()).await?;
+        let is_last_round = due.len() < REBUILDS_MAX;
+        for due in due {
+            written = written.saturating_add(one(platform, partner, store, due).await?);
+        }
+        if is_last_round {
+            break;
+        }
+    }
+    Ok(written)
+}
+
+async fn one(platform: &Platform, partner: &Partner, store: &Store, due: Due) -> Result<usize, StoreError> {
+    let now = (platform.now)();
+    match store.rebuild(&due.conversion_key, now).await {
+        Ok(Rebuilt::Written { receipts }) => {
+            debug!(partner = partner.code, receipts, "conversion rebuilt from its receipts");
+            Ok(1)
+        }
+        // What came meanwhile is folded with the rest in the next round.
+        Ok(Rebuilt::Outdated) => Ok(0),
+        Err(StoreError::Bug(reason)) => {
+            postpone(partner, store, due, reason, now).await?;
+            Ok(0)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn postpone(
+    partner: &Partner,
+    store: &Store,
+    due: Due,
+    reason: String,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let Due { conversion_key, attempts } = due;
+    let attempts = attempts.saturating_add(1);
+    let delay_s = Schedule::standard().delay_s(attempts, &conversion_key).unwrap_or(DELAY_S_MAX).min(DELAY_S_MAX);
+    error!(partner = partner.code, reason, attempts, delay_s, "a conversion could not be rebuilt; it is retried");
+    let due_ms = now.unix_ms().saturating_add(i64::from(delay_s).saturating_mul(1_000));
+    let due_at = Timestamp::from_unix_ms(due_ms).unwrap_or(now);
+    store.postpone_rebuild(Postponed { conversion_key, due_at, reason }).await
+}
