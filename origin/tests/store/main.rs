@@ -29,7 +29,8 @@ mod work;
 mod links;
 mod totals;
 mod rejections;
-mod histories;
+mod model;
+mod order;
 mod groups;
 mod retention;
 mod upgrade;
@@ -240,6 +241,12 @@ fn nonce() -> Nonce {
     Nonce::from_bytes(bytes)
 }
 
+/// A request id of its own, in their order.
+fn request_id() -> String {
+    static REQUESTS: AtomicU32 = AtomicU32::new(0);
+    format!("request-{:08}", REQUESTS.fetch_add(1, Ordering::Relaxed))
+}
+
 /// The click of a number.
 fn click(number: u16) -> Click {
     let mut random = [0; 16];
@@ -267,7 +274,7 @@ fn record(query: &str) -> Record {
         receipt_id: nonce(),
         reading: partner().read(&Params::from_query(query).unwrap(), Dialect::Partner, now).unwrap(),
         receipt: Receipt {
-            request_id: "request".to_owned(),
+            request_id: request_id(),
             received_at: now,
             auth_mode: "open".to_owned(),
             key_id: Some("k1".to_owned()),

@@ -1,0 +1,301 @@
+//! A conversion's state is a function of the set of its receipts: random histories, each stored in random orders and groupings, come to
+//! what a model in memory comes to.
+//!
+//! `HISTORIES=10` asks for ten times as many.
+
+use crate::model::{self, Conversion, Event, Money};
+use crate::{Fresh, at, fresh_with, nonce, record};
+use bytec_origin::store::rebuild::Rebuilt;
+use bytec_origin::store::{Database, Receipt, Record};
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
+use postback::time::Timestamp;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom;
+use rand::{Rng, SeedableRng};
+use std::collections::BTreeMap;
+
+/// One receipt of a history: what is sent, when it is received, and by which request.
+#[derive(Clone, Debug)]
+pub struct Sent {
+    pub query: String,
+    pub at_ms: i64,
+    pub request: String,
+}
+
+/// The tables that a history fills.
+pub const TABLES: [&str; 12] = [
+    "totals",
+    "totals_by_hour",
+    "totals_by_day",
+    "links",
+    "work_items",
+    "revisions",
+    "conversions",
+    "postbacks",
+    "nonces",
+    "repeats",
+    "rebuilds",
+    "events",
+];
+
+fn query() -> impl Strategy<Value = String> {
+    let statuses = proptest::sample::select(vec!["", "Pending", "Approved", "Rejected", "Paid"]);
+    let events = proptest::sample::select(vec!["", "purchase", "deposit", "refund", "chargeback"]);
+    let money = proptest::sample::select(vec![
+        "",
+        "&rewars=10",
+        "&rewars=12",
+        "&payout_local=42&conversion_currency=MYR&rewars=10",
+        "&payout_local=84",
+        "&payout_local=42&conversion_currency=MYR",
+        "&sale_amount_local=7&conversion_currency=EUR",
+        "&sale_amount_local=7.5&usd_sale_amount=9",
+        "&usd_sale_amount=9",
+    ]);
+    let texts = proptest::sample::select(vec!["", "&account_id=u1", "&account_id=u2&sub_id=s1", "&sub_id=s2"]);
+    let clicks = proptest::sample::select(vec!["", "&click_id=k0", "&click_id=k1"]);
+    let times = proptest::sample::select(vec!["", "&datetime_conversion=2025-11-20+12:13", "&datetime_conversion=2025-11-19+01:00"]);
+    (0..2_u8, events, statuses, money, texts, clicks, times, 0..5_u8).prop_map(
+        |(conversion, event, status, money, texts, click, time, id)| {
+            let event = if event.is_empty() { String::new() } else { format!("&event={event}") };
+            let status = if status.is_empty() { String::new() } else { format!("&status={status}") };
+            let query = format!("conversion_id=c{conversion}{event}{status}{money}{texts}{click}{time}");
+            // An event id of the sender's stands for one content alone: a contradiction is not about order.
+            let id = if id == 0 { format!("&event_id=own{:x}", digest(&query)) } else { String::new() };
+            format!("{query}{id}")
+        },
+    )
+}
+
+fn digest(text: &str) -> u64 {
+    text.bytes().fold(7, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)))
+}
+
+/// A history: queries, some of them sent again, at times that may be the same.
+fn history() -> impl Strategy<Value = Vec<Sent>> {
+    let again = proptest::collection::vec((any::<prop::sample::Index>(), 0..400_000_i64), 0..8);
+    (proptest::collection::vec((query(), 0..400_000_i64), 1..12), again).prop_map(|(queries, again)| {
+        let repeats: Vec<_> =
+            again.into_iter().map(|(index, at_ms)| (queries[index.index(queries.len())].0.clone(), at_ms)).collect();
+        let all = queries.into_iter().chain(repeats).enumerate();
+        // Names in no order of time, and times that meet.
+        all.map(|(number, (query, at_ms))| Sent {
+            query,
+            at_ms: at_ms / 10_000 * 10_000,
+            request: format!("{:02x}-{number}", digest(&number.to_string()) % 251),
+        })
+        .collect()
+    })
+}
+
+pub fn received(sent: &Sent) -> Record {
+    let record = record(&sent.query);
+    let received_at = Timestamp::from_unix_ms(at("2025-11-20T23:58:00Z").unix_ms() + sent.at_ms).unwrap();
+    Record {
+        receipt: Receipt { received_at, request_id: sent.request.clone(), ..record.receipt.clone() },
+        now: at("2025-11-21T08:00:00Z"),
+        ..record
+    }
+}
+
+fn say(money: &Money) -> String {
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let dropped = if money.dropped { " dropped" } else { "" };
+    format!("{} {} {}{dropped}", text(&money.local), text(&money.currency), text(&money.dollars))
+}
+
+fn model_rows(conversions: &BTreeMap<String, Vec<Conversion>>) -> Vec<String> {
+    let mut rows = Vec::new();
+    for (key, occurrences) in conversions {
+        for (occurrence, conversion) in (1..).zip(occurrences) {
+            let text = |name: &str| conversion.says.get(name).cloned().unwrap_or_else(|| "-".to_owned());
+            rows.push(format!(
+                "{key} {occurrence} {} {} {} {} {} {} {} {} {} | {} | {} | {}{}",
+                conversion.history.len(),
+                conversion.last_event,
+                text("event"),
+                text("status"),
+                text("conversion_id"),
+                text("account_id"),
+                text("sub_id"),
+                text("click_id"),
+                text("conversion_datetime").replace("T", " ").replace("Z", ""),
+                say(&conversion.sale),
+                say(&conversion.payout),
+                if conversion.duplicate { "d" } else { "" },
+                if conversion.returned { "r" } else { "" },
+            ));
+            for (number, (event, status, sale, payout)) in (1..).zip(&conversion.history) {
+                let status = status.clone().unwrap_or_else(|| "-".to_owned());
+                let plain = |money: &Money| say(&Money { dropped: false, ..money.clone() });
+                rows.push(format!("{key} {occurrence} #{number} {event} {status} | {} | {}", plain(sale), plain(payout)));
+            }
+        }
+    }
+    rows.sort();
+    rows
+}
+
+impl Fresh {
+    /// As [`model_rows`] has them.
+    async fn folded(&self) -> Vec<String> {
+        let time = match self.store.database() {
+            Database::Postgres(_) => "to_char(conversion_datetime at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
+            Database::Sqlite(_) | Database::D1(_) => "replace(substr(conversion_datetime, 1, 19), 'T', ' ')",
+        };
+        let or_none = |column: &str| format!("coalesce(cast({column} as text), '-')");
+        let join = |columns: &[&str]| columns.iter().map(|column| or_none(column)).collect::<Vec<_>>().join(" || ' ' || ");
+        let conversions = format!(
+            "select {} || ' | ' || {} || case when is_sale_amount_dropped then ' dropped' else '' end || ' | ' || {} ||
+                case when is_payout_dropped then ' dropped' else '' end || ' | ' ||
+                case when is_duplicate then 'd' else '' end || case when is_returned then 'r' else '' end from conversions",
+            join(&[
+                "conversion_key",
+                "occurrence",
+                "revision",
+                "event_id",
+                "event",
+                "status",
+                "conversion_id",
+                "account_id",
+                "sub_id",
+                "click_id",
+                time
+            ]),
+            join(&["sale_amount", "currency", "usd_sale_amount"]),
+            join(&["payout", "payout_currency", "usd_payout"]),
+        );
+        let revisions = format!(
+            "select {} || ' #' || cast(revision as text) || ' ' || {} || ' | ' || {} || ' | ' || {} from revisions",
+            join(&["conversion_key", "occurrence"]),
+            join(&["event_id", "status"]),
+            join(&["sale_amount", "currency", "usd_sale_amount"]),
+            join(&["payout", "payout_currency", "usd_payout"]),
+        );
+        let mut rows = self.column(conversions.leak()).await;
+        rows.extend(self.column(revisions.leak()).await);
+        rows.sort();
+        rows
+    }
+
+    pub async fn clear(&self) {
+        for table in TABLES {
+            self.execute(&format!("delete from {table}")).await;
+        }
+    }
+
+    /// Rebuilds what is due, until nothing is.
+    pub async fn rebuilt(&self) -> usize {
+        let mut written = 0;
+        loop {
+            let due = self.store.due_rebuilds(at("2025-11-21T09:00:00Z")).await.unwrap();
+            if due.is_empty() {
+                return written;
+            }
+            for due in due {
+                let outcome = self.store.rebuild(&due.conversion_key, at("2025-11-21T09:00:00Z")).await.unwrap();
+                assert!(matches!(outcome, Rebuilt::Written { .. }), "{outcome:?}");
+                written += 1;
+            }
+        }
+    }
+
+    /// Stores receipts in an order of the dice, in groups of the dice, some of them twice, and rebuilds now and then.
+    pub async fn store_anyhow(&self, history: &[Sent], dice: &mut StdRng) {
+        let mut rest: Vec<_> = history.iter().collect();
+        rest.shuffle(dice);
+        while !rest.is_empty() {
+            let size = dice.random_range(1..=rest.len().min(6));
+            let group: Vec<_> = rest.drain(..size).flat_map(|sent| vec![sent; if dice.random_bool(0.2) { 2 } else { 1 }]).collect();
+            let stored = group.into_iter().map(|sent| self.store.record(Record { receipt_id: nonce(), ..received(sent) }));
+            for outcome in futures_util::future::join_all(stored).await {
+                outcome.unwrap();
+            }
+            if dice.random_bool(0.3) {
+                self.rebuilt().await;
+            }
+        }
+        self.rebuilt().await;
+    }
+}
+
+/// The model's events and receipts of a history.
+fn modelled(policy: &DuplicatePolicy, history: &[Sent]) -> (BTreeMap<String, Event>, Vec<model::Receipt>) {
+    let (mut events, mut receipts) = (BTreeMap::new(), Vec::new());
+    for sent in history {
+        let record = received(sent);
+        let postback = &record.reading.postback;
+        let id = postback.event_id().to_string();
+        let says = postback.fields().map(|(field, text)| (field.name().to_owned(), text)).collect();
+        let event = Event { id: id.clone(), key: policy.conversion_key(postback), named: record.reading.names_event, says };
+        let at_ms = record.receipt.received_at.unix_ms();
+        receipts.push(model::Receipt { at_ms, request: sent.request.clone(), event: id.clone() });
+        events.entry(id).or_insert(event);
+    }
+    (events, receipts)
+}
+
+pub fn scale() -> u32 {
+    std::env::var("HISTORIES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+}
+
+fn policies() -> [DuplicatePolicy; 5] {
+    let retry_window_s = 0;
+    let of = |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s, ..DuplicatePolicy::default() };
+    [
+        of(DuplicateKey::ConversionId, None, OnRepeat::Revise),
+        DuplicatePolicy { retry_window_s: 60, ..of(DuplicateKey::ConversionIdAndEvent, Some(60), OnRepeat::Revise) },
+        of(DuplicateKey::ClickIdAndEvent, Some(60), OnRepeat::Flag),
+        of(DuplicateKey::ConversionId, Some(60), OnRepeat::Ignore),
+        of(DuplicateKey::EventId, None, OnRepeat::Revise),
+    ]
+}
+
+fn every_order_comes_to_what_the_model_says(kind: &str, histories: u32, orders: u32) {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let policies = policies();
+    let each = (histories * scale()).div_ceil(u32::try_from(policies.len()).unwrap());
+    for (number, policy) in (0_u8..).zip(policies) {
+        let db = runtime.block_on(fresh_with(kind, policy));
+        let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]));
+        for at in 0..each {
+            let history = history().new_tree(&mut runner).unwrap().current();
+            let (events, receipts) = modelled(&policy, &history);
+            let expected = model_rows(&model::conversions(&policy, &events, &receipts));
+            for order in 0..orders {
+                let mut dice = StdRng::seed_from_u64(u64::from(at) * 1000 + u64::from(order));
+                runtime.block_on(async {
+                    db.clear().await;
+                    db.store_anyhow(&history, &mut dice).await;
+                    let told = format!("{policy:?}, history {at}, order {order}: {history:#?}");
+                    let found = db.folded().await;
+                    let only = |some: &[String], others: &[String]| -> Vec<String> {
+                        some.iter().filter(|row| !others.contains(row)).cloned().collect()
+                    };
+                    let differ = [only(&found, &expected), only(&expected, &found)];
+                    assert!(found == expected, "{told}\nfound, and expected: {differ:#?}");
+                    assert_eq!(db.totals().await, db.recount().await, "{told}");
+                });
+            }
+        }
+        runtime.block_on(db.store.close());
+    }
+}
+
+#[test]
+fn sqlite_comes_to_the_same_in_every_order() {
+    every_order_comes_to_what_the_model_says("sqlite", 100, 5);
+}
+
+#[test]
+fn postgres_comes_to_the_same_in_every_order() {
+    every_order_comes_to_what_the_model_says("postgres", 20, 4);
+}
+
+#[test]
+fn d1_comes_to_the_same_in_every_order() {
+    every_order_comes_to_what_the_model_says("d1", 5, 2);
+}
