@@ -68,6 +68,9 @@ alter table conversions add column is_returned boolean not null default false;
 -- of a refund or chargeback: the event id of the sale, as its sender names it
 alter table conversions add column original_event_id text;
 create index conversions_by_original on conversions (original_event_id) where original_event_id is not null;
+-- What goes back of a sale, by its conversion id and by what was found.
+create index conversions_returns on conversions (conversion_id) where event in ('refund', 'chargeback');
+create index conversions_by_refund_of on conversions (refund_of) where refund_of is not null;
 -- Of a refund or chargeback, evaluated: what it counts for in the balance of its sale.
 alter table conversions add column counted_sale_amount numeric
     constraint conversions_counted_sale_amount check (scale(counted_sale_amount) <= 6);
@@ -79,9 +82,14 @@ alter table conversions add column counted_usd_sale_amount numeric
     constraint conversions_counted_usd_sale_amount check (scale(counted_usd_sale_amount) <= 6);
 alter table conversions add column counted_usd_payout numeric
     constraint conversions_counted_usd_payout check (scale(counted_usd_payout) <= 6);
+-- of a sale, evaluated: chargebacks left nothing of it
+alter table conversions add column is_charged_back boolean not null default false;
 
--- An account's deposits: by when they happened, then by receipt.
+-- An account's deposits: by when they happened, then by receipt. One that was charged back may no longer count.
 drop index conversions_by_deposit;
+alter table conversions drop constraint conversions_deposit;
+alter table conversions add constraint conversions_deposit check (deposit in ('first', 'repeat', 'too_small', 'bonus', 'zero',
+    'no_amount', 'no_account', 'rejected', 'undecided', 'reversed'));
 create index conversions_by_deposit on conversions
     (account_id, coalesce(conversion_datetime, ts_event, received_at), received_at, first_request_id, conversion_key, occurrence)
     where deposit in ('first', 'repeat');

@@ -64,6 +64,9 @@ alter table conversions add column is_returned integer not null default 0;
 -- of a refund or chargeback: the event id of the sale, as its sender names it
 alter table conversions add column original_event_id text;
 create index conversions_by_original on conversions (original_event_id) where original_event_id is not null;
+-- What goes back of a sale, by its conversion id and by what was found.
+create index conversions_returns on conversions (conversion_id) where event in ('refund', 'chargeback');
+create index conversions_by_refund_of on conversions (refund_of) where refund_of is not null;
 -- Of a refund or chargeback, evaluated: what it counts for in the balance of its sale.
 alter table conversions add column counted_sale_amount_micros integer;
 alter table conversions add column counted_sale_amount text generated always as (
@@ -95,9 +98,17 @@ alter table conversions add column counted_usd_payout text generated always as (
         || printf('.%02d', abs(counted_usd_payout_micros) % 1000000 / 10000)
         || rtrim(printf('%04d', abs(counted_usd_payout_micros) % 10000), '0')
     end) virtual;
+-- of a sale, evaluated: chargebacks left nothing of it
+alter table conversions add column is_charged_back integer not null default 0;
 
--- An account's deposits: by when they happened, then by receipt.
+-- An account's deposits: by when they happened, then by receipt. One that was charged back may no longer count. SQLite changes no
+-- constraint, so the column is made anew.
 drop index conversions_by_deposit;
+alter table conversions add column deposit_now text constraint conversions_deposit check (deposit_now in ('first', 'repeat', 'too_small',
+    'bonus', 'zero', 'no_amount', 'no_account', 'rejected', 'undecided', 'reversed'));
+update conversions set deposit_now = deposit where deposit is not null;
+alter table conversions drop column deposit;
+alter table conversions rename column deposit_now to deposit;
 create index conversions_by_deposit on conversions
     (account_id, coalesce(conversion_datetime, ts_event, received_at), received_at, first_request_id, conversion_key, occurrence)
     where deposit in ('first', 'repeat');

@@ -1,9 +1,10 @@
 //! Judging everything again: by other rules, by other rates. What would become of it is told before anything is changed.
 
 use super::judgement::{Judgement, judge, needs_rates};
+use super::{Groups, group};
 use super::rates::Rates;
 use crate::shared::Shared;
-use crate::store::worklist::{After, Again, Before, Facts, Judged, PAGE};
+use crate::store::worklist::{After, Again, Before, Facts, Judged, Marks, PAGE};
 use crate::store::{Store, StoreError};
 use postback::money::Amount;
 use postback::partner::Partner;
@@ -41,7 +42,7 @@ pub struct Change<T> {
 }
 
 /// The order of an account's deposits.
-type Place = (i64, String, i64);
+type Place = (Timestamp, Timestamp, String, String, i64);
 
 /// Looks at every conversion of a partner twice: first for the first deposits of accounts, then for what differs, and hands that on, a
 /// page at a time. `progress` hears how many were looked at.
@@ -126,10 +127,13 @@ async fn judged_page(
         let conversion = &last.conversion;
         *after = After { conversion_key: conversion.conversion_key.clone(), occurrence: conversion.occurrence };
     }
-    let days: Vec<_> = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner)).collect();
+    let groups = group::read(store, page.iter().map(|(_, facts)| facts)).await?;
+    let days = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner));
+    let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
     let rates: Rates = super::rates_of(shared, &days).await?;
+    let groups = Groups::new(groups, partner, Some(&rates));
     let judged = page.into_iter().map(|(event_id, facts)| {
-        let Judgement { judged, .. } = judge(&facts, partner, &rates);
+        let Judgement { judged, .. } = judge(&facts, groups.of(&facts), partner, &rates);
         (event_id, facts, judged)
     });
     Ok(judged.collect())
@@ -141,9 +145,22 @@ fn counted<'a>(facts: &'a Facts, judged: &Judged) -> Option<&'a str> {
     counts.then_some(facts.conversion.account_id.as_deref()).flatten()
 }
 
+/// What the database finds of a deposit that could be the first, as it is written.
+fn deposit_findings(facts: &Facts, judged: &Judged, deposit: Option<&str>) -> impl Iterator<Item = &'static str> {
+    let is_first = deposit == Some("first");
+    let is_decided = deposit.is_some_and(|deposit| deposit != "undecided");
+    let differs = is_decided && facts.marks.is_ftd.is_some_and(|says_first| says_first != is_first);
+    let is_reversed = is_first && judged.is_charged_back;
+    [(differs, Judged::FTD_DIFFERS), (is_reversed, Judged::FIRST_DEPOSIT_REVERSED)]
+        .into_iter()
+        .filter_map(|(is_found, code)| is_found.then_some(code))
+}
+
 fn place_of(facts: &Facts) -> Place {
     let conversion = &facts.conversion;
-    (conversion.happened_at.unix_ms(), conversion.conversion_key.clone(), conversion.occurrence)
+    let Marks { received_at, first_request_id, .. } = &facts.marks;
+    let (key, occurrence) = (conversion.conversion_key.clone(), conversion.occurrence);
+    (conversion.happened_at, *received_at, first_request_id.clone(), key, occurrence)
 }
 
 impl Difference {
@@ -152,9 +169,15 @@ impl Difference {
         self.conversions = self.conversions.saturating_add(1);
         let money = &facts.money;
         let before = facts.judged.as_ref();
-        let fx = |read: fn(&Before) -> Option<Amount>| before.and_then(read);
-        self.sale_amount.add(money.usd_sale_amount, fx(|before| before.fx_sale_amount), judged.fx_sale_amount);
-        self.payout.add(money.usd_payout, fx(|before| before.fx_payout), judged.fx_payout);
+        let was = |read: fn(&Before) -> Option<Amount>| before.and_then(read);
+        self.sale_amount.add(
+            was(|before| before.counted.usd_sale_amount.or(before.fx_sale_amount)).or(money.usd_sale_amount),
+            judged.counted.usd_sale_amount.or(judged.fx_sale_amount).or(money.usd_sale_amount),
+        );
+        self.payout.add(
+            was(|before| before.counted.usd_payout.or(before.fx_payout)).or(money.usd_payout),
+            judged.counted.usd_payout.or(judged.fx_payout).or(money.usd_payout),
+        );
         let is_first = |deposit: Option<&str>| u64::from(deposit == Some("first"));
         let was_first = is_first(before.and_then(|before| before.deposit.as_deref()));
         self.first_deposits.before = self.first_deposits.before.saturating_add(was_first);
@@ -163,7 +186,8 @@ impl Difference {
             self.new = self.new.saturating_add(1);
             return true;
         };
-        let findings: Vec<String> = serde_json::from_str(&before.findings).unwrap_or_default();
+        let findings = serde_json::from_str::<Vec<String>>(&before.findings).ok();
+        let found: Vec<_> = judged.findings.iter().copied().chain(deposit_findings(facts, judged, deposit)).collect();
         let same = [
             ("attribution", before.attribution.as_deref() == Some(judged.attribution)),
             ("deposit", before.deposit.as_deref() == deposit),
@@ -176,7 +200,8 @@ impl Difference {
                     && before.fx_rate_date == judged.fx_rate_date,
             ),
             ("consent", before.consent == judged.consent),
-            ("findings", findings == judged.findings),
+            ("counted", before.counted == judged.counted),
+            ("findings", findings.is_some_and(|findings| findings == found)),
         ];
         for (name, _) in same.iter().filter(|(_, is_same)| !is_same) {
             let count = self.changes.entry(name).or_default();
@@ -189,9 +214,9 @@ impl Difference {
 }
 
 impl Change<Decimal> {
-    fn add(&mut self, said: Option<Amount>, before: Option<Amount>, after: Option<Amount>) {
+    fn add(&mut self, before: Option<Amount>, after: Option<Amount>) {
         let decimal = |amount: Option<Amount>| Decimal::new(amount.map_or(0, Amount::micros), 6);
-        self.before = self.before.saturating_add(decimal(said.or(before)));
-        self.after = self.after.saturating_add(decimal(said.or(after)));
+        self.before = self.before.saturating_add(decimal(before));
+        self.after = self.after.saturating_add(decimal(after));
     }
 }

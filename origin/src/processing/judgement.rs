@@ -1,12 +1,13 @@
 //! What a conversion means, by what is known of it. Pure: the same facts, rules and rates give the same judgement.
 
 use super::finding::Finding;
+use super::group::{self, Group};
 use super::rates::{Rate, Rates};
 use crate::store::worklist::{Facts, Judged};
 use chrono::NaiveDate;
 use postback::event::Event;
 use postback::money::Amount;
-use postback::partner::{FirstDeposit, Partner};
+use postback::partner::{FirstDeposit, OnReversed, Partner};
 use postback::status::Status;
 
 /// The currency of reports: senders say it for themselves (`usd_sale_amount`, `usd_payout`), or it is reckoned.
@@ -22,14 +23,17 @@ pub struct Judgement {
     pub waits_for_rates: bool,
 }
 
-/// Judges a conversion: whose click it was (R50), under which consent (R64), what it is in the reporting currency (R51), what it
-/// goes back of, and whether it is a deposit that counts (R49).
-pub fn judge(facts: &Facts, partner: &Partner, rates: &Rates) -> Judgement {
+/// Judges a conversion: whose click it was, under which consent, what it is in the reporting currency, what it goes back of and counts for
+/// in the balance of its group, and whether it is a deposit that counts.
+pub fn judge(facts: &Facts, group: Option<&Group>, partner: &Partner, rates: &Rates) -> Judgement {
     let mut judging = Judging { facts, rates, judged: Judged::default(), findings: Vec::new(), waits_for_rates: false };
     judging.attribute(partner.attribution_window_days);
     judging.find_consent(partner.consent_required);
-    judging.find_original();
-    judging.convert();
+    judging.find_history();
+    judging.balance(group);
+    if !judging.takes_money_back() {
+        judging.convert();
+    }
     judging.weigh_deposit(partner.first_deposit.as_ref());
     let Judging { mut judged, findings, waits_for_rates, .. } = judging;
     judged.findings = findings.iter().map(|finding| finding.code()).collect();
@@ -39,11 +43,11 @@ pub fn judge(facts: &Facts, partner: &Partner, rates: &Rates) -> Judgement {
 /// The currencies whose rates a judgement needs, and for which day.
 pub fn needs_rates(facts: &Facts, partner: &Partner) -> Option<NaiveDate> {
     let money = &facts.money;
-    let is_foreign = money.currency.as_deref().is_some_and(|currency| currency != REPORTING_CURRENCY);
-    let is_said = (money.sale_amount.is_none() || money.usd_sale_amount.is_some())
-        && (money.payout.is_none() || money.usd_payout.is_some());
+    let is_foreign = |currency: &Option<String>| currency.as_deref().is_some_and(|code| code != REPORTING_CURRENCY);
+    let is_converted = money.sale_amount.is_some() && money.usd_sale_amount.is_none() && is_foreign(&money.currency)
+        || money.payout.is_some() && money.usd_payout.is_none() && is_foreign(&money.payout_currency);
     let is_weighed = facts.conversion.event == Event::Deposit.name() && partner.first_deposit.is_some();
-    (is_foreign && !is_said || is_weighed).then(|| day_of(facts))
+    (is_converted || is_weighed).then(|| day_of(facts))
 }
 
 /// The day in UTC on which a conversion happened.
@@ -98,50 +102,67 @@ impl Judging<'_> {
         Event::parse(&self.facts.conversion.event).is_some_and(|event| event.takes_money_back())
     }
 
-    fn find_original(&mut self) {
-        if self.takes_money_back() {
-            self.judged.refund_of = self.facts.original.as_ref().map(|original| original.conversion_key.clone());
-            if self.facts.original.is_none() {
-                self.findings.push(Finding::OriginalMissing);
-            }
+    /// What is odd about how it came to be what it is.
+    fn find_history(&mut self) {
+        let marks = &self.facts.marks;
+        if marks.is_returned {
+            self.findings.push(Finding::Returned);
+        }
+        if marks.is_sale_amount_dropped || marks.is_payout_dropped {
+            self.findings.push(Finding::AmountDropped);
+        }
+        if marks.deposit_times > 1 {
+            self.findings.push(Finding::SeveralDeposits);
         }
     }
 
-    /// What the sender says in the reporting currency stands. Where it says nothing, the amounts are converted; money that goes back
-    /// without saying how much is as much as came.
+    /// What the balance of its group says of it.
+    fn balance(&mut self, group: Option<&Group>) {
+        let Some(result) = group.and_then(|group| group.result_of(self.facts)) else { return };
+        self.judged.refund_of.clone_from(&result.original);
+        self.judged.counted = group::counted(result);
+        self.judged.is_charged_back = result.is_charged_back;
+        self.waits_for_rates |= result.waits_for_rates;
+        for finding in &result.findings {
+            if !self.findings.contains(finding) {
+                self.findings.push(*finding);
+            }
+        }
+        if let Some(rate) = &result.rate {
+            self.by(rate);
+        }
+    }
+
+    /// What the sender says in the reporting currency stands. Where it says nothing, the amounts are converted, each from its own currency.
     fn convert(&mut self) {
         let money = &self.facts.money;
-        let pairs = [(money.sale_amount, money.usd_sale_amount), (money.payout, money.usd_payout)];
-        let says_nothing = pairs.iter().all(|(own, usd)| own.is_none() && usd.is_none());
-        if says_nothing && let Some(original) = &self.facts.original {
-            self.judged.fx_sale_amount = original.reporting_sale_amount.map(Amount::taken_back);
-            self.judged.fx_payout = original.reporting_payout.map(Amount::taken_back);
-            self.findings.push(Finding::AmountOfOriginal);
-            return;
-        }
-        let is_missing = pairs.iter().any(|(own, usd)| own.is_some() && usd.is_none());
-        if !is_missing {
-            return;
-        }
-        let Some(currency) = &money.currency else {
-            self.findings.push(Finding::CurrencyMissing);
-            return;
+        self.judged.fx_sale_amount =
+            self.in_dollars(money.sale_amount, money.currency.as_deref(), money.usd_sale_amount);
+        self.judged.fx_payout = self.in_dollars(money.payout, money.payout_currency.as_deref(), money.usd_payout);
+    }
+
+    /// An amount in the reporting currency, where its sender does not state it.
+    fn in_dollars(&mut self, own: Option<Amount>, currency: Option<&str>, dollars: Option<Amount>) -> Option<Amount> {
+        let own = own.filter(|_| dollars.is_none())?;
+        let Some(currency) = currency else {
+            self.find(Finding::CurrencyMissing);
+            return None;
         };
-        let Some(rate) = self.rate(currency, REPORTING_CURRENCY) else { return };
-        let convert = |(own, usd): (Option<Amount>, Option<Amount>)| match (own, usd) {
-            (Some(own), None) => Some(rate.convert(own)),
-            (Some(_) | None, Some(_)) | (None, None) => None,
-        };
-        let [sale_amount, payout] = pairs.map(convert);
-        if sale_amount == Some(None) || payout == Some(None) {
-            self.findings.push(Finding::AmountOutOfRange);
+        let rate = self.rate(currency, REPORTING_CURRENCY)?;
+        let converted = rate.convert(own);
+        if converted.is_none() {
+            self.find(Finding::AmountOutOfRange);
         }
-        self.judged.fx_sale_amount = sale_amount.flatten();
-        self.judged.fx_payout = payout.flatten();
-        if currency != REPORTING_CURRENCY {
-            self.judged.fx_rate = Some(rate.factor.normalize().to_string());
-            self.judged.fx_rate_date = Some(rate.date.to_string());
+        // Of two rates the sale's is told.
+        if currency != REPORTING_CURRENCY && self.judged.fx_rate.is_none() {
+            self.by(&rate);
         }
+        converted
+    }
+
+    fn by(&mut self, rate: &Rate) {
+        self.judged.fx_rate = Some(rate.factor.normalize().to_string());
+        self.judged.fx_rate_date = Some(rate.date.to_string());
     }
 
     /// A rate on the conversion's day. Where there is none, or only one that may be bettered, that is found and waited for.
@@ -155,8 +176,13 @@ impl Judging<'_> {
         rate
     }
 
+    /// Finds something that rates to come can change.
     fn find_once(&mut self, finding: Finding) {
         self.waits_for_rates = true;
+        self.find(finding);
+    }
+
+    fn find(&mut self, finding: Finding) {
         if !self.findings.contains(&finding) {
             self.findings.push(finding);
         }
@@ -176,8 +202,11 @@ impl Judging<'_> {
                 .as_ref()
                 .is_some_and(|method| known.iter().any(|bonus| bonus.eq_ignore_ascii_case(method)))
         };
+        let is_next = |rules: &FirstDeposit| rules.reversed == OnReversed::Next;
         let weight = if conversion.status.as_deref() == Some(Status::Rejected.name()) {
             "rejected"
+        } else if self.judged.is_charged_back && rules.is_some_and(is_next) {
+            "reversed"
         } else if conversion.account_id.is_none() {
             "no_account"
         } else if rules.is_some_and(is_bonus) {

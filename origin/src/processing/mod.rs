@@ -4,6 +4,8 @@
 mod finding;
 mod judgement;
 mod rates;
+pub mod balance;
+mod group;
 mod rebuild;
 pub mod again;
 
@@ -14,13 +16,14 @@ pub use rebuild::rebuild_due;
 
 use crate::app::Platform;
 use crate::shared::Shared;
-use crate::store::worklist::{Conclusion, Facts, Failure, Item, Lease, Next};
+use crate::store::worklist::{Conclusion, Facts, Failure, Item, Lease, Member, Next};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::partner::Partner;
 use postback::retry::Schedule;
 use postback::time::Timestamp;
-use std::collections::HashMap;
+use group::Group;
+use std::collections::{HashMap, HashSet};
 use tracing::{debug, error, warn};
 
 /// For how long items are taken: longer than judging them can take.
@@ -61,12 +64,17 @@ pub async fn process(
     let (items, mut facts) = read(platform, store, &lease, items).await?;
     steps.done(2, "facts read", facts.len());
     // (3)
-    let days: Vec<_> = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner)).collect();
+    let groups = group::read(store, facts.values()).await?;
+    let days = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner));
+    let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
     let rates = rates_of(shared, &days).await;
     steps.done(3, "rates read", days.len());
     // (4)
-    let conclusions: Vec<_> =
-        items.into_iter().filter_map(|item| conclusion(item, &mut facts, partner, rates.as_ref().ok())).collect();
+    let groups = Groups::new(groups, partner, rates.as_ref().ok());
+    let conclusions: Vec<_> = items
+        .into_iter()
+        .filter_map(|item| conclusion(item, &mut facts, &groups, partner, rates.as_ref().ok()))
+        .collect();
     steps.done(4, "judged", conclusions.len());
     // (5)
     write(platform, store, &lease, conclusions).await?;
@@ -116,24 +124,60 @@ async fn rates_of(shared: &Shared, days: &[NaiveDate]) -> Result<Rates, StoreErr
     }
 }
 
+/// The groups of a round, balanced. Those that need rates are none where these could not be read.
+struct Groups {
+    balanced: HashMap<String, Group>,
+    unknown: HashSet<String>,
+}
+
+impl Groups {
+    fn new(groups: HashMap<String, Vec<Member>>, partner: &Partner, rates: Option<&Rates>) -> Groups {
+        let none = Rates::default();
+        let (mut balanced, mut unknown) = (HashMap::new(), HashSet::new());
+        for (id, members) in groups {
+            match rates {
+                None if group::days(&members).next().is_some() => {
+                    unknown.insert(id);
+                }
+                rates => {
+                    balanced.insert(id, Group::new(members, &partner.refunds, rates.unwrap_or(&none)));
+                }
+            }
+        }
+        Groups { balanced, unknown }
+    }
+
+    fn of(&self, facts: &Facts) -> Option<&Group> {
+        self.balanced.get(facts.group_id()?)
+    }
+
+    /// Whether rates are missing that its group needs.
+    fn is_unknown(&self, facts: &Facts) -> bool {
+        facts.group_id().is_some_and(|id| self.unknown.contains(id))
+    }
+}
+
 /// What becomes of an item. None where it needs rates that could not be read: it is due again when its lease ends.
 fn conclusion(
     item: Item,
     facts: &mut HashMap<String, Facts>,
+    groups: &Groups,
     partner: &Partner,
     rates: Option<&Rates>,
 ) -> Option<Conclusion> {
     let Some(facts) = facts.remove(&item.event_id) else {
         // The event changed no conversion: there is nothing to judge.
-        return Some(Conclusion { item, judged: None, next: Next::Done });
+        return Some(Conclusion { item, judged: None, next: Next::Done, others: Vec::new() });
     };
     let none = Rates::default();
     let rates = match rates {
         Some(rates) => rates,
-        None if judgement::needs_rates(&facts, partner).is_none() => &none,
+        None if judgement::needs_rates(&facts, partner).is_none() && !groups.is_unknown(&facts) => &none,
         None => return None,
     };
-    let Judgement { judged, waits_for_rates } = judge(&facts, partner, rates);
+    let group = groups.of(&facts);
+    let Judgement { judged, waits_for_rates } = judge(&facts, group, partner, rates);
+    let others = group.map(|group| group.others_of(&facts)).unwrap_or_default();
     debug!(
         partner = partner.code,
         event_id = item.event_id,
@@ -143,7 +187,7 @@ fn conclusion(
         "judged"
     );
     let next = if waits_for_rates { Next::WhenRatesCome } else { Next::Done };
-    Some(Conclusion { item, judged: Some((facts, judged)), next })
+    Some(Conclusion { item, judged: Some((facts, judged)), next, others })
 }
 
 async fn write(

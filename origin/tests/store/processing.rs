@@ -15,7 +15,7 @@ use tempfile::TempDir;
 
 const CONVERSIONS: &str = "select conversion_key || ' ' || event || ' ' || coalesce(status, '-') || ' ' ||
     coalesce(attribution, '-') || ' ' || coalesce(deposit, '-') || ' ' || coalesce(refund_of, '-') || ' ' ||
-    coalesce(cast(fx_sale_amount as text), '-') || ' ' || coalesce(cast(fx_rate_date as text), '-') || ' ' ||
+    coalesce(cast(counted_usd_sale_amount as text), cast(fx_sale_amount as text), '-') || ' ' || coalesce(cast(fx_rate_date as text), '-') || ' ' ||
     replace(cast(findings as text), ' ', '')
     from conversions order by conversion_key, occurrence";
 const DEPOSITS: &str =
@@ -290,6 +290,7 @@ contract! {
             item: items[0].clone(),
             judged: Some((facts[&items[0].event_id].clone(), Judged { attribution: state, ..Judged::default() })),
             next: Next::Done,
+            others: Vec::new(),
         };
         let quick = Lease { now: at("2025-11-21T08:00:20Z"), ..lease(60) };
         assert_eq!(db.store.take_items(&quick).await.unwrap().len(), 1);
@@ -307,7 +308,7 @@ contract! {
         let facts = db.store.facts_of(&items).await.unwrap();
         db.record("conversion_id=c1&rewars=2").await;
         let judged = (facts[&items[0].event_id].clone(), Judged { attribution: "no_click", ..Judged::default() });
-        let conclusion = Conclusion { item: items[0].clone(), judged: Some(judged), next: Next::Done };
+        let conclusion = Conclusion { item: items[0].clone(), judged: Some(judged), next: Next::Done, others: Vec::new() };
         db.store.conclude_items(&taken, vec![conclusion]).await.unwrap();
         assert_eq!(db.one("select coalesce(attribution, '-') from conversions").await, "-");
         assert_eq!(db.store.backlog(now()).await.unwrap().waiting, 1, "the newer event's");
@@ -355,7 +356,8 @@ contract! {
         let conclusions: Vec<_> = items.iter().map(|item| {
             let facts = facts[&item.event_id].clone();
             let attribution = if facts.conversion.conversion_id == "bad" { "nonsense" } else { "no_click" };
-            Conclusion { item: item.clone(), judged: Some((facts, Judged { attribution, ..Judged::default() })), next: Next::Done }
+            let judged = Some((facts, Judged { attribution, ..Judged::default() }));
+            Conclusion { item: item.clone(), judged, next: Next::Done, others: Vec::new() }
         }).collect();
         db.store.conclude_items(&lease(0), conclusions).await.unwrap();
         assert_eq!(db.store.backlog(now()).await.unwrap().waiting, 2, "the lease was another's");

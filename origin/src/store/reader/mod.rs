@@ -110,7 +110,7 @@ impl From<Flag> for bool {
     }
 }
 
-fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
+pub(super) fn flag<'de, D: Deserializer<'de>>(from: D) -> Result<bool, D::Error> {
     Ok(Flag::deserialize(from)?.into())
 }
 

@@ -137,6 +137,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "counted_payout_currency",
             "counted_usd_sale_amount",
             "counted_usd_payout",
+            "is_charged_back",
         ],
         "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at"],
         "clicks" => &[

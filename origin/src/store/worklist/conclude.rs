@@ -3,7 +3,7 @@
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::{Count, count, happened_at};
 use super::super::turns::Turn;
-use super::facts::Facts;
+use super::facts::{Counted, Facts};
 use super::put_back;
 use super::take::{Item, Lease};
 use postback::id::Nonce;
@@ -20,6 +20,28 @@ pub struct Conclusion {
     pub judged: Option<(Facts, Judged)>,
     /// What is next.
     pub next: Next,
+    /// The others of its group.
+    pub others: Vec<Other>,
+}
+
+/// Another conversion that is balanced together with one that was judged.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Other {
+    /// The event that last changed it.
+    pub event_id: String,
+    /// Its key.
+    pub conversion_key: String,
+    /// Whether it is as it was evaluated with this one as it stands now.
+    pub standing: Standing,
+}
+
+/// How a conversion's evaluation stands beside the facts of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It is as it should be. Who is evaluating it has older facts.
+    UpToDate,
+    /// It has to be evaluated again.
+    Outdated,
 }
 
 /// What is next for an item that was judged.
@@ -44,6 +66,10 @@ pub struct Judged {
     pub fx_sale_amount: Option<Amount>,
     /// What we are paid, in the reporting currency, where the sender did not say.
     pub fx_payout: Option<Amount>,
+    /// What a return counts for in the balance of its sale; nothing of any other conversion.
+    pub counted: Counted,
+    /// Whether chargebacks left nothing of it.
+    pub is_charged_back: bool,
     /// By which rate, a decimal.
     pub fx_rate: Option<String>,
     /// Of which day, `YYYY-MM-DD`.
@@ -57,6 +83,10 @@ pub struct Judged {
 impl Judged {
     /// A deposit that counts.
     pub const COUNTS: &'static str = "counts";
+    /// The finding of a deposit that the sender calls first and we do not, or the other way round.
+    pub const FTD_DIFFERS: &'static str = "ftd_differs";
+    /// The finding of a first deposit that was charged back.
+    pub const FIRST_DEPOSIT_REVERSED: &'static str = "first_deposit_reversed";
 }
 
 /// An item that could not be done.
@@ -139,6 +169,13 @@ const ROW: &[Column<Row>] = &[
     Column::text("refund_of", |row| row.judged().and_then(|judged| judged.refund_of.clone())),
     Column::amount("fx_sale_amount", |row| row.judged().and_then(|judged| judged.fx_sale_amount)),
     Column::amount("fx_payout", |row| row.judged().and_then(|judged| judged.fx_payout)),
+    Column::amount("counted_sale_amount", |row| row.judged().and_then(|judged| judged.counted.sale_amount)),
+    Column::text("counted_currency", |row| row.judged().and_then(|judged| judged.counted.currency.clone())),
+    Column::amount("counted_usd_sale_amount", |row| row.judged().and_then(|judged| judged.counted.usd_sale_amount)),
+    Column::amount("counted_payout", |row| row.judged().and_then(|judged| judged.counted.payout)),
+    Column::text("counted_payout_currency", |row| row.judged().and_then(|judged| judged.counted.payout_currency.clone())),
+    Column::amount("counted_usd_payout", |row| row.judged().and_then(|judged| judged.counted.usd_payout)),
+    Column::flag("is_charged_back", |row| Some(row.judged().is_some_and(|judged| judged.is_charged_back))),
     Column::text("fx_rate", |row| row.judged().and_then(|judged| judged.fx_rate.clone())),
     Column::text("fx_rate_date", |row| row.judged().and_then(|judged| judged.fx_rate_date.clone())),
     Column::text("consent", |row| row.judged().and_then(|judged| judged.consent.clone())),
@@ -156,9 +193,32 @@ pub(super) fn once_for_each_conversion(conclusions: Vec<Conclusion>) -> Vec<Conc
         let is_first = conclusion.judged.as_ref().is_none_or(|(facts, _)| {
             seen.insert((facts.conversion.conversion_key.clone(), facts.conversion.occurrence))
         });
-        if is_first { conclusion } else { Conclusion { judged: None, next: Next::Done, ..conclusion } }
+        if is_first { conclusion } else { Conclusion { judged: None, next: Next::Done, others: Vec::new(), ..conclusion } }
     };
     conclusions.into_iter().map(once).collect()
+}
+
+/// Another conversion's item, and whose lease does not end.
+pub(super) struct Revoked {
+    pub(super) event_id: String,
+    pub(super) claim_id: Nonce,
+    pub(super) at: Timestamp,
+}
+
+/// Ends leases of others' items: who has one has facts from before what is written now, and would write by them.
+pub(super) fn revoke(dialect: Dialect) -> Step<Revoked> {
+    const COLUMNS: &[Column<Revoked>] = &[
+        Column::text("event_id", |revoked| Some(revoked.event_id.clone())),
+        Column::text("claim_id", |revoked| Some(revoked.claim_id.to_string())),
+        Column::time("at", |revoked| Some(revoked.at)),
+    ];
+    let statement = format!(
+        "update work_items set due_at = input.at, claim_id = null, updated_at = input.at from input
+         where work_items.event_id = input.event_id and work_items.claim_id <> input.claim_id
+            and work_items.state = 'waiting'{}",
+        dialect.among(COLUMNS, "work_items.event_id", "event_id"),
+    );
+    Step::new(dialect, COLUMNS, &statement)
 }
 
 /// The statements of [`super::Worklist::conclusions`], in their order.
@@ -170,9 +230,9 @@ pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {
     let mut steps = count(dialect, ROW, Count::Out, &join, &as_read);
     steps.push(judge(dialect, this, &as_read));
     steps.push(rank(dialect, this, &as_read));
+    steps.push(find_first(dialect, this, &as_read));
     steps.extend(count(dialect, ROW, Count::In, &join, &as_read));
     steps.push(put_back::firsts(dialect, ROW));
-    steps.push(put_back::refunds(dialect, ROW));
     steps.push(put_back::clicked_meanwhile(dialect, ROW));
     steps.push(delay);
     steps.push(finish);
@@ -200,10 +260,16 @@ fn judge(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
                 deposit = case when input.deposit = '{counts}' then 'repeat' else input.deposit end,
                 deposit_account = case when input.deposit = '{counts}' then input.account_id end,
                 refund_of = input.refund_of, {fx_sale_amount} = input.{fx_sale_amount}, {fx_payout} = input.{fx_payout},
+                {counted}, counted_currency = input.counted_currency, counted_payout_currency = input.counted_payout_currency,
+                is_charged_back = input.is_charged_back,
                 fx_rate = {fx_rate}, fx_rate_date = {fx_rate_date}, consent = input.consent, findings = input.findings
              from input where {this}{} and {as_read}",
             dialect.among(ROW, "known.conversion_key", "conversion_key"),
             counts = Judged::COUNTS,
+            counted = ["counted_sale_amount", "counted_payout", "counted_usd_sale_amount", "counted_usd_payout"]
+                .map(|name| dialect.amount(name))
+                .map(|name| format!("{name} = input.{name}"))
+                .join(", "),
             fx_rate = dialect.decimal("input.fx_rate"),
             fx_rate_date = dialect.date("input.fx_rate_date"),
         ),
@@ -225,6 +291,23 @@ fn rank(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
     )
 }
 
+/// Finds what is odd about a deposit that could be the first: its sender says otherwise, or it was charged back.
+fn find_first(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
+    let differs = "known.is_ftd is not null and known.deposit <> 'undecided' and known.is_ftd <> (known.deposit = 'first')";
+    let is_reversed = "known.deposit = 'first' and input.is_charged_back";
+    let found = dialect.with_note("known.findings", &[(differs.to_owned(), Judged::FTD_DIFFERS)]);
+    let found = dialect.with_note(&found, &[(is_reversed.to_owned(), Judged::FIRST_DEPOSIT_REVERSED)]);
+    Step::new(
+        dialect,
+        ROW,
+        &format!(
+            "update conversions as known set findings = {found} from input
+             where {this}{} and {as_read} and input.deposit is not null and ({differs} or {is_reversed})",
+            dialect.among(ROW, "known.conversion_key", "conversion_key"),
+        ),
+    )
+}
+
 /// That a conversion is a deposit that counts: as the index of deposits says it, without which SQLite does not use that.
 pub(super) fn counts(conversion: &str) -> String {
     format!("{conversion}.deposit in ('first', 'repeat')")
@@ -235,12 +318,19 @@ pub(super) fn has_earlier(dialect: Dialect, conversion: &str) -> String {
     format!(
         "exists (select 1 from conversions as earlier
             where earlier.account_id = {conversion}.account_id and {counts}
-                and ({earlier_at}, earlier.conversion_key, earlier.occurrence)
-                    < ({at}, {conversion}.conversion_key, {conversion}.occurrence){})",
+                and {} < {}{})",
+        deposit_order("earlier"),
+        deposit_order(conversion),
         dialect.by_key(),
         counts = counts("earlier"),
-        earlier_at = happened_at("earlier"),
-        at = happened_at(conversion),
+    )
+}
+
+/// The order of an account's deposits: by when they happened, then by receipt. As the index of deposits has it.
+pub(super) fn deposit_order(conversion: &str) -> String {
+    format!(
+        "({}, {conversion}.received_at, {conversion}.first_request_id, {conversion}.conversion_key, {conversion}.occurrence)",
+        happened_at(conversion)
     )
 }
 

@@ -2,7 +2,8 @@
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
-use super::super::totals::{happened_at, in_reporting_currency};
+use super::super::reader::{flag, optional_flag};
+use super::super::totals::happened_at;
 use super::take::Item;
 use postback::money::Amount;
 use postback::time::Timestamp;
@@ -18,10 +19,10 @@ pub struct Facts {
     pub conversion: Conversion,
     /// What was paid for it.
     pub money: Money,
+    /// What else is known that it is evaluated by.
+    pub marks: Marks,
     /// The click that it names, where that is known.
     pub click: Option<Click>,
-    /// What it goes back of, where it is money that goes back, and that is known.
-    pub original: Option<Original>,
     /// How it was judged before, if it was.
     pub judged: Option<Before>,
 }
@@ -60,11 +61,13 @@ pub struct Money {
     /// What the customer paid.
     #[serde(deserialize_with = "amount")]
     pub sale_amount: Option<Amount>,
+    /// The currency of it.
+    pub currency: Option<String>,
     /// What we are paid.
     #[serde(deserialize_with = "amount")]
     pub payout: Option<Amount>,
-    /// The currency of both.
-    pub currency: Option<String>,
+    /// The currency of that.
+    pub payout_currency: Option<String>,
     /// What the customer paid, in US dollars.
     #[serde(deserialize_with = "amount")]
     pub usd_sale_amount: Option<Amount>,
@@ -83,17 +86,33 @@ pub struct Click {
     pub consent_version: Option<String>,
 }
 
-/// The conversion that money goes back of.
+/// What else a conversion is evaluated by.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Original {
-    /// Its key.
-    pub conversion_key: String,
-    /// What the customer paid, in the reporting currency.
-    #[serde(deserialize_with = "amount")]
-    pub reporting_sale_amount: Option<Amount>,
-    /// What we are paid, in the reporting currency.
-    #[serde(deserialize_with = "amount")]
-    pub reporting_payout: Option<Amount>,
+pub struct Marks {
+    /// Whether its sender calls it the account's first deposit.
+    #[serde(deserialize_with = "optional_flag")]
+    pub is_ftd: Option<bool>,
+    /// Whether a known event came again and revised it.
+    #[serde(deserialize_with = "flag")]
+    pub is_returned: bool,
+    /// Whether one form of the sale amount no longer holds.
+    #[serde(deserialize_with = "flag")]
+    pub is_sale_amount_dropped: bool,
+    /// Whether one form of the payout no longer holds.
+    #[serde(deserialize_with = "flag")]
+    pub is_payout_dropped: bool,
+    /// When its first receipt came: of an account's deposits at one time the first received is the first.
+    #[serde(deserialize_with = "time")]
+    pub received_at: Timestamp,
+    /// The request of that.
+    pub first_request_id: String,
+    /// The conversion id of the sale whose event it names as what it goes back of, where that is known.
+    pub named_conversion_id: Option<String>,
+    /// Whether something goes back of it.
+    #[serde(deserialize_with = "flag")]
+    pub has_returns: bool,
+    /// How many times its deposits' event times name: of those with event ids of the sender's.
+    pub deposit_times: i64,
 }
 
 /// How a conversion was judged before.
@@ -121,6 +140,29 @@ pub struct Before {
     pub consent: Option<String>,
     /// What was found to be odd, as a list in JSON.
     pub findings: String,
+    /// What it was found to count for, where it is a return.
+    pub counted: Counted,
+}
+
+/// What a refund or chargeback counts for in the balance of its sale: zero or below. Nothing of any other conversion.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Counted {
+    /// Of what the customer paid.
+    #[serde(deserialize_with = "amount")]
+    pub sale_amount: Option<Amount>,
+    /// The currency of that.
+    pub currency: Option<String>,
+    /// The same in US dollars.
+    #[serde(deserialize_with = "amount")]
+    pub usd_sale_amount: Option<Amount>,
+    /// Of what we are paid.
+    #[serde(deserialize_with = "amount")]
+    pub payout: Option<Amount>,
+    /// The currency of that.
+    pub payout_currency: Option<String>,
+    /// The same in US dollars.
+    #[serde(deserialize_with = "amount")]
+    pub usd_payout: Option<Amount>,
 }
 
 pub(in crate::store) fn time<'de, D: Deserializer<'de>>(from: D) -> Result<Timestamp, D::Error> {
@@ -139,7 +181,8 @@ pub(super) fn facts(dialect: Dialect) -> Step<Item> {
         Column::text("event_id", |item| Some(item.event_id.clone())),
         Column::text("conversion_key", |item| Some(item.conversion_key.clone())),
     ];
-    let own = "made.conversion_key = input.conversion_key and made.event_id = input.event_id";
+    // A return to an earlier state is a further revision by the same event, of the same conversion.
+    let own = "made.conversion_key = input.conversion_key and made.event_id = input.event_id and not made.is_return";
     let conversion = "known.conversion_key = made.conversion_key and known.occurrence = made.occurrence";
     let from = format!(
         "input {} {}",
@@ -182,13 +225,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
     let column = |name: &'static str| (name, format!("known.{name}"));
     let amount = |table: &str, name: &str| dialect.micros(&format!("{table}.{}", dialect.amount(name)));
     let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));
-    let money = dialect.json_members(&[
-        ("sale_amount", amount("known", "sale_amount")),
-        ("payout", amount("known", "payout")),
-        column("currency"),
-        ("usd_sale_amount", amount("known", "usd_sale_amount")),
-        ("usd_payout", amount("known", "usd_payout")),
-    ]);
+    let money = money(dialect, "known");
     // Of a click that is there no longer, the conversion has kept what matters here.
     let is_dropped = "clicks.click_id is null and known.dropped_click_id = known.click_id";
     let of_click =
@@ -198,11 +235,28 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         ("clicked_at", dialect.time_text(&format!("({clicked_at})"))),
         ("consent_version", of_click("consent_version", "dropped_click_consent")),
     ]);
-    let reporting = |name: &str| dialect.micros(&in_reporting_currency(dialect, "original", name));
-    let original = dialect.json_members(&[
-        ("conversion_key", "original.conversion_key".to_owned()),
-        ("reporting_sale_amount", reporting("sale_amount")),
-        ("reporting_payout", reporting("payout")),
+    let by_key = dialect.by_key();
+    // Money may go back before the sale is known, so what names one of its events is looked for as well.
+    let has_returns = format!(
+        "(exists (select 1 from conversions as others where others.conversion_id = known.conversion_id and {RETURNS}{by_key})
+          or exists (select 1 from conversions as others where others.original_event_id = {id}{by_key})
+          or exists (select 1 from conversions as others where others.refund_of = known.conversion_key{by_key}))"
+    );
+    let named = "(select events.conversion_id from events where events.event_id = known.original_event_id)";
+    let deposit_times = "case when known.event = 'deposit' and known.revision > 1 then
+        (select count(distinct events.content ->> 'ts_event') from events
+         where events.conversion_key = known.conversion_key and events.event = 'deposit'
+            and substr(events.event_id, 1, 4) <> 'evt_') else 0 end";
+    let marks = dialect.json_members(&[
+        column("is_ftd"),
+        column("is_returned"),
+        column("is_sale_amount_dropped"),
+        column("is_payout_dropped"),
+        ("received_at", dialect.time_text("known.received_at")),
+        column("first_request_id"),
+        ("named_conversion_id", named.to_owned()),
+        ("has_returns", has_returns),
+        ("deposit_times", deposit_times.to_owned()),
     ]);
     let judged = dialect.json_members(&[
         column("attribution"),
@@ -215,6 +269,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         text("fx_rate_date"),
         column("consent"),
         text("findings"),
+        ("counted", counted(dialect, "known")),
     ]);
     let answer = dialect.json_object(&[
         column("conversion_key"),
@@ -229,20 +284,43 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("payment_method"),
         column("consent_version"),
         ("money", money),
+        ("marks", marks),
         ("click", dialect.json_or_null(&of_click("click_id", "dropped_click_id"), &click)),
-        ("original", dialect.json_or_null("original.conversion_key", &original)),
         ("judged", dialect.json_or_null("known.processed_at", &judged)),
     ]);
-    let first_original = "original.conversion_id = known.conversion_id and known.event in ('refund', 'chargeback')
-         and original.conversion_key = (
-            select min(any_one.conversion_key) from conversions as any_one
-            where any_one.conversion_id = known.conversion_id and any_one.event not in ('refund', 'chargeback'))
-         and original.occurrence = 1";
     format!(
-        "select {id} as id, {answer} as answer from {from} {} {} where {condition} {order}",
+        "select {id} as id, {answer} as answer from {from} {} where {condition} {order}",
         dialect.left_join_by_key("clicks", "clicks", "clicks.click_id = known.click_id"),
-        dialect.left_join_by_key("conversions", "original", first_original),
     )
+}
+
+/// That a conversion that is one of `others` takes money back.
+pub(super) const RETURNS: &str = "others.event in ('refund', 'chargeback')";
+
+/// A conversion's amounts as its sender has them: [`Money`].
+pub(super) fn money(dialect: Dialect, table: &str) -> String {
+    let amount = |name: &str| dialect.micros(&format!("{table}.{}", dialect.amount(name)));
+    dialect.json_members(&[
+        ("sale_amount", amount("sale_amount")),
+        ("currency", format!("{table}.currency")),
+        ("payout", amount("payout")),
+        ("payout_currency", format!("{table}.payout_currency")),
+        ("usd_sale_amount", amount("usd_sale_amount")),
+        ("usd_payout", amount("usd_payout")),
+    ])
+}
+
+/// What a return counts for: [`Counted`].
+pub(super) fn counted(dialect: Dialect, table: &str) -> String {
+    let amount = |name: &str| dialect.micros(&format!("{table}.{}", dialect.amount(name)));
+    dialect.json_members(&[
+        ("sale_amount", amount("counted_sale_amount")),
+        ("currency", format!("{table}.counted_currency")),
+        ("usd_sale_amount", amount("counted_usd_sale_amount")),
+        ("payout", amount("counted_payout")),
+        ("payout_currency", format!("{table}.counted_payout_currency")),
+        ("usd_payout", amount("counted_usd_payout")),
+    ])
 }
 
 /// The facts that a statement answers, by event.

@@ -11,13 +11,15 @@
 
 mod take;
 mod facts;
+mod group;
 mod conclude;
 mod put_back;
 mod backlog;
 
 pub use backlog::Backlog;
-pub use conclude::{Conclusion, Failure, Judged, Next};
-pub use facts::{After, Before, Click, Facts, Original, PAGE};
+pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
+pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
+pub use group::{Evaluated, Member, Named, Stated};
 pub(super) use facts::{amount, time};
 pub use put_back::Again;
 pub(super) use put_back::{Account, again, firsts_of, waiting_for_clicks};
@@ -29,7 +31,7 @@ use super::turns::{Turn, take_turns};
 use super::{Database, End, Store, StoreError, in_time};
 use conclude::Row;
 use postback::time::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
 
 /// How long a statement about items may take.
@@ -42,6 +44,8 @@ pub(super) struct Worklist {
     take: Step<Lease>,
     facts: Step<Item>,
     page: Step<After>,
+    groups: Step<String>,
+    revoke: Step<conclude::Revoked>,
     conclude: Vec<Step<Row>>,
     fail: [Step<Failure>; 2],
     put_back: Step<Again>,
@@ -57,6 +61,8 @@ impl Worklist {
             take: take::take(dialect),
             facts: facts::facts(dialect),
             page: facts::page(dialect),
+            groups: group::groups(dialect),
+            revoke: conclude::revoke(dialect),
             conclude: conclude::conclude(dialect),
             fail: conclude::fail(dialect),
             put_back: put_back::again(dialect),
@@ -80,14 +86,44 @@ impl Worklist {
     /// (4) what they come to now is put into the totals
     /// (5) items are put back of what has to be judged again on account of it
     /// (6) the items are settled
+    /// (7) others of their groups are judged again where they have to be, and nobody judges them by older facts
     fn conclusions(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Vec<Statement> {
         let slot = judging_slot(self.dialect);
         let conclusions = conclude::once_for_each_conversion(conclusions);
+        let (put_back, revoked) = of_others(lease, &conclusions);
         let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
         let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
         let turns = self.take_turns.iter().map(|step| step.over(&turns));
-        turns.chain(self.conclude.iter().map(|step| step.over(&rows))).collect()
+        let mut statements: Vec<_> = turns.chain(self.conclude.iter().map(|step| step.over(&rows))).collect();
+        if !put_back.is_empty() {
+            statements.push(self.put_back.over(&put_back));
+        }
+        if !revoked.is_empty() {
+            statements.push(self.revoke.over(&revoked));
+        }
+        statements
     }
+}
+
+/// The others of the groups of what was judged, each once: what has to be evaluated again, and what nobody may write by older facts. What is
+/// judged here goes by the same facts.
+fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conclude::Revoked>) {
+    let judged: HashSet<_> = conclusions.iter().map(|conclusion| conclusion.item.event_id.as_str()).collect();
+    let others = conclusions.iter().flat_map(|conclusion| &conclusion.others);
+    let others: BTreeMap<_, _> =
+        others.filter(|other| !judged.contains(other.event_id.as_str())).map(|other| (&other.event_id, other)).collect();
+    let again = |other: &&Other| Again {
+        event_id: other.event_id.clone(),
+        conversion_key: other.conversion_key.clone(),
+        due_at: lease.now,
+    };
+    let revoked = |other: &&Other| conclude::Revoked {
+        event_id: other.event_id.clone(),
+        claim_id: lease.id.clone(),
+        at: lease.now,
+    };
+    let (outdated, up_to_date): (Vec<_>, Vec<_>) = others.into_values().partition(|other| other.standing == Standing::Outdated);
+    (outdated.iter().map(again).collect(), up_to_date.iter().map(revoked).collect())
 }
 
 /// The statement that says how much there is to do, for whoever looks at a database that is not opened as a store.
@@ -134,6 +170,17 @@ impl Store {
     /// The database cannot say.
     pub async fn facts_after(&self, after: &After) -> Result<Vec<(String, Facts)>, StoreError> {
         facts::read(self.of_items(vec![self.worklist().page.over(std::slice::from_ref(after))]).await?)
+    }
+
+    /// The groups of these conversion ids: all that is balanced together.
+    ///
+    /// # Errors
+    /// The database cannot say, or one is too large.
+    pub async fn groups_of(&self, ids: &[String]) -> Result<HashMap<String, Vec<Member>>, StoreError> {
+        if ids.is_empty() {
+            return Ok(HashMap::new());
+        }
+        group::read(self.of_items(vec![self.worklist().groups.over(ids)]).await?)
     }
 
     /// Has conversions judged again.

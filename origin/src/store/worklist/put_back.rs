@@ -27,7 +27,7 @@ pub(super) fn firsts<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step
         "(others.conversion_key, others.occurrence) = (
             select first.conversion_key, first.occurrence from conversions as first
             where first.account_id = input.account_id and {}
-            order by {}, first.conversion_key, first.occurrence limit 1)",
+            order by {}, first.received_at, first.first_request_id, first.conversion_key, first.occurrence limit 1)",
         counts("first"),
         happened_at("first")
     );
@@ -62,22 +62,6 @@ pub(in crate::store) fn firsts_of(dialect: Dialect) -> Step<Account> {
         Column::time("settled_at", |account| Some(account.at)),
     ];
     firsts(dialect, COLUMNS)
-}
-
-/// Money that goes back of a conversion which was judged: where the one did not know the other yet, took another one for it that comes
-/// later in the order of keys, or takes its amounts.
-pub(super) fn refunds<T>(dialect: Dialect, columns: &'static [Column<T>]) -> Step<T> {
-    let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"];
-    let amounts = amounts.map(|name| format!("others.{}", dialect.amount(name))).join(", ");
-    let refund = "others.conversion_id = input.conversion_id and others.conversion_key <> input.conversion_key
-        and others.event in ('refund', 'chargeback')";
-    let events = format!(
-        "select others.event_id, others.conversion_key, input.settled_at as at from input {}
-         where input.event not in ('refund', 'chargeback')
-            and (others.refund_of is null or others.refund_of > input.conversion_key or coalesce({amounts}) is null)",
-        dialect.left_join_by_key("conversions", "others", refund),
-    );
-    put_back(dialect, columns, &events)
 }
 
 /// What was judged to name an unknown click, which has become known since its facts were read.

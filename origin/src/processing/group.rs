@@ -1,0 +1,180 @@
+//! Balancing the groups of conversions that are evaluated, and which others of a group have to be evaluated again.
+
+use super::balance::{self, Balanced, Kind, Side, Statement, balance};
+use super::finding::Finding;
+use super::judgement::REPORTING_CURRENCY;
+use super::rates::Rates;
+use crate::store::worklist::{Counted, Facts, Member, Money, Other, Standing, Stated};
+use crate::store::{Store, StoreError};
+use chrono::NaiveDate;
+use postback::event::Event;
+use postback::money::Amount;
+use postback::partner::RefundRules;
+use postback::status::Status;
+use std::collections::{BTreeSet, HashMap};
+
+/// Findings that a group decides; the others are a conversion's own.
+const DECIDED: [Finding; 8] = [
+    Finding::OriginalMissing,
+    Finding::AmountOfOriginal,
+    Finding::NothingLeft,
+    Finding::RefundExceedsSale,
+    Finding::ReducedAndRefunded,
+    Finding::InProportion,
+    Finding::SeveralOriginals,
+    Finding::OriginalRejected,
+];
+
+/// A group and what each of its members counts for.
+pub struct Group {
+    members: Vec<Member>,
+    results: Vec<Balanced>,
+}
+
+/// Reads the groups of these conversions, by their conversion ids.
+///
+/// # Errors
+/// The database cannot say.
+pub async fn read(
+    store: &Store,
+    facts: impl Iterator<Item = &Facts>,
+) -> Result<HashMap<String, Vec<Member>>, StoreError> {
+    let ids: BTreeSet<_> = facts.filter_map(Facts::group_id).collect();
+    store.groups_of(&ids.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
+}
+
+/// The days whose rates a group needs.
+pub fn days(members: &[Member]) -> impl Iterator<Item = NaiveDate> {
+    let is_foreign = |currency: &Option<String>, amount: Option<Amount>, dollars: Option<Amount>| {
+        amount.is_some() && dollars.is_none() && currency.as_deref().is_some_and(|code| code != REPORTING_CURRENCY)
+    };
+    let needs = move |money: &Money| {
+        is_foreign(&money.currency, money.sale_amount, money.usd_sale_amount)
+            || is_foreign(&money.payout_currency, money.payout, money.usd_payout)
+    };
+    members.iter().filter(move |member| needs(&member.money)).map(day)
+}
+
+fn day(member: &Member) -> NaiveDate {
+    member.happened_at.to_chrono().date_naive()
+}
+
+impl Group {
+    /// Balances a group.
+    pub fn new(members: Vec<Member>, rules: &RefundRules, rates: &Rates) -> Group {
+        let balanced: Vec<_> = members.iter().map(as_balanced).collect();
+        let results = balance(&balanced, rules, rates);
+        Group { members, results }
+    }
+
+    /// The result for a conversion; none where it is not in the group as it was read.
+    pub fn result_of(&self, facts: &Facts) -> Option<&Balanced> {
+        self.each().find(|(member, _)| is_of(member, facts)).map(|(_, result)| result)
+    }
+
+    /// The others, and whether each is as it was evaluated.
+    pub fn others_of(&self, facts: &Facts) -> Vec<Other> {
+        let other = |(member, result): (&Member, &Balanced)| Other {
+            event_id: member.event_id.clone(),
+            conversion_key: member.conversion_key.clone(),
+            standing: standing(member, result),
+        };
+        self.each().filter(|(member, _)| !is_of(member, facts)).map(other).collect()
+    }
+
+    fn each(&self) -> impl Iterator<Item = (&Member, &Balanced)> {
+        self.members.iter().zip(&self.results)
+    }
+}
+
+fn is_of(member: &Member, facts: &Facts) -> bool {
+    member.conversion_key == facts.conversion.conversion_key && member.occurrence == facts.conversion.occurrence
+}
+
+/// Whether a member is as it was evaluated. One that was not evaluated since its last change will be.
+fn standing(member: &Member, result: &Balanced) -> Standing {
+    let codes = |findings: &[String]| -> BTreeSet<String> {
+        findings.iter().filter(|code| DECIDED.iter().any(|finding| finding.code() == **code)).cloned().collect()
+    };
+    let found: Vec<_> = result.findings.iter().map(|finding| finding.code().to_owned()).collect();
+    // What cannot be read is not as it should be.
+    let known = serde_json::from_str::<Vec<String>>(&member.evaluated.findings).ok().map(|findings| codes(&findings));
+    let is_as_evaluated = known == Some(codes(&found))
+        && member.evaluated.counted == counted(result)
+        && member.evaluated.refund_of == result.original
+        && member.evaluated.is_charged_back == result.is_charged_back;
+    if is_as_evaluated || !member.is_processed { Standing::UpToDate } else { Standing::Outdated }
+}
+
+/// What a return counts for, as it is stored.
+pub fn counted(result: &Balanced) -> Counted {
+    let Some(balance::Counted { sale, payout }) = result.counted.clone() else { return Counted::default() };
+    Counted {
+        sale_amount: sale.amount,
+        currency: sale.currency,
+        usd_sale_amount: sale.dollars,
+        payout: payout.amount,
+        payout_currency: payout.currency,
+        usd_payout: payout.dollars,
+    }
+}
+
+fn as_balanced(member: &Member) -> balance::Member {
+    let Member { money, .. } = member;
+    let kind = match Event::parse(&member.event) {
+        Some(Event::Refund) => Kind::Refund,
+        Some(Event::Chargeback) => Kind::Chargeback,
+        Some(
+            Event::Conversion
+            | Event::Registration
+            | Event::KycApproved
+            | Event::Deposit
+            | Event::Purchase
+            | Event::Lead
+            | Event::Install
+            | Event::Other(_),
+        )
+        | None => Kind::Sale,
+    };
+    balance::Member {
+        conversion_key: member.conversion_key.clone(),
+        occurrence: member.occurrence,
+        kind,
+        received: (member.received_at.unix_ms(), member.first_request_id.clone()),
+        status: member.status.as_deref().and_then(Status::parse),
+        is_duplicate: member.is_duplicate,
+        sale: Statement {
+            amount: money.sale_amount,
+            currency: money.currency.clone(),
+            dollars: money.usd_sale_amount,
+        },
+        payout: Statement {
+            amount: money.payout,
+            currency: money.payout_currency.clone(),
+            dollars: money.usd_payout,
+        },
+        day: day(member),
+        names: member.named.as_ref().map(|named| named.conversion_key.clone()),
+        reductions: member.history.as_deref().map(reductions).unwrap_or_default(),
+    }
+}
+
+/// By how much the revisions of a sale reduced it: the last ones come first. In its currency, or in dollars where it states no other.
+fn reductions(history: &[Stated]) -> Vec<(Side, Amount)> {
+    let mut reductions = Vec::new();
+    for (after, before) in history.iter().zip(history.iter().skip(1)) {
+        let sale = [
+            (before.sale_amount, after.sale_amount),
+            (before.usd_sale_amount, after.usd_sale_amount),
+        ];
+        let payout = [(before.payout, after.payout), (before.usd_payout, after.usd_payout)];
+        for (side, [own, dollars]) in [(Side::Sale, sale), (Side::Payout, payout)] {
+            let states_own = own.0.is_some() || own.1.is_some();
+            let (before, after) = if states_own { own } else { dollars };
+            let difference = before.zip(after).and_then(|(before, after)| before.micros().checked_sub(after.micros()));
+            let reduction = difference.filter(|micros| *micros > 0).and_then(Amount::from_micros);
+            reductions.extend(reduction.map(|amount| (side, amount)));
+        }
+    }
+    reductions
+}
