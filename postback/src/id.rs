@@ -84,6 +84,15 @@ impl ContentDigest {
         hex::encode(self.0.finalize())
     }
 
+    /// The first 128 bits as the name of a request.
+    pub(crate) fn into_nonce(self) -> Nonce {
+        let mut bytes = [0; 16];
+        for (byte, of_digest) in bytes.iter_mut().zip(self.0.finalize()) {
+            *byte = of_digest;
+        }
+        Nonce::from_bytes(bytes)
+    }
+
     /// `prefix` and 32 hexadecimal digits: 128 bits are enough where nobody but us makes the content.
     pub(crate) fn into_id(self, prefix: &str) -> String {
         let digest = self.0.finalize();
@@ -96,7 +105,7 @@ impl ContentDigest {
     }
 }
 
-/// 128 random bits as 22 characters of base64url: a request's name in logs and replies, or a signature's nonce.
+/// 128 bits, random or of a digest, as 22 characters of base64url: a request's name in logs and replies, or a signature's nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Nonce(String);
 

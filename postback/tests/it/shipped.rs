@@ -1,11 +1,13 @@
 //! What the shipped partners' requests come to: canonical form, or the code and field of the refusal.
 
 use crate::{now, outcome_of, partner};
+use postback::id::Nonce;
 use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::Partner;
 use postback::reading::{Dialect, Reading};
 use postback::rejection::Rejection;
+use postback::signature::{Profile, SignedBy};
 
 const LIVE: &str = "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase\
     &event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00\
@@ -226,6 +228,36 @@ fn a_partners_file_says_how_large_an_amount_may_be_at_the_edge_and_at_the_origin
             assert!(outcome("100").contains(&format!("{field}=")), "{dialect:?} {event} {sign}: {}", outcome("100"));
         }
     }
+}
+
+#[test]
+fn a_nonce_that_comes_again_names_the_same_receipt() {
+    let read = |code: &str, raw: &str| query(code, raw).unwrap().postback;
+    let signed = |key_id: &str, nonce: &str| SignedBy {
+        key_id: key_id.to_owned(),
+        nonce: nonce.to_owned(),
+        profile: Profile::Raw,
+    };
+    let (first, nonce) = (read("rector", "conversion_id=c1"), "abcdefghijklmnop");
+    let id = signed("k1", nonce).request_id("rector", &first);
+    // Written down with each request, so never to be changed.
+    assert_eq!(id.as_str(), "mVWYmQ23q5vzfqT6fzpimA");
+    assert_eq!(Nonce::parse(id.as_str()).as_ref(), Some(&id), "it is spelled as every request's name is");
+    let again = read("rector", "conversion_id=%63%31&ts_token=x");
+    assert_eq!(SignedBy { profile: Profile::Jcs, ..signed("k1", nonce) }.request_id("rector", &again), id);
+    for (other, why) in [
+        (signed("k1", "abcdefghijklmnoq").request_id("rector", &first), "another nonce"),
+        (signed("k2", nonce).request_id("rector", &first), "another key"),
+        (signed("k1", nonce).request_id("involve_asia", &first), "another partner"),
+        (signed("k1a", "bcdefghijklmnop").request_id("rector", &first), "the same letters, parted elsewhere"),
+        (signed("k1", nonce).request_id("rector", &read("rector", "conversion_id=c2")), "another event"),
+    ] {
+        assert_ne!(other, id, "{why}");
+    }
+    // One event id, two contents: a conflict, of which both sides are kept.
+    let [one, two] =
+        ["1", "2"].map(|payout| read("rector", &format!("conversion_id=c1&event_id=e1&usd_earning={payout}")));
+    assert_ne!(signed("k1", nonce).request_id("rector", &one), signed("k1", nonce).request_id("rector", &two));
 }
 
 #[test]
