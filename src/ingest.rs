@@ -16,7 +16,7 @@ use postback::partner::Partner;
 use postback::reading::{Dialect, Reading};
 use postback::rejection::Rejection;
 use postback::reply::Format;
-use postback::signature::{Profile, canonical_json, canonical_query};
+use postback::signature::{Profile, SignedBy, canonical_json, canonical_query};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::borrow::Cow;
@@ -30,6 +30,8 @@ const BODY_MS_MAX: u32 = 10_000;
 pub struct Ingested {
     /// The event.
     pub event_id: Option<EventId>,
+    /// The request's name, where it follows from the sender's signature.
+    pub request_id: Option<Nonce>,
     /// What the sender is told.
     pub result: Result<Taken, Error>,
     /// For our log alone.
@@ -49,7 +51,7 @@ pub enum Taken {
 
 impl From<Error> for Ingested {
     fn from(error: Error) -> Self {
-        Ingested { event_id: None, result: Err(error), reason: None, attempts: 0 }
+        Ingested { event_id: None, request_id: None, result: Err(error), reason: None, attempts: 0 }
     }
 }
 
@@ -70,7 +72,7 @@ impl From<Rejection> for Ingested {
 pub struct Asked<'a> {
     /// The request.
     pub incoming: &'a Incoming,
-    /// The edge's name of it.
+    /// The edge's name of it, unless its signature gives it one.
     pub request_id: &'a Nonce,
     /// When it arrived; the clock is read once.
     pub now: Timestamp,
@@ -130,13 +132,15 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
         return Error::TooMany.into();
     }
     // (7), (8)
-    let reading = match read(partner, query, content_type.as_deref(), &body, signed, now) {
+    let profile = signed.as_ref().map(|signed| signed.profile);
+    let reading = match read(partner, query, content_type.as_deref(), &body, profile, now) {
         Ok(reading) => reading,
         Err(rejection) => return rejection.into(),
     };
+    let request_id = signed.map(|signed: SignedBy| signed.request_id(&partner.code, &reading.postback));
     // (9)
     let received = Received {
-        request_id: asked.request_id,
+        request_id: request_id.as_ref().unwrap_or(asked.request_id),
         at: now,
         method,
         target,
@@ -155,7 +159,7 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
         Delivered::Queued(reason) => (Ok(Taken::Queued), Some(reason)),
         Delivered::Neither(reason) => (Err(Error::Unavailable), Some(reason)),
     };
-    Ingested { event_id: Some(parcel.event_id), result, reason, attempts }
+    Ingested { event_id: Some(parcel.event_id), request_id, result, reason, attempts }
 }
 
 /// A sender that is not believed. It is counted, and from some number on not listened to for a while.

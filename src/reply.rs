@@ -14,8 +14,9 @@ use postback::verdict::Verdict;
 
 /// The reply to a postback, and its line in the log.
 pub fn to_postback(ingested: &Ingested, asked: &Asked<'_>) -> Reply {
+    let Ingested { event_id, request_id, result, reason, attempts } = ingested;
+    let asked = &Asked { request_id: request_id.as_ref().unwrap_or(asked.request_id), ..*asked };
     let Asked { incoming, request_id, partner, reply: format, .. } = *asked;
-    let Ingested { event_id, result, reason, attempts } = ingested;
     let (reply, outcome, level, message) = match result {
         Ok(Taken::Answered(verdict, answer)) => {
             let (level, message) = match verdict {

@@ -4,14 +4,14 @@
 use crate::api::error::Error;
 use crate::app::App;
 use crate::store::{Receipt, Record, Recorded, Rejected};
-use crate::verify::{Caller, FromEdge, Received, SignedByPartner};
+use crate::verify::{Caller, FromEdge, Received};
 use postback::id::EventId;
 use postback::message_signature::header;
 use postback::params::{Params, redact_body, redact_target, redact_unread_body};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::{Dialect, Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
-use postback::signature::{Profile, canonical_json, canonical_query};
+use postback::signature::{Profile, SignedBy, canonical_json, canonical_query};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use postback::zone::Zone;
@@ -39,7 +39,7 @@ pub struct Rehearsed {
 }
 
 /// A request's receipt, and the postback that it was read into, if it could be.
-struct Understood {
+pub struct Understood {
     receipt: Receipt,
     reading: Result<Reading, Rejection>,
 }
@@ -52,27 +52,47 @@ struct ForwardedBody {
     original_body: Option<String>,
 }
 
-/// Reads and stores what a believed caller sent:
+impl Understood {
+    /// Reads what a believed caller sent. `request_id` is our name of the request, or the edge's.
+    ///
+    /// # Errors
+    /// The edge sent what no edge sends.
+    pub fn of(
+        partner: &Partner,
+        received: &Received<'_>,
+        caller: &Caller<'_>,
+        request_id: &str,
+        now: Timestamp,
+    ) -> Result<Understood, Error> {
+        match caller {
+            Caller::Edge(edge) => forwarded(partner, received, edge, request_id),
+            Caller::Direct { token_id, signed } => {
+                Ok(sent_directly(partner, received, token_id.as_deref(), signed.as_ref(), request_id, now))
+            }
+        }
+    }
+
+    /// The request's name: the one that was given, or the one that follows from a partner's own signature.
+    pub fn request_id(&self) -> &str {
+        &self.receipt.request_id
+    }
+}
+
+/// Stores what a believed caller sent:
 ///
-/// (1) the request becomes a postback ... 400, and it is written down as it came
+/// (1) the request became a postback .... 400, and it is written down as it came
 /// (2) it is within the partner's day ... 429
 /// (3) the partner's store records it ... 503, 500
 /// (4) a spent nonce is a replay ........ 409
 pub async fn ingest(
     app: &App,
     partner: &Partner,
-    received: &Received<'_>,
     caller: &Caller<'_>,
-    request_id: &str,
+    understood: Understood,
     now: Timestamp,
 ) -> Result<Ingested, Error> {
     // (1)
-    let Understood { receipt, reading } = match caller {
-        Caller::Edge(edge) => forwarded(partner, received, edge, request_id)?,
-        Caller::Direct { token_id, signed } => {
-            sent_directly(partner, received, token_id.as_deref(), signed.as_ref(), request_id, now)
-        }
-    };
+    let Understood { receipt, reading } = understood;
     let reading = match reading {
         Ok(reading) => reading,
         Err(rejection) => return Err(reject(app, partner, receipt, rejection, now).await),
@@ -224,7 +244,7 @@ fn sent_directly(
     partner: &Partner,
     received: &Received<'_>,
     token_id: Option<&str>,
-    signed: Option<&SignedByPartner>,
+    signed: Option<&SignedBy>,
     request_id: &str,
     now: Timestamp,
 ) -> Understood {
@@ -240,8 +260,10 @@ fn sent_directly(
         Some(_) => format!("{}+{}", AuthMode::Token.name(), AuthMode::Signature.name()),
         None => AuthMode::Token.name().to_owned(),
     };
+    let named =
+        signed.zip(reading.as_ref().ok()).map(|(signed, reading)| signed.request_id(&partner.code, &reading.postback));
     let receipt = Receipt {
-        request_id: request_id.to_owned(),
+        request_id: named.map_or_else(|| request_id.to_owned(), |named| named.to_string()),
         received_at: now,
         auth_mode,
         // The key says more than the token that comes with it.
@@ -261,7 +283,7 @@ fn sent_directly(
 fn read_sent(
     partner: &Partner,
     received: &Received<'_>,
-    signed: Option<&SignedByPartner>,
+    signed: Option<&SignedBy>,
     now: Timestamp,
 ) -> Result<Reading, Rejection> {
     // What is read is what was signed: one signature over a body's meaning must not stand for several readings of it.

@@ -8,7 +8,7 @@ use postback::message_signature::{self, Covered, Refusal, Signed, Verified, head
 use postback::params::token_param;
 use postback::partner::{AuthMode, Partner};
 use postback::rejection::Rejection;
-use postback::signature::{self, Presented, Profile};
+use postback::signature::{self, Presented, SignedBy};
 use std::net::IpAddr;
 
 /// The head of a request as it was received, decoded by nobody yet.
@@ -79,17 +79,8 @@ pub enum Caller<'r> {
         /// The name of the token, where it has one.
         token_id: Option<String>,
         /// The partner's own signature, where it signed.
-        signed: Option<SignedByPartner>,
+        signed: Option<SignedBy>,
     },
-}
-
-/// A partner's own signature that holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SignedByPartner {
-    /// The key.
-    pub key_id: String,
-    /// What of the body was signed.
-    pub profile: Profile,
 }
 
 /// The edge, and what its signature covers.
@@ -264,7 +255,7 @@ fn partner_signature(
     partner: &Partner,
     received: &Received<'_>,
     now_s: i64,
-) -> Result<Option<SignedByPartner>, Disbelief> {
+) -> Result<Option<SignedBy>, Disbelief> {
     let Received { head, body } = received;
     let Some(presented) = Presented::find(|name| head.one(name), head.query)? else {
         let required = partner.auth.contains(&AuthMode::Signature);
@@ -272,8 +263,7 @@ fn partner_signature(
     };
     let request = signature::Request { method: head.method, path: head.path, query: head.query, body };
     let keys = config.partner_keys.get(&partner.code).ok_or(Disbelief::SignatureInvalid { cause: "unknown_key" })?;
-    signature::verify(keys, &presented, &request, now_s)?;
-    Ok(Some(SignedByPartner { key_id: presented.key_id, profile: presented.profile }))
+    Ok(Some(signature::signed_by(keys, presented, &request, now_s)?))
 }
 
 /// The token of a request: as bearer, or as a parameter of the query.

@@ -4,8 +4,8 @@
 //! That the same *event* is never counted twice is not policy and not here: its id is unique in the database (R47).
 
 use crate::field::Field;
-use crate::id::ContentDigest;
-use crate::postback::{OWN_CONVERSION_PREFIX, Postback};
+use crate::id::{CONVERSION_KEY_PREFIX, ContentDigest, OWN_CONVERSION_PREFIX};
+use crate::postback::Postback;
 use crate::status::{Status, Transition};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -130,7 +130,7 @@ impl DuplicatePolicy {
                 digest.add(self.key.label());
                 digest.add(id);
                 digest.add(postback.event().name());
-                digest.into_id("cnv_")
+                digest.into_id(CONVERSION_KEY_PREFIX)
             }
             None => format!("{OWN_CONVERSION_PREFIX}{}", postback.event_id()),
         }

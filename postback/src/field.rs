@@ -63,7 +63,7 @@ fields! {
     ClickId = "click_id": Id,
     /// The partner's id of the conversion.
     ConversionId = "conversion_id": Id,
-    /// The event id of the sale that a refund takes money back of.
+    /// The event id of the sale that a refund or chargeback takes money back of.
     OriginalEventId = "original_event_id": Id,
     /// The shop's id of the order.
     OrderId = "order_id": Id,

@@ -9,6 +9,17 @@ use std::fmt;
 /// How ids begin that follow from an event's content; 32 hexadecimal digits come behind.
 const DERIVED_PREFIX: &str = "evt_";
 
+/// How ids of conversions begin that stand for one event alone; the event's id comes behind.
+pub(crate) const OWN_CONVERSION_PREFIX: &str = "event:";
+
+/// How keys of conversions begin that follow from several parts; 32 hexadecimal digits come behind.
+pub(crate) const CONVERSION_KEY_PREFIX: &str = "cnv_";
+
+/// Whether an id begins as our own names of conversions do. No sender's id may: it could take another conversion's place.
+pub(crate) fn is_reserved(id: &str) -> bool {
+    [CONVERSION_KEY_PREFIX, OWN_CONVERSION_PREFIX].iter().any(|prefix| id.starts_with(prefix))
+}
+
 /// The identity of one event within its partner: printable ASCII without spaces, 1 to 128 bytes, because it travels in
 /// headers and in what is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -21,10 +32,10 @@ impl EventId {
         fits.then(|| EventId(text.to_owned()))
     }
 
-    /// Reads an id that a sender gives its event. None also for one of the form that we derive: a sender must not take
-    /// the place of an event to come.
+    /// Reads an id that a sender gives its event. None also for one of the form that we derive, and for one that begins as
+    /// our names of conversions do: a sender must not take the place of an event to come.
     pub fn given(text: &str) -> Option<EventId> {
-        EventId::parse(text).filter(|id| !id.is_derived())
+        EventId::parse(text).filter(|id| !id.is_derived() && !is_reserved(text))
     }
 
     /// Whether it is of the form that we derive, which no sender may give.
@@ -73,6 +84,15 @@ impl ContentDigest {
         hex::encode(self.0.finalize())
     }
 
+    /// The first 128 bits as the name of a request.
+    pub(crate) fn into_nonce(self) -> Nonce {
+        let mut bytes = [0; 16];
+        for (byte, of_digest) in bytes.iter_mut().zip(self.0.finalize()) {
+            *byte = of_digest;
+        }
+        Nonce::from_bytes(bytes)
+    }
+
     /// `prefix` and 32 hexadecimal digits: 128 bits are enough where nobody but us makes the content.
     pub(crate) fn into_id(self, prefix: &str) -> String {
         let digest = self.0.finalize();
@@ -85,7 +105,7 @@ impl ContentDigest {
     }
 }
 
-/// 128 random bits as 22 characters of base64url: a request's name in logs and replies, or a signature's nonce.
+/// 128 bits, random or of a digest, as 22 characters of base64url: a request's name in logs and replies, or a signature's nonce.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Nonce(String);
 

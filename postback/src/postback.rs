@@ -3,7 +3,7 @@
 
 use crate::event::Event;
 use crate::field::{Field, Kind};
-use crate::id::{ContentDigest, EventId};
+use crate::id::{ContentDigest, EventId, OWN_CONVERSION_PREFIX};
 use crate::money::{Amount, Currency};
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -47,9 +47,6 @@ impl fmt::Display for Value {
     }
 }
 
-/// How ids of conversions begin that stand for one event alone. No sender's id does.
-pub(crate) const OWN_CONVERSION_PREFIX: &str = "event:";
-
 impl Value {
     /// The canonical text, borrowed where the value is one.
     pub fn text(&self) -> Cow<'_, str> {
@@ -71,10 +68,11 @@ impl Value {
 
 /// The fields whose change under one event id is a contradiction and not an addition (R47): what happened, to whom, and
 /// for how much.
-const IDENTITY: [Field; 10] = [
+const IDENTITY: [Field; 11] = [
     Field::Event,
     Field::ClickId,
     Field::ConversionId,
+    Field::OriginalEventId,
     Field::AccountId,
     Field::Status,
     Field::SaleAmount,
@@ -211,12 +209,11 @@ impl Postback {
         digest("bytec-fingerprint-v1", "", identity).into_hex()
     }
 
-    /// Amounts below zero.
-    pub(crate) fn negative_amounts(&self) -> impl Iterator<Item = Field> {
+    /// The amounts it names.
+    pub(crate) fn amounts(&self) -> impl Iterator<Item = (Field, Amount)> {
         self.values.iter().filter_map(|(field, value)| match value {
-            Value::Amount(amount) if amount.is_negative() => Some(*field),
-            Value::Amount(_)
-            | Value::Id(_)
+            Value::Amount(amount) => Some((*field, *amount)),
+            Value::Id(_)
             | Value::Text(_)
             | Value::Event(_)
             | Value::Status(_)

@@ -52,6 +52,8 @@ pub enum Code {
     InvalidAmount,
     /// An amount below zero where neither event nor partner allows it.
     NegativeAmount,
+    /// An amount of a larger magnitude than the partner's file allows.
+    AmountTooLarge,
     /// Not an ISO 4217 currency code.
     InvalidCurrency,
     /// A status word that the partner's file does not translate.
@@ -64,7 +66,7 @@ pub enum Code {
 
 impl Code {
     /// Every code, for documentation and tests that hold the two together.
-    pub const ALL: [Code; 25] = [
+    pub const ALL: [Code; 26] = [
         Code::BadPercent,
         Code::BadUtf8,
         Code::ControlChar,
@@ -86,6 +88,7 @@ impl Code {
         Code::TimeInFuture,
         Code::InvalidAmount,
         Code::NegativeAmount,
+        Code::AmountTooLarge,
         Code::InvalidCurrency,
         Code::UnknownStatus,
         Code::InvalidEvent,
@@ -116,6 +119,7 @@ impl Code {
             Code::TimeInFuture => "time_in_future",
             Code::InvalidAmount => "invalid_amount",
             Code::NegativeAmount => "negative_amount",
+            Code::AmountTooLarge => "amount_too_large",
             Code::InvalidCurrency => "invalid_currency",
             Code::UnknownStatus => "unknown_status",
             Code::InvalidEvent => "invalid_event",

@@ -6,7 +6,7 @@ use crate::platform::incoming::Part;
 use postback::params::token_param;
 use postback::partner::{AuthMode, Partner};
 use postback::rejection::Rejection;
-use postback::signature::{self, Presented, Profile, Refusal};
+use postback::signature::{self, Presented, Refusal, SignedBy};
 use std::net::IpAddr;
 
 /// What a request shows of its sender.
@@ -68,7 +68,7 @@ pub fn by_head(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i
 }
 
 /// Checks the signature over the whole request, where the partner's file asks for one, or where one is sent and the partner has
-/// keys; answers what of the body was signed. A partner without keys may send what looks like a signature for others.
+/// keys; answers who signed. A partner without keys may send what looks like a signature for others.
 ///
 /// # Errors
 /// It is missing or wrong.
@@ -78,7 +78,7 @@ pub fn by_signature(
     shown: &Shown<'_>,
     body: &[u8],
     now_s: i64,
-) -> Result<Option<Profile>, Denial> {
+) -> Result<Option<SignedBy>, Denial> {
     let is_required = partner.auth.contains(&AuthMode::Signature);
     let keys = secrets.partner_keys.get(&partner.code);
     if !is_required && keys.is_none() {
@@ -99,8 +99,7 @@ pub fn by_signature(
     let keys = keys.ok_or_else(|| unproven("no_keys"))?;
     let Shown { method, path, query, .. } = *shown;
     let request = signature::Request { method, path, query, body };
-    signature::verify(keys, &presented, &request, now_s).map_err(refused)?;
-    Ok(Some(presented.profile))
+    signature::signed_by(keys, presented, &request, now_s).map(Some).map_err(refused)
 }
 
 fn signature_part(header: &str) -> Option<Part> {
@@ -169,6 +168,7 @@ mod tests {
     use crate::config::registry;
     use crate::config::tests::{DEVELOPMENT, read};
     use postback::partner::JwtExpected;
+    use postback::signature::Profile;
 
     const NOW_S: i64 = 1_763_683_200;
     const PATH: &str = "/rector/event/k3y";
@@ -280,15 +280,31 @@ mod tests {
                 secrets.partner_keys.clear();
             }
             by_head(&secrets, &partner, &shown, NOW_S)?;
-            by_signature(&secrets, &partner, &shown, BODY, NOW_S)
+            profile(by_signature(&secrets, &partner, &shown, BODY, NOW_S))
         }
 
         /// The signature alone, before a partner that does not ask for one and has keys.
         fn signs(&self) -> Result<Option<Profile>, Denial> {
             let part = |wanted| self.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
             let shown = Shown { part: &part, method: "POST", path: PATH, query: self.query, path_key: None };
-            by_signature(&secrets(), &partner(&[AuthMode::Open]), &shown, BODY, NOW_S)
+            profile(by_signature(&secrets(), &partner(&[AuthMode::Open]), &shown, BODY, NOW_S))
         }
+    }
+
+    fn profile(signed: Result<Option<SignedBy>, Denial>) -> Result<Option<Profile>, Denial> {
+        signed.map(|signed| signed.map(|signed| signed.profile))
+    }
+
+    #[test]
+    fn a_signature_that_holds_says_its_key_and_nonce() {
+        let part = |wanted| {
+            let right = Sender::right();
+            let found = right.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.clone());
+            found.map(|text| &*text.leak())
+        };
+        let shown = Shown { part: &part, method: "POST", path: PATH, query: QUERY, path_key: None };
+        let signed = by_signature(&secrets(), &partner(&[AuthMode::Signature]), &shown, BODY, NOW_S).unwrap().unwrap();
+        assert_eq!((signed.key_id.as_str(), signed.nonce.as_str()), ("k1", "abcdefghijklmnop"));
     }
 
     #[test]

@@ -16,7 +16,7 @@ import { TOKEN } from "./lib/requests.mjs";
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 const JSON_TYPE = { "content-type": "application/json" };
 const TEXTS = [
-  "click_id", "order_id", "media_id", "sub_id", "aff_sub", "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5", "offer_id", "offer_name", "account_id", "install_id",
+  "click_id", "original_event_id", "order_id", "media_id", "sub_id", "aff_sub", "aff_sub2", "aff_sub3", "aff_sub4", "aff_sub5", "offer_id", "offer_name", "account_id", "install_id",
   "session_id", "campaign", "creative_id", "payment_method", "geo", "device", "consent_version", "event",
 ];
 const OTHERS = ["usd_sale_amount", "usd_payout", "payout", "sale_amount", "currency", "status", "is_ftd", "ts_event", "conversion_datetime"];

@@ -491,6 +491,11 @@ describe("partners", () => {
   test("checks a folder, every problem with file and key", async () => {
     const good = await run(["partners", "check", join(ROOT, "partners/examples"), "--json"], {});
     assert.deepEqual([good.status, JSON.parse(good.stdout).ok], [0, true]);
+    const warned = await run(["partners", "check", join(ROOT, "partners")], {});
+    assert.equal(warned.status, 0, "a warning is no error");
+    assert.match(warned.stdout, /^warning: s2s\.toml: duplicates\.key: .*key = "event_id"/m);
+    const { warnings } = JSON.parse((await run(["partners", "check", join(ROOT, "partners"), "--json"], {})).stdout);
+    assert.deepEqual(warnings.map(({ file, key }) => [file, key]), [["s2s.toml", "duplicates.key"]]);
     const path = folder();
     cpSync(join(ROOT, "partners"), path, { recursive: true });
     writeFileSync(join(path, "rector.toml"), readFileSync(join(path, "rector.toml"), "utf8").replace(/^time_zone.*$/m, 'time_zone = "Europe/Nowhere"'));

@@ -542,6 +542,23 @@ describe("who may send", () => {
     assert.deepEqual(replies.map(({ text }) => JSON.parse(text).verdict), ["created", "duplicate"]);
   });
 
+  test("a signed request that is sent again is the same receipt in reply, log, database and on the way; one signed anew is another", async () => {
+    const value = event();
+    const request = bySignature({ value });
+    const replies = [await ask(request), await ask(request), await ask(bySignature({ value }))];
+    const names = replies.map(({ text }) => JSON.parse(text).request_id);
+    assert.deepEqual([names[0] === names[1], names[0] === names[2]], [true, false]);
+    assert.match(names[0], /^[A-Za-z0-9_-]{22}$/);
+    assert.deepEqual(replies.map(({ headers }) => headers["bytec-request-id"]), names);
+    const stored = databases.rows("s2s_db", `select request_id from postbacks where event_id = '${value.event_id}' order by postback_id`);
+    assert.deepEqual(stored.map(({ request_id }) => request_id), names);
+    const lines = () => edge.logged().filter(({ event_id: id }) => id === value.event_id);
+    await until("the log's lines", async () => lines().length === 3, { everyMs: 5 });
+    assert.deepEqual(lines().map(({ request_id: name }) => name), names);
+    const onTheWay = tunnel.requests.slice(-3).map(({ headers }) => headers.find(([name]) => name.toLowerCase() === "bytec-request-id")[1]);
+    assert.deepEqual(onTheWay, names);
+  });
+
   test("what waits and is parked while the origin is away holds no secret", async () => {
     tunnel.mode = "refuses with 502";
     const requests = [
@@ -566,6 +583,21 @@ describe("who may send", () => {
     assert.ok(targets.some((target) => /^\/partner\/rector\/event\/\*\*\*\?/.test(target)), `${targets}`);
     assert.ok(targets.some((target) => /&_sig=\*\*\*$/.test(target)), `${targets}`);
     assert.deepEqual(kept(JSON.stringify(parked)), []);
+  });
+
+  test("postbacks that were signed with one nonce are parked each", async () => {
+    tunnel.mode = "refuses with 502";
+    const nonce = "the-very-same-nonce";
+    const ids = [];
+    for (let n = 0; n < 3; n++) {
+      const reply = await ask(bySignature({ nonce }));
+      const { status, event_id: id } = JSON.parse(reply.text);
+      assert.equal(status, "queued");
+      ids.push(id);
+    }
+    const parked = async () => (await edge.parked()).filter(({ event_id: id }) => ids.includes(id));
+    await until("each to be parked", async () => (await parked()).length === ids.length, { timeoutMs: 60_000 });
+    tunnel.mode = "through";
   });
 
   /** Secrets that a text holds, also where it holds them percent-encoded. */

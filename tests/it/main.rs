@@ -119,11 +119,16 @@ async fn every_bad_signature_gets_the_same_answer() {
 
 /// A partner's own signature over a request to the generic endpoint, as headers beside the token.
 fn signed_headers(path: &str, query: &str, body: &str, profile: Profile) -> Vec<(&'static str, String)> {
+    signed_with("Zk3v0q9cTn6yYw1Jb2mXAw", path, query, body, profile)
+}
+
+/// The same, with a nonce.
+fn signed_with(nonce: &str, path: &str, query: &str, body: &str, profile: Profile) -> Vec<(&'static str, String)> {
     let keys = KeySet::parse(&format!("k1:{}", "ab".repeat(32))).unwrap();
     let presented = Presented {
         key_id: "k1".to_owned(),
         timestamp: world::NOW_S.to_string(),
-        nonce: "Zk3v0q9cTn6yYw1Jb2mXAw".to_owned(),
+        nonce: nonce.to_owned(),
         signature: String::new(),
         profile,
     };
@@ -145,6 +150,34 @@ fn signed_headers(path: &str, query: &str, body: &str, profile: Profile) -> Vec<
 
 async fn s2s_world() -> World {
     World::with_variable("PARTNER_KEYS", &format!("s2s=k1:{}", "ab".repeat(32))).await
+}
+
+#[tokio::test]
+async fn a_signed_request_that_comes_again_is_the_same_receipt() {
+    let world = s2s_world().await;
+    let body = r#"{"event_id":"e1","event":"deposit"}"#;
+    let signed = signed_headers("/postback", "", body, Profile::Raw);
+    let named = |answer: world::Answer| {
+        let told: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
+        told["request_id"].as_str().unwrap().to_owned()
+    };
+    let first = named(world.direct_with(Method::POST, "/postback", &signed, body).await);
+    let again = named(world.direct_with(Method::POST, "/postback", &signed, body).await);
+    assert_eq!(first, again);
+    let other_nonce = signed_with("Zk3v0q9cTn6yYw1Jb2mXAx", "/postback", "", body, Profile::Raw);
+    let other = named(world.direct_with(Method::POST, "/postback", &other_nonce, body).await);
+    assert_ne!(other, first);
+    // What is not signed has another name each time, whatever nonce stands beside it.
+    let unsigned: Vec<_> = signed.iter().filter(|(name, _)| *name != "x-signature").cloned().collect();
+    let by_token = named(world.direct_with(Method::POST, "/postback", &unsigned, body).await);
+    assert!(by_token != first && by_token != other);
+    let stored = world.text_of("s2s", "select request_id from postbacks order by postback_id").await;
+    assert_eq!(stored, [first.clone(), again, other, by_token]);
+    // One that cannot be read is no receipt of an event.
+    let unreadable = r#"{"event_id":"e1"}"#;
+    let signed = signed_headers("/postback", "", unreadable, Profile::Raw);
+    let refused = named(world.direct_with(Method::POST, "/postback", &signed, unreadable).await);
+    assert_eq!(world.text_of("s2s", "select request_id from rejections").await, [refused]);
 }
 
 #[tokio::test]

@@ -49,7 +49,7 @@ async fn serve(exchange: &Exchange<'_>, partner: &Partner, parts: &Parts, body: 
     };
     // (4)
     let result = collect(app, partner, &request.received(), &request.edge, *now).await;
-    Served { result, acknowledged_to: Some(exchange.signer(&request.edge, parts)) }
+    Served { result, request_id: None, acknowledged_to: Some(exchange.signer(&request.edge, parts)) }
 }
 
 /// The body of the reply.

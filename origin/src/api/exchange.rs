@@ -59,12 +59,14 @@ pub struct Words {
 /// What came of a request, and what a signed caller's acknowledgement needs.
 pub struct Served<T> {
     pub result: Result<T, Error>,
+    /// The request's name, where it is neither ours nor the edge's.
+    pub request_id: Option<String>,
     pub acknowledged_to: Option<Signer>,
 }
 
 impl<T> From<Error> for Served<T> {
     fn from(error: Error) -> Self {
-        Served { result: Err(error), acknowledged_to: None }
+        Served { result: Err(error), request_id: None, acknowledged_to: None }
     }
 }
 
@@ -112,7 +114,8 @@ impl<'a> Exchange<'a> {
 
     /// Ends with what came of it: the reply, and one line in the log (R21).
     pub fn end<T: Outcome>(&self, served: &Served<T>) -> Response {
-        let request_id = served.acknowledged_to.as_ref().map_or(self.own_id.as_str(), |signer| &signer.request_id);
+        let by_edge = served.acknowledged_to.as_ref().map(|signer| signer.request_id.as_str());
+        let request_id = served.request_id.as_deref().or(by_edge).unwrap_or(&self.own_id);
         let mut response = match &served.result {
             Ok(outcome) => outcome.response(self.format, request_id),
             Err(error) => reply::failure(error, self.format, request_id, None),

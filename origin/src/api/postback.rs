@@ -5,7 +5,7 @@ use super::error::Error;
 use super::exchange::{Exchange, Outcome, Served, Words};
 use super::reply;
 use crate::app::App;
-use crate::ingest::{Ingested, ingest};
+use crate::ingest::{Ingested, Understood, ingest};
 use crate::metrics::Kind;
 use crate::verify::{self, Believed, Caller, Head, Received};
 use axum::body::Body;
@@ -61,8 +61,13 @@ async fn serve(exchange: &Exchange<'_>, partner: &Partner, parts: &Parts, body: 
         Caller::Direct { .. } => None,
     };
     let request_id = acknowledged_to.as_ref().map_or(own_id, |signer| &signer.request_id);
-    let result = ingest(app, partner, &received, &caller, request_id, *now).await;
-    Served { result, acknowledged_to }
+    let understood = match Understood::of(partner, &received, &caller, request_id, *now) {
+        Ok(understood) => understood,
+        Err(error) => return Served { result: Err(error), request_id: None, acknowledged_to },
+    };
+    let request_id = Some(understood.request_id().to_owned());
+    let result = ingest(app, partner, &caller, understood, *now).await;
+    Served { result, request_id, acknowledged_to }
 }
 
 async fn let_in<'a>(

@@ -56,7 +56,7 @@ async fn serve<'a>(exchange: &Exchange<'a>, partner: &'a Partner, parts: &Parts,
     // (4)
     let signer = exchange.signer(&request.edge, parts);
     let result = rehearsal(app, partner, &request, &signer.request_id, *now).await;
-    Served { result, acknowledged_to: Some(signer) }
+    Served { result, request_id: None, acknowledged_to: Some(signer) }
 }
 
 async fn rehearsal<'a>(

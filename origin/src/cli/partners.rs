@@ -8,6 +8,9 @@ use crate::store::Tables;
 use crate::store::location::Location;
 use crate::store::look::{Look, Unseen};
 use clap::{Args, Subcommand};
+use postback::duplicate::DuplicateKey;
+use postback::event::Event;
+use postback::field::Field;
 use postback::partner::file::{Problem, read_folder};
 use postback::partner::{Partner, Registry};
 use serde_json::{Value, json};
@@ -38,7 +41,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Check a folder of partner files, without a build. Exits with 1 when one is wrong.
+    /// Check a folder of partner files, without a build. Exits with 1 when one is wrong; a warning is no error.
     Check {
         /// The folder.
         #[arg(default_value = "partners")]
@@ -104,17 +107,20 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
             vec![Problem { file: shown.to_string(), key: String::new(), reason }]
         }
         Ok(registry) => {
-            print(&right(folder, &registry, json));
+            let warnings: Vec<_> = registry.all().iter().filter_map(merged_deposits).collect();
+            if !json {
+                for warning in &warnings {
+                    print(&format!("warning: {warning}"));
+                }
+            }
+            print(&right(folder, &registry, &warnings, json));
             return Ok(true);
         }
         Err(problems) => problems,
     };
     if json {
-        let told: Vec<_> = problems
-            .iter()
-            .map(|Problem { file, key, reason }| json!({"file": file, "key": key, "reason": reason}))
-            .collect();
-        print(&json!({"ok": false, "folder": shown.to_string(), "problems": told}).to_string());
+        let problems = as_json(&problems);
+        print(&json!({"ok": false, "folder": shown.to_string(), "problems": problems, "warnings": []}).to_string());
     } else {
         for problem in &problems {
             print(&problem.to_string());
@@ -127,11 +133,32 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
     Ok(false)
 }
 
-fn right(folder: &Path, registry: &Registry, json: bool) -> String {
+/// The warning about a file under whose policy deposits may be lost: its sender gives every event an id of its own, and deposits
+/// under one conversion id count as news of the first all the same.
+fn merged_deposits(partner: &Partner) -> Option<Problem> {
+    let is_deposit = |name: &String| Event::parse(name) == Some(Event::Deposit);
+    let events = partner.events.values().chain(&partner.default_event).chain(partner.constants.get(&Field::Event));
+    let has_deposits = events.into_iter().any(is_deposit);
+    let merges = partner.duplicates.key == DuplicateKey::ConversionId && partner.required.contains(&Field::EventId);
+    (merges && has_deposits).then(|| Problem {
+        file: format!("{}.toml", partner.code),
+        key: "duplicates.key".to_owned(),
+        reason: "two deposits under one conversion_id count as one, although each has an event_id; if each is to count, set \
+                 key = \"event_id\", or have the sender leave conversion_id out"
+            .to_owned(),
+    })
+}
+
+fn as_json(problems: &[Problem]) -> Vec<Value> {
+    problems.iter().map(|Problem { file, key, reason }| json!({"file": file, "key": key, "reason": reason})).collect()
+}
+
+fn right(folder: &Path, registry: &Registry, warnings: &[Problem], json: bool) -> String {
     let codes: Vec<_> = registry.all().iter().map(|partner| partner.code.as_str()).collect();
     let shown = folder.display().to_string();
     if json {
-        json!({"ok": true, "folder": shown, "partners": codes, "problems": []}).to_string()
+        let warnings = as_json(warnings);
+        json!({"ok": true, "folder": shown, "partners": codes, "problems": [], "warnings": warnings}).to_string()
     } else {
         format!("{shown}: {} partner files are right: {}", codes.len(), codes.join(", "))
     }
@@ -209,5 +236,44 @@ fn told_key(Key { key, before, after }: &Key) -> String {
     match (short(before), short(after)) {
         (Some(before), Some(after)) => format!("{key} {before} -> {after}"),
         (_, _) => key.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postback::partner::file::read_files;
+
+    const S2S: &str = include_str!("../../../partners/s2s.toml");
+
+    fn warned(text: &str) -> Option<String> {
+        let registry = read_files([("s2s.toml", text)].into_iter()).unwrap();
+        merged_deposits(registry.by_code("s2s").unwrap()).map(|warning| warning.to_string())
+    }
+
+    #[test]
+    fn deposits_with_ids_of_their_own_under_one_conversion_are_warned_of() {
+        let with = |find: &str, replace: &str| {
+            assert!(S2S.contains(find), "{find}");
+            S2S.replace(find, replace)
+        };
+        let events = "[events]\ndeposit_success = \"deposit\"\n";
+        let default =
+            with("required = [\"event_id\", \"event\"]", "required = [\"event_id\"]\ndefault_event = \"deposit\"");
+        for (text, is_warned) in [
+            (S2S.to_owned(), true),
+            (format!("{S2S}[duplicates]\nkey = \"conversion_id\"\n"), true),
+            (default.replace(events, ""), true),
+            (with(events, "[constants]\nevent = \"deposit\"\n"), true),
+            (format!("{S2S}[duplicates]\nkey = \"event_id\"\n"), false),
+            (format!("{S2S}[duplicates]\nkey = \"conversion_id+event\"\n"), false),
+            (with("[\"event_id\", \"event\"]", "[\"conversion_id\", \"event\"]"), false),
+            (with("= \"deposit\"", "= \"purchase\""), false),
+            (with(events, ""), false),
+        ] {
+            let warning = warned(&text);
+            assert_eq!(warning.is_some(), is_warned, "{text}");
+            assert!(warning.is_none_or(|told| told.starts_with("s2s.toml: duplicates.key: two deposits under one")));
+        }
     }
 }

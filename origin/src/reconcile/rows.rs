@@ -4,6 +4,7 @@ use super::cells::{date_of, plain};
 use super::head::{ReadColumn, columns};
 use super::report::{MONEY, Report, Theirs, Unread};
 use postback::field::Field;
+use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::{Partner, UnknownStatus};
 use postback::reading::{Dialect, Reading, WarningCode};
@@ -94,8 +95,8 @@ fn stray_quote(text: &str, delimiter: char) -> Option<u64> {
     opened
 }
 
-/// The partner as its reports are read: nothing but the id is needed, a status word that is not known costs no row, and what a column
-/// says stands. Where its cell is empty, what is constant in postbacks is what it is taken for.
+/// The partner as its reports are read: nothing but the id is needed, neither a status word that is not known nor an amount that a
+/// postback would be refused for costs a row, and what a column says stands. Where its cell is empty, what is constant in postbacks is what it is taken for.
 fn as_reporting(partner: &Partner, columns: &[ReadColumn]) -> Partner {
     let is_column = |field: Field| columns.iter().any(|column| column.field == field);
     let constant = |field: Field| partner.constants.get(&field).filter(|_| is_column(field)).cloned();
@@ -107,6 +108,7 @@ fn as_reporting(partner: &Partner, columns: &[ReadColumn]) -> Partner {
         currency: constant(Field::Currency).or_else(|| partner.currency.clone()),
         unknown_status: UnknownStatus::Flag,
         negative_amounts: true,
+        amount_max: Amount::MAX,
         zone: partner.report.zone.clone().unwrap_or_else(|| partner.zone.clone()),
         ..partner.clone()
     }

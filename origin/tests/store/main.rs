@@ -49,6 +49,7 @@ use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, Recor
 use postback::click::{Click, ClickId, ClickQuery};
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
+use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::Partner;
 use postback::reading::Dialect;
@@ -226,7 +227,9 @@ impl Fresh {
 
 fn partner() -> Partner {
     let registry = bytec_origin::config::registry().unwrap();
-    registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone()
+    let involve_asia = registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone();
+    // A store keeps every amount that a partner's file may allow.
+    Partner { amount_max: Amount::MAX, ..involve_asia }
 }
 
 fn at(text: &str) -> Timestamp {

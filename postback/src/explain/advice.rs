@@ -29,6 +29,11 @@ pub(super) fn advice(partner: &Partner, code: Code, field: Field, text: &str) ->
         Code::NegativeAmount => Some(format!(
             "{text:?} would count against the partner; send event=refund or event=chargeback for money that goes back"
         )),
+        Code::AmountTooLarge => Some(format!(
+            "{text:?} is more than {}, which is amount_max in the partner's file: is it in cents, or in another currency? \
+             If it is real, have amount_max raised",
+            partner.amount_max
+        )),
         Code::BadPercent
         | Code::BadUtf8
         | Code::ControlChar

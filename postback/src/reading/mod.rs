@@ -277,10 +277,15 @@ impl Reader<'_, '_> {
 
     fn check(&mut self, postback: &Postback, received_at: Timestamp) {
         let may_be_negative = self.partner.negative_amounts || postback.event().takes_money_back();
-        if !may_be_negative {
-            for field in postback.negative_amounts() {
+        for (field, amount) in postback.amounts() {
+            if amount.is_negative() && !may_be_negative {
                 let hint = "amounts below zero are for refunds and chargebacks";
                 self.refuse(field, Misread { code: Code::NegativeAmount, hint });
+            }
+            if amount.magnitude() > self.partner.amount_max {
+                let hint =
+                    "this amount is larger than any of this partner's can be; is its unit right, and its currency?";
+                self.refuse(field, Misread { code: Code::AmountTooLarge, hint });
             }
         }
         for (field, time) in postback.times() {

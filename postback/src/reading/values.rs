@@ -2,12 +2,12 @@
 
 use crate::event::Event;
 use crate::field::{Field, Kind};
-use crate::id::EventId;
+use crate::id::{EventId, is_reserved};
 use crate::limits::ID_BYTES_MAX;
 use crate::money::{Amount, Currency};
 use crate::partner::{Partner, fold_word};
 use crate::percent;
-use crate::postback::{OWN_CONVERSION_PREFIX, Value};
+use crate::postback::Value;
 use crate::rejection::Code;
 use crate::status::Status;
 use crate::time::Timestamp;
@@ -32,8 +32,19 @@ pub(super) struct Misread {
 
 pub(super) const EVENT_ID: Misread = Misread {
     code: Code::InvalidId,
-    hint: "an event id is 1 to 128 printable ASCII characters without spaces, and not evt_ with 32 hex digits",
+    hint: "an event id is 1 to 128 printable ASCII characters without spaces, not evt_ with 32 hex digits, and does not begin \
+           with cnv_ or event:",
 };
+const ORIGINAL_EVENT_ID: Misread = Misread {
+    code: Code::InvalidId,
+    hint: "this is the event id of an earlier event: 1 to 128 printable ASCII characters without spaces",
+};
+const CONVERSION_ID: Misread = Misread {
+    code: Code::InvalidId,
+    hint: "an id has at most 128 bytes, is no rounded number (1.23E+11) and does not begin with cnv_ or event:",
+};
+const ID: Misread =
+    Misread { code: Code::InvalidId, hint: "an id has at most 128 bytes and is no rounded number (1.23E+11)" };
 
 impl Words<'_> {
     /// Reads a text as a value, or says what it is not; percent-decodes it once more where that is the only way to read it.
@@ -57,17 +68,7 @@ impl Words<'_> {
     fn value(self, field: Field, text: &str) -> Result<Value, Misread> {
         let or = |value: Option<Value>, code: Code, hint: &'static str| value.ok_or(Misread { code, hint });
         match field.kind() {
-            Kind::Id if field == Field::EventId => {
-                let given = EventId::given(text).filter(|_| !is_rounded(text));
-                given.map(|_| Value::Id(text.to_owned())).ok_or(EVENT_ID)
-            }
-            Kind::Id => {
-                let is_ours = field == Field::ConversionId && text.starts_with(OWN_CONVERSION_PREFIX);
-                let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text) && !is_ours;
-                let hint =
-                    "an id has at most 128 bytes, is no rounded number (1.23E+11) and does not begin with event:";
-                or(fits.then(|| Value::Id(text.to_owned())), Code::InvalidId, hint)
-            }
+            Kind::Id => id(field, text),
             Kind::Text => Ok(Value::Text(text.to_owned())),
             Kind::Event => or(
                 self.event(text).map(Value::Event),
@@ -122,6 +123,22 @@ impl Words<'_> {
             Words::Canonical => Status::parse(word),
         }
     }
+}
+
+/// Reads an id, which is kept as it is.
+fn id(field: Field, text: &str) -> Result<Value, Misread> {
+    let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text);
+    let (fits, misread) = if field == Field::EventId {
+        (fits && EventId::given(text).is_some(), EVENT_ID)
+    } else if field == Field::OriginalEventId {
+        // One that we derived may be named: our replies tell it.
+        (fits && EventId::parse(text).is_some(), ORIGINAL_EVENT_ID)
+    } else if field == Field::ConversionId {
+        (fits && !is_reserved(text), CONVERSION_ID)
+    } else {
+        (fits, ID)
+    };
+    if fits { Ok(Value::Id(text.to_owned())) } else { Err(misread) }
 }
 
 /// Whether an id went through a program that took it for a number, a spreadsheet say: `1.23457E+11` is what is left of many

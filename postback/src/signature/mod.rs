@@ -5,10 +5,12 @@ mod jcs;
 
 pub use jcs::canonical_json;
 
+use crate::id::{ContentDigest, Nonce};
 use crate::key::{Key, KeySet, NoKey};
 use crate::limits::SIGNATURE_WINDOW_S;
 use crate::params::{SIGNATURE_PARAMS, decode_pairs, params_named};
 use crate::percent;
+use crate::postback::Postback;
 use crate::rejection::{Code, Rejection};
 use sha2::{Digest, Sha256};
 
@@ -52,6 +54,33 @@ pub struct Presented {
     pub signature: String,
     /// What of the body is signed.
     pub profile: Profile,
+}
+
+/// A signature that holds: who signed, and under which nonce.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedBy {
+    /// The key.
+    pub key_id: String,
+    /// Chosen by the sender.
+    pub nonce: String,
+    /// What of the body was signed.
+    pub profile: Profile,
+}
+
+impl SignedBy {
+    /// The name of the request that carried the signature and was read into `postback`. A request that is captured and sent again has
+    /// the same name, so it is the same receipt and never a further notice.
+    ///
+    /// The event and its identity are part of it: a sender that signs two postbacks with one nonce means both, and neither may take the
+    /// other's place where requests are kept by name.
+    pub fn request_id(&self, partner_code: &str, postback: &Postback) -> Nonce {
+        let mut digest = ContentDigest::of("bytec-receipt-v1");
+        let parts = [partner_code, &self.key_id, &self.nonce, postback.event_id().as_str(), &postback.fingerprint()];
+        for part in parts {
+            digest.add(part);
+        }
+        digest.into_nonce()
+    }
 }
 
 /// The request that was signed, as it came.
@@ -193,6 +222,16 @@ pub fn verify(keys: &KeySet, presented: &Presented, request: &Request<'_>, now_s
         digits.and_then(|digits| hex::decode(digits).ok()).is_some_and(|code| key.verify(text.as_bytes(), &code))
     };
     if signatures.iter().any(holds) { Ok(()) } else { Err(Cause::Mismatch.into()) }
+}
+
+/// Who signed a request, by a signature that holds as in [`verify`].
+///
+/// # Errors
+/// Why it does not.
+pub fn signed_by(keys: &KeySet, presented: Presented, request: &Request<'_>, now_s: i64) -> Result<SignedBy, Refusal> {
+    verify(keys, &presented, request, now_s)?;
+    let Presented { key_id, nonce, profile, .. } = presented;
+    Ok(SignedBy { key_id, nonce, profile })
 }
 
 /// Signs as a sender does; `presented.signature` is not looked at. Answers the value of `X-Signature` or `_sig`.

@@ -35,6 +35,7 @@ fn every_problem_is_told_and_what_to_do_about_it() {
         ),
         (involve("currency=10.50"), "invalid_currency", "is an amount"),
         (involve("rewars=-1"), "negative_amount", "event=refund"),
+        (involve("rewars=10000000001"), "amount_too_large", "more than 10000000000.00, which is amount_max"),
         ("/rector/event?conversion_id=c1&status=Held".to_owned(), "unknown_status", "\"approved\" = approved"),
         (
             "/rector/event?conversion_id={conversion_id}".to_owned(),

@@ -1,9 +1,13 @@
 //! What the shipped partners' requests come to: canonical form, or the code and field of the refusal.
 
 use crate::{now, outcome_of, partner};
+use postback::id::Nonce;
+use postback::money::Amount;
 use postback::params::Params;
+use postback::partner::Partner;
 use postback::reading::{Dialect, Reading};
 use postback::rejection::Rejection;
+use postback::signature::{Profile, SignedBy};
 
 const LIVE: &str = "click_id=test123&media_id=456&rewars=10.50&conversion_id=conv789&event=purchase\
     &event_time=2025-01-01%2012:00:00&offer_name=test_offer&datetime_conversion=2025-01-01%2012:00:00\
@@ -123,6 +127,7 @@ fn every_field_is_part_of_a_derived_id() {
     let id = |raw: &str| query("involve_asia", raw).unwrap().postback.event_id().to_string();
     let mut seen = vec![id("conversion_id=c1")];
     for more in [
+        "original_event_id=x",
         "order_id=x",
         "media_id=x",
         "sub_id=x",
@@ -178,6 +183,7 @@ fn what_cannot_be_read_says_why_and_where() {
         (with("rewars=10.50", "rewars=1e3"), "invalid_amount rewars"),
         (with("rewars=10.50", "rewars=NaN"), "invalid_amount rewars"),
         (with("rewars=10.50", "rewars=-10.50"), "negative_amount rewars"),
+        (with("rewars=10.50", "rewars=10000000000.01"), "amount_too_large rewars"),
         (with("rewars=10.50", "rewars=10.50&rewards=11"), "conflicting_values rewards"),
         (with("conversion_id=conv789&", ""), "missing_field conversion_id"),
         (with("conversion_id=conv789&", "conversion_id=&"), "missing_field conversion_id"),
@@ -200,6 +206,58 @@ fn what_cannot_be_read_says_why_and_where() {
 fn money_may_go_back_in_a_refund() {
     let refund = LIVE.replace("event=purchase", "event=refund").replace("=10.50", "=-10.50");
     assert!(outcome_of(query("involve_asia", &refund)).contains("usd_payout=-10.50"));
+}
+
+#[test]
+fn a_partners_file_says_how_large_an_amount_may_be_at_the_edge_and_at_the_origin() {
+    let partner = Partner { amount_max: Amount::parse("100").unwrap(), ..partner("involve_asia").clone() };
+    let fields = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"];
+    for (dialect, event, sign) in [
+        (Dialect::Partner, "purchase", ""),
+        (Dialect::Partner, "refund", ""),
+        (Dialect::Partner, "refund", "-"),
+        (Dialect::Canonical, "purchase", ""),
+        (Dialect::Canonical, "refund", "-"),
+    ] {
+        for field in fields {
+            let outcome = |amount: &str| {
+                let query = format!("event={event}&conversion_id=c1&currency=MYR&{field}={sign}{amount}");
+                outcome_of(partner.read(&Params::from_query(&query).unwrap(), dialect, now()))
+            };
+            assert_eq!(outcome("100.000001"), format!("amount_too_large {field}"), "{dialect:?} {event} {sign}");
+            assert!(outcome("100").contains(&format!("{field}=")), "{dialect:?} {event} {sign}: {}", outcome("100"));
+        }
+    }
+}
+
+#[test]
+fn a_nonce_that_comes_again_names_the_same_receipt() {
+    let read = |code: &str, raw: &str| query(code, raw).unwrap().postback;
+    let signed = |key_id: &str, nonce: &str| SignedBy {
+        key_id: key_id.to_owned(),
+        nonce: nonce.to_owned(),
+        profile: Profile::Raw,
+    };
+    let (first, nonce) = (read("rector", "conversion_id=c1"), "abcdefghijklmnop");
+    let id = signed("k1", nonce).request_id("rector", &first);
+    // Written down with each request, so never to be changed.
+    assert_eq!(id.as_str(), "mVWYmQ23q5vzfqT6fzpimA");
+    assert_eq!(Nonce::parse(id.as_str()).as_ref(), Some(&id), "it is spelled as every request's name is");
+    let again = read("rector", "conversion_id=%63%31&ts_token=x");
+    assert_eq!(SignedBy { profile: Profile::Jcs, ..signed("k1", nonce) }.request_id("rector", &again), id);
+    for (other, why) in [
+        (signed("k1", "abcdefghijklmnoq").request_id("rector", &first), "another nonce"),
+        (signed("k2", nonce).request_id("rector", &first), "another key"),
+        (signed("k1", nonce).request_id("involve_asia", &first), "another partner"),
+        (signed("k1a", "bcdefghijklmnop").request_id("rector", &first), "the same letters, parted elsewhere"),
+        (signed("k1", nonce).request_id("rector", &read("rector", "conversion_id=c2")), "another event"),
+    ] {
+        assert_ne!(other, id, "{why}");
+    }
+    // One event id, two contents: a conflict, of which both sides are kept.
+    let [one, two] =
+        ["1", "2"].map(|payout| read("rector", &format!("conversion_id=c1&event_id=e1&usd_earning={payout}")));
+    assert_ne!(signed("k1", nonce).request_id("rector", &one), signed("k1", nonce).request_id("rector", &two));
 }
 
 #[test]
@@ -236,4 +294,5 @@ fn an_event_id_conflicts_when_money_event_or_click_differ() {
         assert_ne!(fingerprint(&LIVE.replace(find, replace)), known, "{replace}");
     }
     assert_eq!(fingerprint(&LIVE.replace("test_offer", "other_offer")), known);
+    assert_ne!(fingerprint(&format!("{LIVE}&original_event_id=e1")), known, "it names another sale");
 }

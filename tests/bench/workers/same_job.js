@@ -23,7 +23,7 @@ const HEADERS_BYTES_MAX = 16384;
 
 /** The canonical fields in canonical order, and how each is read. */
 const KINDS = Object.entries({
-  event_id: "eventId", event: "event", click_id: "id", conversion_id: "id", order_id: "id", media_id: "id", sub_id: "id",
+  event_id: "eventId", event: "event", click_id: "id", conversion_id: "conversionId", original_event_id: "originalEventId", order_id: "id", media_id: "id", sub_id: "id",
   aff_sub: "text", aff_sub2: "text", aff_sub3: "text", aff_sub4: "text", aff_sub5: "text", offer_id: "id", offer_name: "text",
   account_id: "id", install_id: "id", session_id: "id", campaign: "text", creative_id: "id", status: "status", ts_event: "time",
   conversion_datetime: "time", sale_amount: "amount", payout: "amount", currency: "currency", usd_sale_amount: "amount",
@@ -47,9 +47,9 @@ const FIELD_OF = new Map(KINDS.map(([name], index) => [name, index]));
 for (const [alias, name] of Object.entries(ALIASES)) FIELD_OF.set(alias, FIELD_OF.get(name));
 const NAMES = KINDS.map(([name]) => name);
 const NAMED = NAMES.map((name) => `${name.length}:${name}`);
-const READERS = { id, eventId, text: (text) => text, event, status, time, amount, currency, flag };
+const READERS = { id, eventId, conversionId, originalEventId, text: (text) => text, event, status, time, amount, currency, flag };
 const READ = KINDS.map(([, kind]) => READERS[kind]);
-const CODES = { id: "invalid_id", eventId: "invalid_id", time: "invalid_time", amount: "invalid_amount", currency: "invalid_currency", flag: "invalid_flag" };
+const CODES = { id: "invalid_id", eventId: "invalid_id", conversionId: "invalid_id", originalEventId: "invalid_id", time: "invalid_time", amount: "invalid_amount", currency: "invalid_currency", flag: "invalid_flag" };
 const CODE = KINDS.map(([, kind]) => CODES[kind]);
 const AMOUNTS = KINDS.flatMap(([, kind], index) => (kind === "amount" ? [index] : []));
 const TIMES = KINDS.flatMap(([, kind], index) => (kind === "time" ? [index] : []));
@@ -186,6 +186,7 @@ function read(query, now) {
     if (value === undefined) continue;
     if (takesBack) values[field] = /^-|^0\.00$/.test(value) ? value : `-${value}`;
     else if (value.charCodeAt(0) === 45) throw new Refusal("negative_amount", NAMES[field]);
+    if (isTooLarge(value)) throw new Refusal("amount_too_large", NAMES[field]);
   }
   for (const field of TIMES) {
     const value = values[field];
@@ -236,11 +237,22 @@ function isUnfilled(name, text) {
 }
 
 function id(text) {
-  return bytes(text) <= ID_BYTES_MAX && !/^\d(?:[.,]\d+)?[eE][+ ]\d+$/.test(text) && !text.startsWith("event:") ? text : undefined;
+  return bytes(text) <= ID_BYTES_MAX && !/^\d(?:[.,]\d+)?[eE][+ ]\d+$/.test(text) ? text : undefined;
+}
+
+/** Our own names of conversions begin so. */
+const isReserved = (text) => text.startsWith("cnv_") || text.startsWith("event:");
+
+function conversionId(text) {
+  return isReserved(text) ? undefined : id(text);
+}
+
+function originalEventId(text) {
+  return /^[!-~]{1,128}$/.test(text) ? id(text) : undefined;
 }
 
 function eventId(text) {
-  return /^[!-~]{1,128}$/.test(text) && !/^evt_[0-9a-fA-F]{32}$/.test(text) ? text : undefined;
+  return /^[!-~]{1,128}$/.test(text) && !/^evt_[0-9a-fA-F]{32}$/.test(text) && !isReserved(text) ? id(text) : undefined;
 }
 
 function event(text) {
@@ -258,6 +270,13 @@ function amount(text) {
   const [, sign, whole, fraction = ""] = found;
   const value = `${whole.replace(/^0+(?=\d)/, "")}.${fraction.replace(/0+$/, "").padEnd(2, "0")}`;
   return value === "0.00" ? value : sign + value;
+}
+
+/** Of a canonical amount, by its magnitude: more than ten thousand million. */
+function isTooLarge(value) {
+  const digits = value.replace("-", "");
+  const whole = digits.indexOf(".");
+  return whole > 11 || (whole === 11 && digits > "10000000000.00");
 }
 
 function currency(text) {
