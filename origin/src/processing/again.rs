@@ -52,6 +52,7 @@ pub async fn compare(
     shared: &Shared,
     partner: &Partner,
     store: &Store,
+    now: Timestamp,
     mut progress: impl FnMut(u64),
     mut differs: impl AsyncFnMut(Vec<(String, String)>) -> Result<(), StoreError>,
 ) -> Result<Difference, StoreError> {
@@ -59,7 +60,7 @@ pub async fn compare(
     let mut looked_at: u64 = 0;
     let mut after = After::default();
     loop {
-        let page = judged_page(shared, partner, store, &mut after).await?;
+        let page = judged_page(shared, partner, store, now, &mut after).await?;
         for (_, facts, judged) in &page {
             if let Some(account) = counted(facts, judged) {
                 let place = place_of(facts);
@@ -78,7 +79,7 @@ pub async fn compare(
     let mut difference = Difference::default();
     after = After::default();
     loop {
-        let page = judged_page(shared, partner, store, &mut after).await?;
+        let page = judged_page(shared, partner, store, now, &mut after).await?;
         let mut changed = Vec::new();
         for (event_id, facts, judged) in &page {
             let deposit = match counted(facts, judged) {
@@ -119,6 +120,7 @@ async fn judged_page(
     shared: &Shared,
     partner: &Partner,
     store: &Store,
+    now: Timestamp,
     after: &mut After,
 ) -> Result<Vec<(String, Facts, Judged)>, StoreError> {
     let page = store.facts_after(after).await?;
@@ -127,7 +129,7 @@ async fn judged_page(
         *after = After { conversion_key: conversion.conversion_key.clone(), occurrence: conversion.occurrence };
     }
     let days: Vec<_> = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner)).collect();
-    let rates: Rates = super::rates_of(shared, &days).await?;
+    let rates: Rates = super::rates_of(shared, &days, now).await?;
     let judged = page.into_iter().map(|(event_id, facts)| {
         let Judgement { judged, .. } = judge(&facts, partner, &rates);
         (event_id, facts, judged)

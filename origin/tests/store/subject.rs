@@ -214,7 +214,7 @@ contract! {
         // Judged again, it comes to the same.
         processing.all(&db.store).await;
         let differs = async |_| Ok(());
-        let again_judged = judging_again::compare(&processing.shared, &processing.partner, &db.store, |_| {}, differs).await.unwrap();
+        let again_judged = judging_again::compare(&processing.shared, &processing.partner, &db.store, now(), |_| {}, differs).await.unwrap();
         assert_eq!(again_judged.changed, 0, "{again_judged:?}");
         assert_eq!(db.counted().await, counted);
         // A repeat is one, and a notice that names nobody leaves the conversion whose it is.
