@@ -150,6 +150,55 @@ for (const kind of KINDS) {
       assert.equal(stats.split("\r\n")[1].split(",")[2], "3");
     });
 
+    test("a rate that cannot be right is refused, and a wrong one that is stored is set or deleted by command", async () => {
+      const refused = (line, input, problem) => {
+        const { status, stdout, stderr } = command(line, input);
+        assert.deepEqual([status, stdout], [2, ""], stderr);
+        assert.match(stderr, problem);
+      };
+      refused("rates import -", "Date,USD\n2025-10-28,1.16\n2130-01-01,1.16\n", /^-: line 3: 2130-01-01 is in the future: today is \d{4}-\d\d-\d\d \(UTC\)\nnothing was imported$/m);
+      refused("rates import -", "Date,USD,USD\n2025-10-28,1.16,1.17\n", /^-: line 1: USD is named twice/m);
+      refused("rates import -", "Date,USD\n2025-10-28,1.16\n2025-10-28,1.17\n", /^-: line 3: 2025-10-28 is listed twice: also on line 2$/m);
+      refused("rates import -", "Date,USD\n2025-10-29,1.17\n2025-10-28,11.7\n", /^-: line 2: 1\.17 USD of 2025-10-29 is less than a third of the 11\.7 of 2025-10-28 \(in this file\)\n-: line 3: 11\.7 USD of 2025-10-28 is more than 3 times the 1\.17 of 2025-10-27 \(stored\)\nnothing was imported: /m);
+      refused("rates import - --sql", "Date,USD\n2025-10-29,1.17\n2025-10-28,11.7\n", /line 2: /);
+      assert.match(done("rates show 2025-10-29"), /^2025-10-27, /, "nothing of these files came in");
+
+      // Somebody forces it, and a sale is converted by it.
+      assert.match(done("rates import - --force", "Date,USD\n2025-10-28,11.7\n"), /; 1 far off those around them \(--force\)$/m);
+      await send("involve", "conversion_id=f1&event=purchase&sale_amount_local=10&conversion_currency=EUR&event_time=2025-10-28+12:00:00");
+      const becomes = (amount, findings) => until(`f1 at ${amount}`, async () => {
+        const known = await conversion("f1");
+        return known.reporting_sale_amount === amount && `${known.findings}` === findings;
+      }, { everyMs: 50, timeoutMs: 10_000 });
+      await becomes("117.00", "");
+      refused("rates set 2025-10-28 USD 117 --yes", "", /^117 USD of 2025-10-28 is more than 3 times the 1\.17 of 2025-10-27 \(stored\); if it is right, --force$/m);
+      refused("rates set 2130-01-01 USD 1.17 --yes", "", /^2130-01-01 is in the future/m);
+      refused("rates set 2025-10-28 USD 1.18", "", /--dry-run/);
+      const told = (line) => JSON.parse(done(`${line} --partner involve_asia --json`));
+      const rates = { USD: { before: "11.7", after: "1.18" } };
+      assert.deepEqual(told("rates set 2025-10-28 USD 1.18 --dry-run"), { applied: false, day: "2025-10-28", rates, conversions: { involve_asia: 1 } });
+      assert.match(done("rates show 2025-10-28"), /^USD {2}11\.7$/m, "a dry run changes nothing");
+      assert.deepEqual(told("rates set 2025-10-28 USD 1.18 --yes"), { applied: true, day: "2025-10-28", rates, conversions: { involve_asia: 1 } });
+      done("reprocess --yes --partner involve_asia");
+      await becomes("11.80", "");
+
+      const lines = done("rates delete 2025-10-28 --yes").trimEnd().split("\n");
+      assert.deepEqual(lines.slice(0, -1), [
+        "2025-10-28 USD: 1.18 -> none",
+        "involve_asia: 1 conversion was converted by it",
+        "rector: 0 conversions were converted by it",
+        "s2s: 0 conversions were converted by it",
+      ]);
+      assert.match(lines.at(-1), /`bytec-origin reprocess --yes`/);
+      done("reprocess --yes --partner involve_asia");
+      // The deleted day was the last of all: no rate is final any more for what happened on it.
+      await becomes("11.70", "rate_provisional");
+      const again = command("rates delete 2025-10-28 --yes");
+      assert.deepEqual([again.status, again.stderr], [1, "a rate of 2025-10-28 is not stored: nothing to delete\n"]);
+      const noted = JSON.parse(done("audit --json")).filter(({ subject, action }) => subject === "2025-10-28" && action.startsWith("rates."));
+      assert.deepEqual(noted.map(({ action, details }) => [action, details.forced ?? details.before]), [["rates.import", 1], ["rates.set", "11.7"], ["rates.delete", { USD: "1.18" }]]);
+    });
+
     test("a key opens its own partner's data and nothing else, by any way", async () => {
       const rectors = JSON.parse(done("keys create --tenant bytec --scope read --for-partner rector --json")).secret;
       await until("the key", async () => (await ask("rector/event/stats", { secret: rectors })).status === 200, { everyMs: 200, timeoutMs: 5_000 });

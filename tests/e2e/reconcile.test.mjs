@@ -186,6 +186,99 @@ broken,Approved,"7,5",2025-03-02 14:00:00,
   });
 }
 
+for (const kind of KINDS) {
+  describe(`reconcile with our own export, on ${kind}`, () => {
+    let databases, origin, run, key;
+    const command = (args, input = "") => {
+      const { status, stdout, stderr } = spawnSync(BINARY, args, { cwd: ROOT, env: { ...process.env, ...databases.env }, input, encoding: "utf8" });
+      assert.equal(status, 0, stderr);
+      return stdout;
+    };
+    const send = async (query) => {
+      const reply = await origin.fetch(`/postback/involve/event?${query}&ts_token=${TOKEN}`);
+      assert.equal(reply.status, 200, await reply.text());
+    };
+    const page = (query) => origin.fetch(`/partner/involve/event/conversions?format=csv&${query}`, { headers: { authorization: `Bearer ${key}` } });
+    /** Every page, one behind the other, as `curl >>` would write them. */
+    const exported = async (query = "") => {
+      let [all, cursor] = ["", ""];
+      do {
+        const reply = await page(`limit=3${query}${cursor ? `&cursor=${cursor}` : ""}`);
+        assert.equal(reply.status, 200);
+        all += await reply.text();
+        cursor = reply.headers.get("bytec-next-cursor");
+      } while (cursor);
+      return all;
+    };
+    const compared = (report, args = []) => {
+      const { status, stdout, stderr } = run(["-", "--partner", "involve_asia", "--json", ...args], { input: report });
+      assert.ok(stdout, stderr);
+      return { status, ...JSON.parse(stdout) };
+    };
+
+    before(async () => {
+      databases = freshDatabases(kind);
+      origin = await startOrigin({ env: databases.env });
+      ({ run } = reconciler(databases));
+      key = JSON.parse(command(["keys", "create", "--tenant", "bytec", "--scope", "read", "--json"])).secret;
+      command(["rates", "import", "-"], "Date,USD,MYR\n2025-10-20,1.16,4.9\n2025-10-21,1.17,4.91\n");
+      const formula = encodeURIComponent('=HYPERLINK("http://evil.example")');
+      for (const query of [
+        `conversion_id=s1&event=purchase&status=Approved&usd_sale_amount=100.00&rewars=10.50&event_time=2025-10-20+10:00:00&offer_name=${formula}`,
+        "conversion_id=s1&event=refund&event_time=2025-10-21+10:00:00",
+        "conversion_id=s2&event=purchase&status=Approved&usd_sale_amount=30&rewars=3&event_time=2025-10-20+23:30:00",
+        "conversion_id=s2&event=refund&event_id=r1&usd_sale_amount=10&rewars=1&event_time=2025-10-21+07:00:00",
+        "conversion_id=s2&event=refund&event_id=r2&usd_sale_amount=10&rewars=1&event_time=2025-10-21+07:30:00",
+        "conversion_id=s2&event=chargeback&usd_sale_amount=5&event_time=2025-10-21+07:45:00",
+        "conversion_id=s3&event=purchase&status=Rejected&usd_sale_amount=70&rewars=7&event_time=2025-10-20+11:00:00",
+        "conversion_id=e1&event=purchase&status=Pending&sale_amount_local=50.00&payout_local=5.123456&conversion_currency=EUR&event_time=2025-10-20+12:00:00",
+        "conversion_id=e1&event=refund&sale_amount_local=20.00&payout_local=2&conversion_currency=EUR&event_time=2025-10-21+12:00:00",
+        // Of this one the rate is not known.
+        "conversion_id=e2&event=purchase&payout_local=4&conversion_currency=EUR&event_time=2025-10-01+12:00:00",
+        `conversion_id=${encodeURIComponent("=1+1")}&event=${encodeURIComponent("level 5")}&rewars=2&event_time=2025-10-20+13:00:00`,
+        `conversion_id=${encodeURIComponent("'=1+1")}&event=deposit&rewars=4&event_time=2025-10-20+13:00:00`,
+        "conversion_id=-7&event=purchase&rewars=1&event_time=2025-10-20+13:00:00",
+      ]) await send(query);
+      const left = () => databases.rows("involve_asia_db", "select state from work_items");
+      await until("processing", async () => left().every(({ state }) => state === "delayed"), { everyMs: 100, timeoutMs: 10_000 });
+      await until("the key", async () => (await page("limit=1")).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+    });
+    after(async () => {
+      await origin?.stop();
+      databases?.remove();
+    });
+
+    test("what is exported differs in nothing from what it was exported of", async () => {
+      const report = await exported();
+      assert.match(report, /^'=1\+1,/m);
+      const found = compared(report);
+      assert.deepEqual([found.status, told(found), found.unread, found.ignored_columns], [0, [], [], []]);
+      const { total } = found;
+      assert.deepEqual([found.report_form, found.time_zone, found.rows, total.theirs, total.ours], ["export", "UTC", 13, 13, 13]);
+      assert.deepEqual([found.from, found.to], ["2025-10-01", "2025-10-21"]);
+      // The rejected sale pays nothing, and what goes back is below zero.
+      const paid = Object.fromEntries(total.payout.map(({ currency, theirs, ours }) => [currency, [theirs, ours]]));
+      assert.deepEqual(paid, { EUR: ["7.123456", "7.123456"], USD: ["8.00", "8.00"] });
+      for (const day of found.days) assert.ok(!day.flagged, JSON.stringify(day));
+      assert.match(run(["-", "--partner", "involve_asia"], { input: report }).stdout, /^involve_asia, UTC, 2025-10-01 to 2025-10-21: our own export against what is stored$/m);
+    });
+
+    test("days of a zone are compared in it", async () => {
+      const report = await exported("&from=2025-10-20&to=2025-10-20&tz=Asia/Kuala_Lumpur");
+      const found = compared(report, ["--tz", "Asia/Kuala_Lumpur"]);
+      assert.deepEqual([found.status, told(found), found.from, found.to, found.rows], [0, [], "2025-10-20", "2025-10-20", 7]);
+    });
+
+    test("what has changed since differs, and what was stored since is extra", async () => {
+      const report = await exported();
+      await send("conversion_id=s3&event=purchase&status=Approved&usd_sale_amount=70&rewars=8&event_time=2025-10-20+11:00:00");
+      await send("conversion_id=s4&event=purchase&rewars=6&event_time=2025-10-20+11:00:00");
+      const found = compared(report.replace(/^-7,.*\r\n/m, ""));
+      assert.deepEqual(told(found), ["extra -7 1.00", "differs s3 status rejected approved", "differs s3 usd_payout 7.00 8.00", "extra s4 6.00"]);
+    });
+  });
+}
+
 describe("reconcile, what is replayed and what is not", () => {
   let databases, origin, asked, folder;
   const send = async (query, status = 200) => {

@@ -65,6 +65,7 @@ async fn one(
         shared,
         partner,
         store,
+        (Platform::SYSTEM.now)(),
         |conversions| progress.at(conversions),
         async |changed| match apply {
             Some(change) => again::put_back(store, changed, change.at).await,

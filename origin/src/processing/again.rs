@@ -53,6 +53,7 @@ pub async fn compare(
     shared: &Shared,
     partner: &Partner,
     store: &Store,
+    now: Timestamp,
     mut progress: impl FnMut(u64),
     mut differs: impl AsyncFnMut(Vec<(String, String)>) -> Result<(), StoreError>,
 ) -> Result<Difference, StoreError> {
@@ -60,7 +61,7 @@ pub async fn compare(
     let mut looked_at: u64 = 0;
     let mut after = After::default();
     loop {
-        let page = judged_page(shared, partner, store, &mut after).await?;
+        let page = judged_page(shared, partner, store, now, &mut after).await?;
         for (_, facts, judged) in &page {
             if let Some(account) = counted(facts, judged) {
                 let place = place_of(facts);
@@ -79,7 +80,7 @@ pub async fn compare(
     let mut difference = Difference::default();
     after = After::default();
     loop {
-        let page = judged_page(shared, partner, store, &mut after).await?;
+        let page = judged_page(shared, partner, store, now, &mut after).await?;
         let mut changed = Vec::new();
         for (event_id, facts, judged) in &page {
             let deposit = match counted(facts, judged) {
@@ -120,6 +121,7 @@ async fn judged_page(
     shared: &Shared,
     partner: &Partner,
     store: &Store,
+    now: Timestamp,
     after: &mut After,
 ) -> Result<Vec<(String, Facts, Judged)>, StoreError> {
     let page = store.facts_after(after).await?;
@@ -130,7 +132,7 @@ async fn judged_page(
     let groups = group::read(store, page.iter().map(|(_, facts)| facts)).await?;
     let days = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner));
     let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
-    let rates: Rates = super::rates_of(shared, &days).await?;
+    let rates: Rates = super::rates_of(shared, &days, now).await?;
     let groups = Groups::new(groups, partner, Some(&rates));
     let judged = page.into_iter().map(|(event_id, facts)| {
         let Judgement { judged, .. } = judge(&facts, groups.of(&facts), partner, &rates);

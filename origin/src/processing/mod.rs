@@ -67,7 +67,7 @@ pub async fn process(
     let groups = group::read(store, facts.values()).await?;
     let days = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner));
     let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
-    let rates = rates_of(shared, &days).await;
+    let rates = rates_of(shared, &days, now).await;
     steps.done(3, "rates read", days.len());
     // (4)
     let groups = Groups::new(groups, partner, rates.as_ref().ok());
@@ -113,12 +113,12 @@ async fn read(
     }
 }
 
-/// The rates that things of these days can need.
-async fn rates_of(shared: &Shared, days: &[NaiveDate]) -> Result<Rates, StoreError> {
+/// The rates that things of these days can need, by a clock.
+async fn rates_of(shared: &Shared, days: &[NaiveDate], now: Timestamp) -> Result<Rates, StoreError> {
     match (days.iter().min(), days.iter().max()) {
         (Some(first), Some(last)) => {
             let (first, last) = Rates::days_needed(*first, *last);
-            shared.rates(first, last).await
+            shared.rates(first, last, now.to_chrono().date_naive()).await
         }
         (None, _) | (_, None) => Ok(Rates::default()),
     }

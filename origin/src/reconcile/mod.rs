@@ -7,6 +7,7 @@ mod report;
 mod head;
 mod cells;
 mod rows;
+mod export;
 mod pairs;
 mod days;
 mod stored;
@@ -14,7 +15,7 @@ pub mod repair;
 
 pub use days::{Day, Money, Share};
 pub use pairs::{Difference, Pair, pair};
-pub use report::{Last, Ours, Report, Theirs, Unread};
+pub use report::{Form, Last, Ours, Report, Theirs, Unread};
 pub use rows::read;
 pub use stored::{Known, Standing};
 

@@ -12,13 +12,37 @@ use postback::status::Status;
 use postback::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// How a report is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// As the partner's file says.
+    #[default]
+    Partner,
+    /// As our own export is.
+    Export,
+}
+
+impl Form {
+    /// Its name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Form::Partner => "partner",
+            Form::Export => "export",
+        }
+    }
+}
+
 /// A report that was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
+    /// How it is written.
+    pub form: Form,
     /// The rows that could be.
     pub rows: Vec<Theirs>,
     /// Those that could not.
     pub unread: Vec<Unread>,
+    /// How many rows of our own export are marked as possible duplicates: they count for nothing.
+    pub marked: u64,
     /// Columns that mean nothing to the partner's file.
     pub ignored: Vec<String>,
     /// Status words that the partner's file does not know, and how many rows have each: their status is not compared.

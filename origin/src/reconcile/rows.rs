@@ -1,8 +1,9 @@
 //! A report's rows, read as the partner's postbacks are: by its names, words and clocks.
 
 use super::cells::{date_of, plain};
+use super::export::{self, Export, Row};
 use super::head::{ReadColumn, columns};
-use super::report::{MONEY, Report, Theirs, Unread};
+use super::report::{Form, MONEY, Report, Theirs, Unread};
 use postback::field::Field;
 use postback::money::Amount;
 use postback::params::Params;
@@ -16,7 +17,8 @@ use std::collections::BTreeMap;
 /// Rows at most.
 const ROWS_MAX: usize = 1_000_000;
 
-/// Reads a report. `more` are columns that mean a field whatever the partner's file says.
+/// Reads a report. `more` are columns that mean a field whatever the partner's file says; without any, our own export is known by its
+/// head, and read as we write it.
 ///
 /// # Errors
 /// It is no report of this partner's: no column is the conversion's id, two are one field, or there are too many rows.
@@ -35,21 +37,34 @@ pub fn read(
     } else {
         Cow::Borrowed(text)
     };
+    let export = if more.is_empty() { Export::of(&text) } else { None };
+    let delimiter = export.as_ref().map_or(form.delimiter, |_| export::DELIMITER);
     // What stands behind it would be one cell, and missing without a word.
-    if let Some(line) = stray_quote(&text, form.delimiter) {
+    if let Some(line) = stray_quote(&text, delimiter) {
         return Err(format!("line {line}: a quoted cell that is not closed before the next one begins, or at all"));
     }
-    let delimiter = u8::try_from(form.delimiter).unwrap_or(b',');
+    let delimiter = u8::try_from(delimiter).unwrap_or(b',');
     let mut csv = csv::ReaderBuilder::new().delimiter(delimiter).flexible(true).from_reader(text.as_bytes());
     let head = csv.headers().map_err(|error| format!("its first line cannot be read: {error}"))?.clone();
-    let (columns, ignored) = columns(partner, head.iter(), more)?;
-    let reader = Rows { partner: as_reporting(partner, &columns), columns, width: head.len(), now };
-    let mut report = Report { ignored, ..Report::default() };
+    let (reader, mut report) = match export {
+        Some(export) => (Reader::Export(export), Report { form: Form::Export, ..Report::default() }),
+        None => {
+            let (columns, ignored) = columns(partner, head.iter(), more)?;
+            let rows = Rows { partner: as_reporting(partner, &columns), columns, width: head.len(), now };
+            (Reader::Partner(Box::new(rows)), Report { ignored, ..Report::default() })
+        }
+    };
     for record in csv.records() {
         let read = match record {
             Ok(record) => {
                 let line = record.position().map_or(0, csv::Position::line);
-                reader.row(line, &record, &mut report.unknown_statuses)
+                match &reader {
+                    Reader::Export(export) => export.row(line, &record),
+                    Reader::Partner(rows) => {
+                        let row = rows.row(line, &record, &mut report.unknown_statuses);
+                        row.map(|row| Row::Conversion(Box::new(row)))
+                    }
+                }
             }
             Err(error) => {
                 let line = error.position().map_or(0, csv::Position::line);
@@ -57,7 +72,9 @@ pub fn read(
             }
         };
         match read {
-            Ok(row) => report.rows.push(row),
+            Ok(Row::Conversion(row)) => report.rows.push(*row),
+            Ok(Row::Marked) => report.marked = report.marked.saturating_add(1),
+            Ok(Row::Head) => {}
             Err(unread) => report.unread.push(unread),
         }
         let rows = report.rows.len().saturating_add(report.unread.len());
@@ -112,6 +129,12 @@ fn as_reporting(partner: &Partner, columns: &[ReadColumn]) -> Partner {
         zone: partner.report.zone.clone().unwrap_or_else(|| partner.zone.clone()),
         ..partner.clone()
     }
+}
+
+/// By what rows are read.
+enum Reader {
+    Export(Export),
+    Partner(Box<Rows>),
 }
 
 struct Rows {
@@ -229,7 +252,7 @@ impl Rows {
     }
 }
 
-fn malformed(line: u64, hint: String, conversion_id: Option<String>) -> Unread {
+pub(super) fn malformed(line: u64, hint: String, conversion_id: Option<String>) -> Unread {
     Unread { line, code: "malformed_row".to_owned(), column: None, hint, conversion_id }
 }
 

@@ -18,6 +18,16 @@ impl Table {
         }
         writer.into_inner().ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default()
     }
+
+    /// The text of which a cell was made.
+    pub fn text_of(cell: &str) -> &str {
+        cell.strip_prefix('\'').filter(|text| begins_formula(text)).unwrap_or(cell)
+    }
+}
+
+/// Whether a text begins as a formula does, or as one behind apostrophes, which gets another: so each cell is made of one text.
+fn begins_formula(text: &str) -> bool {
+    text.trim_start_matches('\'').starts_with(['=', '+', '-', '@', '\t', '\r', '\n'])
 }
 
 /// A cell. A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, CSV injection); numbers are numbers,
@@ -29,7 +39,7 @@ fn cell(value: &Value) -> String {
         Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => value.to_string(),
     };
     let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || b == b'.' || b == b'-');
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) && !(is_number && number_of(&text));
+    let is_formula = begins_formula(&text) && !(is_number && number_of(&text));
     if is_formula { format!("'{text}") } else { text }
 }
 
@@ -40,6 +50,16 @@ fn number_of(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_cell_is_read_back_as_the_text_that_it_was(text in "[-'=+@\\t0-9.a]{0,6}") {
+            let cell = cell(&Value::from(text.as_str()));
+            prop_assert!(!cell.starts_with(['=', '+', '@', '\t']));
+            prop_assert_eq!(Table::text_of(&cell), text.as_str());
+        }
+    }
 
     #[test]
     fn no_cell_is_a_formula() {
@@ -54,8 +74,14 @@ mod tests {
             ("--1", "'--1"),
             ("a=b", "a=b"),
             ("", ""),
+            ("'=1", "''=1"),
+            ("''-a", "'''-a"),
+            ("'-1", "''-1"),
+            ("'a", "'a"),
+            ("'", "'"),
         ] {
             assert_eq!(cell(&Value::from(text)), safe, "{text:?}");
+            assert_eq!(Table::text_of(safe), text);
         }
         let table = Table::of(vec![vec![("a", Value::from("x,\"y\"")), ("b", Value::Null)]].into_iter());
         assert_eq!(table, "a,b\r\n\"x,\"\"y\"\"\",\r\n");

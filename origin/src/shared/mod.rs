@@ -7,13 +7,15 @@
 mod credential;
 mod audit;
 mod rates;
+mod rate_changes;
 #[cfg(not(target_family = "wasm"))]
 mod seen;
 mod statements;
 
 pub use audit::{Change, Entry};
 pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
-pub use rates::{Problem, Quote, read_ecb};
+pub use rate_changes::{ByCurrency, COMPARED_DAYS, RateChange, Source, too_large};
+pub use rates::{Problem, Quote, RateFile, read_ecb, read_rate, refuse_future};
 #[cfg(not(target_family = "wasm"))]
 pub use seen::{Difference, Key, Seen};
 
@@ -21,11 +23,12 @@ use crate::processing::Rates;
 use crate::store::location::Location;
 use crate::store::statement::{Dialect, Done, Statement};
 use crate::store::{Database, End, StoreError, Tables, in_time};
-use chrono::NaiveDate;
+use chrono::{Days, NaiveDate};
 use credential::Kept;
 use postback::credential::digest;
 use postback::partner::Partner;
 use postback::time::Timestamp;
+use rust_decimal::Decimal;
 use statements::Statements;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
@@ -50,6 +53,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(1_000);
 const QUOTES_MAX: usize = 10_000;
 /// The same in a statement for D1, which takes 100 KB at most.
 const QUOTES_MAX_D1: usize = 500;
+/// Days of rates that are read at once, after the first.
+const DAYS_AT_ONCE: u64 = 999;
 /// How long the import of all rates that there ever were may take.
 const IMPORT_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long what a person has asked for may take.
@@ -279,16 +284,45 @@ impl Shared {
         kept(done)
     }
 
-    /// Takes over rates, and notes that; answers how many were new or not as they were.
+    /// Takes over rates, and notes that; answers how many were new or not as they were. `forced` is how many of them differ too much
+    /// from those around them, for the audit log. What the rates are is not checked here: [`read_ecb`] and [`too_large`] do.
     ///
     /// # Errors
     /// Nothing was changed.
-    pub async fn import_rates(&self, quotes: &[Quote], change: &Change) -> Result<u64, StoreError> {
+    pub async fn import_rates(&self, quotes: &[Quote], forced: usize, change: &Change) -> Result<u64, StoreError> {
         let Opened { database, statements } = self.opened().await?;
-        let statements = statements.import_rates(quotes, QUOTES_MAX, change);
+        let statements = statements.import_rates(quotes, forced, QUOTES_MAX, change);
         let imports = statements.len().saturating_sub(1);
         let done = in_time(IMPORT_TIMEOUT, database.run(statements, End::Commit)).await?;
         Ok(done.iter().take(imports).map(|done| done.changed).sum())
+    }
+
+    /// Deletes the rates of a day, of one currency or of all, and notes that with `details` and the rates as they were. False where
+    /// there were none.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn delete_rates(
+        &self,
+        day: NaiveDate,
+        currency: Option<&str>,
+        details: &serde_json::Value,
+        change: &Change,
+    ) -> Result<bool, StoreError> {
+        self.change(|statements| statements.delete_rates(day, currency, details, change)).await
+    }
+
+    /// Sets a rate, whether there was one or none, and notes that with `details` and the rate as it was. False where it was the same.
+    ///
+    /// # Errors
+    /// Nothing was changed.
+    pub async fn set_rate(
+        &self,
+        quote: &Quote,
+        details: &serde_json::Value,
+        change: &Change,
+    ) -> Result<bool, StoreError> {
+        self.change(|statements| statements.set_rate(quote, details, change)).await
     }
 
     /// Notes what an operator did that is seen elsewhere.
@@ -305,26 +339,62 @@ impl Shared {
         self.change(|statements| vec![statements.note_operation(action, subject, details, change)]).await.map(|_| ())
     }
 
-    /// The rates of the days from one to another.
+    /// The rates of the days from one to another. Rates of days after `as_of` are not read, nor do they make others final: an earlier
+    /// version may have imported a day in the future.
     ///
     /// # Errors
     /// The database cannot say.
-    pub async fn rates(&self, first: NaiveDate, last: NaiveDate) -> Result<Rates, StoreError> {
-        let Opened { database, statements } = self.opened().await?;
-        let done = in_time(COMMAND_TIMEOUT, database.run(vec![statements.rates(first, last)], End::Commit)).await?;
+    pub async fn rates(&self, first: NaiveDate, last: NaiveDate, as_of: NaiveDate) -> Result<Rates, StoreError> {
         let mut rates = Rates::default();
-        let unreadable = |what: &str| StoreError::Bug(format!("{what:?} is no rate"));
-        for (id, answer) in done.into_iter().flat_map(|done| done.answers) {
-            match id.split_once(' ') {
-                Some((day, currency)) => rates.add(
-                    day.parse().map_err(|_| unreadable(&id))?,
-                    currency,
-                    answer.parse().map_err(|_| unreadable(&answer))?,
-                ),
-                None => rates.has_through(id.parse().map_err(|_| unreadable(&id))?),
+        for (id, rate) in self.rates_read(first, last, as_of).await? {
+            match id {
+                Id::Rate(day, currency) => rates.add(day, &currency, read_stored(&rate)?),
+                Id::LastDay(day) => rates.has_through(day),
             }
         }
         Ok(rates)
+    }
+
+    /// The stored rates that those of the days from one to another are to be compared with: of these days and of the ones around them,
+    /// up to `as_of`.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn rates_near(
+        &self,
+        first: NaiveDate,
+        last: NaiveDate,
+        as_of: NaiveDate,
+    ) -> Result<ByCurrency, StoreError> {
+        let days = Days::new(COMPARED_DAYS);
+        let last = last.checked_add_days(days).unwrap_or(last);
+        let mut near = ByCurrency::new();
+        let mut next = first.checked_sub_days(days).unwrap_or(first);
+        // So many days at a time: a statement on PostgreSQL has 1.5 s.
+        while next <= last {
+            let until = next.checked_add_days(Days::new(DAYS_AT_ONCE)).unwrap_or(last).min(last);
+            for (id, rate) in self.rates_read(next, until, as_of).await? {
+                if let Id::Rate(day, currency) = id {
+                    near.entry(currency).or_default().insert(day, read_stored(&rate)?);
+                }
+            }
+            let Some(following) = until.succ_opt() else { break };
+            next = following;
+        }
+        Ok(near)
+    }
+
+    async fn rates_read(
+        &self,
+        first: NaiveDate,
+        last: NaiveDate,
+        as_of: NaiveDate,
+    ) -> Result<Vec<(Id, String)>, StoreError> {
+        let Opened { database, statements } = self.opened().await?;
+        let statement = statements.rates(first, last, as_of);
+        let done = in_time(COMMAND_TIMEOUT, database.run(vec![statement], End::Commit)).await?;
+        let answers = done.into_iter().flat_map(|done| done.answers);
+        answers.map(|(id, rate)| Ok((Id::read(&id)?, rate))).collect()
     }
 
     /// When rates were last imported that were new or not as they were.
@@ -357,6 +427,26 @@ impl Shared {
             database.close().await;
         }
     }
+}
+
+/// What an answer of the statement for rates is about.
+enum Id {
+    Rate(NaiveDate, String),
+    LastDay(NaiveDate),
+}
+
+impl Id {
+    fn read(id: &str) -> Result<Id, StoreError> {
+        let day = |text: &str| text.parse().map_err(|_| StoreError::Bug(format!("{id:?} is no day of a rate")));
+        Ok(match id.split_once(' ') {
+            Some((date, currency)) => Id::Rate(day(date)?, currency.to_owned()),
+            None => Id::LastDay(day(id)?),
+        })
+    }
+}
+
+fn read_stored(rate: &str) -> Result<Decimal, StoreError> {
+    rate.parse().map_err(|_| StoreError::Bug(format!("{rate:?} is no rate")))
 }
 
 impl Known {
@@ -394,8 +484,18 @@ impl AsSql {
     }
 
     /// As [`Shared::import_rates`].
-    pub fn import_rates(&self, quotes: &[Quote], change: &Change) -> String {
-        text(self.0.import_rates(quotes, QUOTES_MAX_D1, change))
+    pub fn import_rates(&self, quotes: &[Quote], forced: usize, change: &Change) -> String {
+        text(self.0.import_rates(quotes, forced, QUOTES_MAX_D1, change))
+    }
+
+    /// As [`Shared::delete_rates`].
+    pub fn delete_rates(&self, day: NaiveDate, currency: Option<&str>, change: &Change) -> String {
+        text(self.0.delete_rates(day, currency, &by_sql(), change))
+    }
+
+    /// As [`Shared::set_rate`].
+    pub fn set_rate(&self, quote: &Quote, change: &Change) -> String {
+        text(self.0.set_rate(quote, &by_sql(), change))
     }
 
     /// As [`Shared::note`].
@@ -407,6 +507,11 @@ impl AsSql {
     pub fn revoke(&self, kind: Kind, id: &str, change: &Change) -> String {
         text(self.0.revoke(kind, id, change))
     }
+}
+
+/// Nobody could look at how much a change concerns before its statements are run.
+fn by_sql() -> serde_json::Value {
+    serde_json::json!({"by": "sql"})
 }
 
 fn text(statements: Vec<Statement>) -> String {

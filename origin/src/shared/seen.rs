@@ -19,7 +19,7 @@ pub struct Seen {
     pub credentials: Vec<Credential>,
     /// What each partner's file said that was taken over last.
     pub files: BTreeMap<String, Value>,
-    /// The last day of which there are rates.
+    /// The last day of which there are rates, days in the future aside.
     pub last_rate_day: Option<NaiveDate>,
 }
 
@@ -67,7 +67,7 @@ impl Seen {
         }
         let today = now.to_chrono().date_naive();
         // Of all days the last stands alone; rates have their currency behind the day.
-        let rates = look.ask(statements.rates(today, today)).await?;
+        let rates = look.ask(statements.rates(today, today, today)).await?;
         let last_rate_day = rates.iter().find_map(|(id, _)| id.parse().ok());
         Ok(Seen { credentials, files, last_rate_day })
     }

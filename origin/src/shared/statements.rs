@@ -53,10 +53,24 @@ struct Importing {
     change: Change,
 }
 
-/// A question about rates: of the days from one to another.
+/// A question about rates: of the days from one to another, as far as they are not after a third.
 struct Days {
     first: String,
     last: String,
+    as_of: String,
+}
+
+/// A rate that is set, and the entry for that.
+struct Setting {
+    importing: Importing,
+    noting: Noting,
+}
+
+/// A day's rates that are deleted: of one currency, or of all.
+struct Deleting {
+    day: String,
+    currency: Option<String>,
+    noting: Noting,
 }
 
 /// A question about credentials or entries.
@@ -83,6 +97,10 @@ pub struct Statements {
     last_entries: Step<Question>,
     import_rates: Step<Importing>,
     note_import: Step<Noting>,
+    mark_rates: Step<Deleting>,
+    note_deleted_rates: Step<Noting>,
+    delete_rates: Step<Deleting>,
+    note_set_rate: Step<Setting>,
     note_operation: Step<Noting>,
     rates: Step<Days>,
     last_import: Step<Question>,
@@ -109,6 +127,10 @@ impl Statements {
             last_entries: last_entries(dialect),
             import_rates: import_rates(dialect),
             note_import: note_import(dialect),
+            mark_rates: mark_rates(dialect),
+            note_deleted_rates: note_deleted_rates(dialect),
+            delete_rates: delete_rates(dialect),
+            note_set_rate: note_set_rate(dialect),
             note_operation: note_operation(dialect),
             rates: rates(dialect),
             last_import: last_import(dialect),
@@ -190,25 +212,51 @@ impl Statements {
     }
 
     /// Takes over rates: those that are new, and those that are not as they were; so many in a statement. The last statement writes the
-    /// entry, which says how many these were.
-    pub fn import_rates(&self, quotes: &[Quote], at_once: usize, change: &Change) -> Vec<Statement> {
-        let importing = |quote: &Quote| Importing {
-            day: quote.day.to_string(),
-            currency: quote.currency.clone(),
-            rate: quote.rate.to_string(),
-            change: change.clone(),
-        };
-        let rows: Vec<_> = quotes.iter().map(importing).collect();
+    /// entry, which says how many these were, and how many of the file differed too much from the days around them (`forced`).
+    pub fn import_rates(&self, quotes: &[Quote], forced: usize, at_once: usize, change: &Change) -> Vec<Statement> {
+        let rows: Vec<_> = quotes.iter().map(|quote| importing(quote, change)).collect();
         let days = || quotes.iter().map(|quote| quote.day);
         let [first, last] = [days().min(), days().max()].map(|day| day.map(|day| day.to_string()));
         let note = Noting {
             change: change.clone(),
             action: "rates.import".to_owned(),
             subject: last.clone().unwrap_or_default(),
-            details: json!({"rates": quotes.len(), "first": first, "last": last}).to_string(),
+            details: json!({"rates": quotes.len(), "first": first, "last": last, "forced": forced}).to_string(),
         };
         let imports = rows.chunks(at_once.max(1)).map(|rows| self.import_rates.over(rows));
         imports.chain([self.note_import.over(&[note])]).collect()
+    }
+
+    /// Deletes the rates of a day, of one currency or of all: they are marked by the name of the change, noted as they were, and
+    /// deleted. Where there are none, nothing is noted.
+    pub fn delete_rates(
+        &self,
+        day: NaiveDate,
+        currency: Option<&str>,
+        details: &serde_json::Value,
+        change: &Change,
+    ) -> Vec<Statement> {
+        let noting = || Noting {
+            change: change.clone(),
+            action: "rates.delete".to_owned(),
+            subject: day.to_string(),
+            details: details.to_string(),
+        };
+        let rows = [Deleting { day: day.to_string(), currency: currency.map(str::to_owned), noting: noting() }];
+        vec![self.mark_rates.over(&rows), self.note_deleted_rates.over(&[noting()]), self.delete_rates.over(&rows)]
+    }
+
+    /// Sets a rate. The first statement writes the entry, with the rate as it was; where that is the same, nothing is noted and nothing
+    /// changes.
+    pub fn set_rate(&self, quote: &Quote, details: &serde_json::Value, change: &Change) -> Vec<Statement> {
+        let noting = Noting {
+            change: change.clone(),
+            action: "rates.set".to_owned(),
+            subject: quote.day.to_string(),
+            details: details.to_string(),
+        };
+        let setting = Setting { importing: importing(quote, change), noting };
+        vec![self.note_set_rate.over(&[setting]), self.import_rates.over(&[importing(quote, change)])]
     }
 
     /// Notes what an operator did that left no other trace here.
@@ -227,9 +275,9 @@ impl Statements {
         }])
     }
 
-    /// The rates of the days from one to another, and the last day of which there are any.
-    pub fn rates(&self, first: NaiveDate, last: NaiveDate) -> Statement {
-        self.rates.over(&[Days { first: first.to_string(), last: last.to_string() }])
+    /// The rates of the days from one to another, and the last day of which there are any. Days after `as_of` are left out of both.
+    pub fn rates(&self, first: NaiveDate, last: NaiveDate, as_of: NaiveDate) -> Statement {
+        self.rates.over(&[Days { first: first.to_string(), last: last.to_string(), as_of: as_of.to_string() }])
     }
 
     /// When rates were last imported, in Unix seconds.
@@ -466,6 +514,15 @@ fn last_entries(dialect: Dialect) -> Step<Question> {
     Step::new(dialect, QUESTION, &statement).answering()
 }
 
+fn importing(quote: &Quote, change: &Change) -> Importing {
+    Importing {
+        day: quote.day.to_string(),
+        currency: quote.currency.clone(),
+        rate: quote.rate.to_string(),
+        change: change.clone(),
+    }
+}
+
 fn import_rates(dialect: Dialect) -> Step<Importing> {
     const COLUMNS: &[Column<Importing>] = &[
         Column::text("rate_date", |importing| Some(importing.day.clone())),
@@ -506,6 +563,88 @@ fn note_import(dialect: Dialect) -> Step<Noting> {
     )
 }
 
+const DELETING: &[Column<Deleting>] = &[
+    Column::text("rate_date", |deleting| Some(deleting.day.clone())),
+    Column::text("currency", |deleting| deleting.currency.clone()),
+    Column::text("change_id", |deleting| Some(deleting.noting.change.id.to_string())),
+];
+
+/// Marks the rates that are to be deleted: whoever changes them at the same time waits, and then finds them gone.
+fn mark_rates(dialect: Dialect) -> Step<Deleting> {
+    Step::new(
+        dialect,
+        DELETING,
+        &format!(
+            "update rates as known set change_id = input.change_id from input
+             where known.rate_date = {} and (input.currency is null or known.currency = input.currency)",
+            dialect.date("input.rate_date")
+        ),
+    )
+}
+
+/// Notes the rates that this change has marked, as they were.
+fn note_deleted_rates(dialect: Dialect) -> Step<Noting> {
+    let before = match dialect {
+        Dialect::Postgres => {
+            "input.details || jsonb_build_object('before',
+            (select jsonb_object_agg(currency, rate::text) from rates where rates.change_id = input.change_id))"
+        }
+        Dialect::Sqlite => {
+            "json_insert(input.details, '$.before',
+            json((select json_group_object(currency, rate) from rates where rates.change_id = input.change_id)))"
+        }
+    };
+    Step::new(
+        dialect,
+        NOTING,
+        &format!(
+            "insert into audit_log (change_id, at, actor, action, subject, details)
+             select change_id, at, actor, action, subject, {before} from input
+             where exists (select 1 from rates where rates.change_id = input.change_id)"
+        ),
+    )
+}
+
+/// Deletes the rates that this change has marked.
+fn delete_rates(dialect: Dialect) -> Step<Deleting> {
+    Step::new(dialect, DELETING, "delete from rates where change_id = (select change_id from input)")
+}
+
+/// Notes that a rate is set, and what it was, where it was another or none.
+fn note_set_rate(dialect: Dialect) -> Step<Setting> {
+    const COLUMNS: &[Column<Setting>] = &[
+        Column::text("change_id", |setting| Some(setting.noting.change.id.to_string())),
+        Column::time("at", |setting| Some(setting.noting.change.at)),
+        Column::text("actor", |setting| Some(setting.noting.change.actor.clone())),
+        Column::text("action", |setting| Some(setting.noting.action.clone())),
+        Column::text("subject", |setting| Some(setting.noting.subject.clone())),
+        Column::json("details", |setting| setting.noting.details.clone()),
+        Column::text("currency", |setting| Some(setting.importing.currency.clone())),
+        Column::text("rate", |setting| Some(setting.importing.rate.clone())),
+    ];
+    let details = match dialect {
+        Dialect::Postgres => {
+            "input.details || jsonb_build_object('currency', input.currency, 'before', known.rate::text, 'after', input.rate)"
+        }
+        Dialect::Sqlite => {
+            "json_insert(input.details, '$.currency', input.currency, '$.before', known.rate, '$.after', input.rate)"
+        }
+    };
+    Step::new(
+        dialect,
+        COLUMNS,
+        &format!(
+            "insert into audit_log (change_id, at, actor, action, subject, details)
+             select input.change_id, input.at, input.actor, input.action, input.subject, {details}
+             from input left join rates as known
+                on known.rate_date = {day} and known.currency = input.currency
+             where known.rate is null or known.rate <> {rate}",
+            day = dialect.date("input.subject"),
+            rate = dialect.decimal("input.rate"),
+        ),
+    )
+}
+
 fn note_operation(dialect: Dialect) -> Step<Noting> {
     Step::new(
         dialect,
@@ -520,18 +659,21 @@ fn rates(dialect: Dialect) -> Step<Days> {
     const COLUMNS: &[Column<Days>] = &[
         Column::text("first_day", |days| Some(days.first.clone())),
         Column::text("last_day", |days| Some(days.last.clone())),
+        Column::text("as_of", |days| Some(days.as_of.clone())),
     ];
     Step::new(
         dialect,
         COLUMNS,
         &format!(
             "select cast(rate_date as text) || ' ' || currency as id, cast(rate as text) as answer from rates, input
-             where rate_date between {} and {}
+             where rate_date between {first} and {last} and rate_date <= {as_of}
              union all
-             select cast(last_date as text), '' from (select max(rate_date) as last_date from rates) as last
+             select cast(last_date as text), ''
+             from (select max(rate_date) as last_date from rates, input where rate_date <= {as_of}) as last
              where last_date is not null",
-            dialect.date("input.first_day"),
-            dialect.date("input.last_day"),
+            first = dialect.date("input.first_day"),
+            last = dialect.date("input.last_day"),
+            as_of = dialect.date("input.as_of"),
         ),
     )
     .answering()

@@ -7,6 +7,7 @@ use bytec_origin::shared::{Change, Shared, read_ecb};
 use bytec_origin::store::location::Location;
 use bytec_origin::store::worklist::{Backlog, Conclusion, Judged, Lease, Next};
 use bytec_origin::store::{Record, Store};
+use chrono::NaiveDate;
 use postback::click::Click;
 use postback::money::Amount;
 use postback::partner::{FirstDeposit, OnReversed, Partner};
@@ -65,7 +66,7 @@ impl Processing {
 
     async fn import(&self, csv: &str) {
         let change = Change { id: nonce(), at: now(), actor: "test".to_owned() };
-        self.shared.import_rates(&read_ecb(csv).unwrap(), &change).await.unwrap();
+        self.shared.import_rates(&read_ecb(csv, NaiveDate::MAX).unwrap().quotes, 0, &change).await.unwrap();
     }
 }
 
@@ -249,6 +250,43 @@ contract! {
         assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - - - []");
     }
 
+    a_wrong_day_that_is_deleted_is_counted_before_and_what_it_made_final_is_open_again(db) {
+        let processing = Processing::new();
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let sale = "event=purchase&sale_amount_local=100&consent_version=1";
+        db.record(&format!("conversion_id=c1&{sale}&conversion_currency=EUR&event_time=2025-11-19+08:00:00")).await;
+        db.record(&format!("conversion_id=c2&{sale}&conversion_currency=MYR&event_time=2025-11-19+07:59:59")).await;
+        db.record(&format!("conversion_id=c3&{sale}&conversion_currency=EUR&event_time=2025-11-20+12:00:00")).await;
+        db.record("conversion_id=c4&usd_sale_amount=7&consent_version=1&event_time=2025-11-19+12:00:00").await;
+        // The 20th is wrong: of the 19th nothing is known yet.
+        processing.import("Date,USD,MYR\n2025-11-18,1.1,4.4\n2025-11-20,11,4.4\n").await;
+        assert_eq!(db.processed(&processing, CONVERSIONS).await, [
+            "c1 purchase - no_click - - 110.00 2025-11-18 []",
+            "c2 purchase - no_click - - 25.00 2025-11-18 []",
+            "c3 purchase - no_click - - 1100.00 2025-11-20 []",
+            "c4 conversion - no_click - - - - []",
+        ]);
+        let counted = async |date: &str, currency| db.store.count_converted(day(date), currency).await.unwrap();
+        let counts = [counted("2025-11-18", None).await, counted("2025-11-18", Some("MYR")).await, counted("2025-11-18", Some("JPY")).await];
+        assert_eq!(counts, [2, 1, 0], "also what happened on later days");
+        assert_eq!([counted("2025-11-19", None).await, counted("2025-11-20", None).await], [0, 1]);
+        let change = || Change { id: nonce(), at: now(), actor: "test".to_owned() };
+        assert!(processing.shared.delete_rates(day("2025-11-20"), None, &serde_json::json!({}), &change()).await.unwrap());
+        let mut keys = Vec::new();
+        let apply = async |changed: Vec<(String, String)>| {
+            keys.extend(changed.iter().map(|(_, key)| key.clone()));
+            again::put_back(&db.store, changed, now()).await
+        };
+        let found = again::compare(&processing.shared, &processing.partner, &db.store, now(), |_| {}, apply).await.unwrap();
+        assert_eq!(keys, ["c1", "c3"]);
+        assert_eq!(found.changes.into_iter().collect::<Vec<_>>(), [("amounts", 1), ("findings", 2)]);
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[..3], [
+            "c1 purchase - no_click - - 110.00 2025-11-18 [\"rate_provisional\"]",
+            "c2 purchase - no_click - - 25.00 2025-11-18 []",
+            "c3 purchase - no_click - - 110.00 2025-11-18 [\"rate_provisional\"]",
+        ]);
+    }
+
     several_events_of_one_conversion_are_judged_and_counted_once(db) {
         let processing = Processing::new();
         processing.import("Date,USD\n2025-11-20,1.5\n").await;
@@ -331,7 +369,7 @@ contract! {
                 true => again::put_back(&db.store, changed, now()).await,
                 false => Ok(()),
             };
-            again::compare(&other.shared, &other.partner, &db.store, |_| {}, differs).await.unwrap()
+            again::compare(&other.shared, &other.partner, &db.store, now(), |_| {}, differs).await.unwrap()
         };
         let told = compared(false).await;
         let changes: Vec<_> = told.changes.iter().map(|(what, count)| format!("{what} {count}")).collect();

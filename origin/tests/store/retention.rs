@@ -78,7 +78,7 @@ mod of_clicks {
             // All of it judged again, and by a window that was another then.
             let compared = async |processing: &Processing| {
                 let differs = async |changed| again::put_back(&db.store, changed, crate::processing::now()).await;
-                again::compare(&processing.shared, &processing.partner, &db.store, |_| {}, differs).await.unwrap()
+                again::compare(&processing.shared, &processing.partner, &db.store, crate::processing::now(), |_| {}, differs).await.unwrap()
             };
             assert_eq!(compared(&processing).await.changed, 0);
             let partner = postback::partner::Partner { attribution_window_days: Some(60), ..processing.partner.clone() };

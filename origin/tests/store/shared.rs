@@ -1,8 +1,9 @@
 //! The database that all partners share, held to the same on every kind.
 
 use crate::{Place, at, fresh_place, nonce};
-use bytec_origin::shared::{AsSql, Change, Issue, Kind, Made, Scope, Secret, Shared};
+use bytec_origin::shared::{AsSql, Change, Issue, Kind, Made, Quote, Scope, Secret, Shared};
 use bytec_origin::store::location::Location;
+use chrono::NaiveDate;
 use postback::partner::Partner;
 use postback::time::Timestamp;
 
@@ -306,6 +307,121 @@ async fn of_many_that_come_at_once_with_a_new_token_none_is_refused() {
     }
 }
 
+fn day(text: &str) -> NaiveDate {
+    text.parse().unwrap()
+}
+
+fn quote(date: &str, currency: &str, rate: &str) -> Quote {
+    Quote { day: day(date), currency: currency.to_owned(), rate: rate.parse().unwrap() }
+}
+
+impl Fresh {
+    /// The rates of a day, as `USD 1.1`.
+    async fn rates_of(&self, date: &str) -> Vec<String> {
+        let rates = self.shared.rates(day(date), day(date), day(date)).await.unwrap();
+        let of_day = rates.last_day().map(|(_, rates)| rates.clone()).unwrap_or_default();
+        of_day.iter().map(|(currency, rate)| format!("{currency} {rate}")).collect()
+    }
+
+    /// The entries about rates, as `action subject details`.
+    async fn rates_noted(&self) -> Vec<String> {
+        let entries = self.shared.audit(100).await.unwrap();
+        let about_rates = entries.iter().filter(|entry| entry.action.starts_with("rates."));
+        about_rates.map(|entry| format!("{} {} {}", entry.action, entry.subject, entry.details)).collect()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_are_set_and_deleted_and_noted_as_they_were() {
+    for kind in ["sqlite", "postgres", "d1"] {
+        let db = fresh(kind).await;
+        let details = serde_json::json!({"conversions": {"rector": 2}});
+        let quotes =
+            [quote("2025-11-19", "USD", "1.1"), quote("2025-11-20", "USD", "11"), quote("2025-11-20", "MYR", "4.9")];
+        assert_eq!(db.shared.import_rates(&quotes, 1, &change()).await.unwrap(), 3);
+        let right = quote("2025-11-20", "USD", "1.12");
+        assert!(db.shared.set_rate(&right, &details, &change()).await.unwrap());
+        assert!(!db.shared.set_rate(&right, &details, &change()).await.unwrap(), "{kind}: it is that already");
+        assert!(db.shared.set_rate(&quote("2025-11-18", "SEK", "11"), &details, &change()).await.unwrap());
+        assert_eq!(db.rates_of("2025-11-20").await, ["MYR 4.9", "USD 1.12"], "{kind}");
+        assert!(db.shared.delete_rates(day("2025-11-20"), Some("MYR"), &details, &change()).await.unwrap());
+        assert_eq!(db.rates_of("2025-11-20").await, ["USD 1.12"], "{kind}");
+        assert!(!db.shared.delete_rates(day("2025-11-20"), Some("MYR"), &details, &change()).await.unwrap());
+        db.shared.set_rate(&quote("2025-11-20", "JPY", "180"), &details, &change()).await.unwrap();
+        assert!(db.shared.delete_rates(day("2025-11-20"), None, &details, &change()).await.unwrap());
+        assert!(!db.shared.delete_rates(day("2025-11-20"), None, &details, &change()).await.unwrap());
+        assert_eq!(
+            [db.rates_of("2025-11-19").await, db.rates_of("2025-11-20").await],
+            [vec!["USD 1.1"], vec![]],
+            "{kind}"
+        );
+        let of = r#""conversions":{"rector":2}"#;
+        assert_eq!(
+            db.rates_noted().await,
+            [
+                r#"rates.import 2025-11-20 {"changed":3,"first":"2025-11-19","forced":1,"last":"2025-11-20","rates":3}"#.to_owned(),
+                format!(r#"rates.set 2025-11-20 {{"after":"1.12","before":"11",{of},"currency":"USD"}}"#),
+                format!(r#"rates.set 2025-11-18 {{"after":"11","before":null,{of},"currency":"SEK"}}"#),
+                format!(r#"rates.delete 2025-11-20 {{"before":{{"MYR":"4.9"}},{of}}}"#),
+                format!(r#"rates.set 2025-11-20 {{"after":"180","before":null,{of},"currency":"JPY"}}"#),
+                format!(r#"rates.delete 2025-11-20 {{"before":{{"JPY":"180","USD":"1.12"}},{of}}}"#),
+            ],
+            "{kind}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_in_the_future_makes_no_rate_final() {
+    for kind in ["sqlite", "postgres", "d1"] {
+        let db = fresh(kind).await;
+        let quotes =
+            [quote("2025-11-20", "USD", "1.1"), quote("2030-01-01", "USD", "1.1"), quote("2025-11-22", "USD", "1.3")];
+        db.shared.import_rates(&quotes, 0, &change()).await.unwrap();
+        let rate = async |as_of: &str| {
+            let rates = db.shared.rates(day("2025-11-14"), day("2025-11-21"), day(as_of)).await.unwrap();
+            rates.between("EUR", "USD", day("2025-11-21")).map(|rate| (rate.date.to_string(), rate.is_final)).unwrap()
+        };
+        assert_eq!(rate("2025-11-21").await, ("2025-11-20".to_owned(), false), "{kind}");
+        assert_eq!(rate("2025-11-22").await, ("2025-11-20".to_owned(), true), "{kind}");
+        // Nor is a rate of such a day used itself.
+        let rates = db.shared.rates(day("2029-12-30"), day("2030-01-02"), day("2029-12-31")).await.unwrap();
+        assert_eq!(rates.between("EUR", "USD", day("2030-01-01")), None, "{kind}");
+        // The last of the days that have come decides; without it they are open again.
+        db.shared.delete_rates(day("2025-11-22"), None, &serde_json::json!({}), &change()).await.unwrap();
+        assert_eq!(rate("2025-11-22").await, ("2025-11-20".to_owned(), false), "{kind}");
+        // A day in the future is found, and goes.
+        assert_eq!(db.rates_of("2030-01-01").await, ["USD 1.1"], "{kind}");
+        assert!(db.shared.delete_rates(day("2030-01-01"), None, &serde_json::json!({}), &change()).await.unwrap());
+        assert_eq!(db.rates_of("2030-01-01").await, [""; 0], "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn stored_rates_are_read_as_far_as_they_are_compared_with() {
+    for kind in ["sqlite", "postgres", "d1"] {
+        let db = fresh(kind).await;
+        let days = ["2015-12-22", "2015-12-23", "2019-06-01", "2025-11-14", "2025-11-15", "2025-11-16"];
+        let quotes: Vec<_> = days.iter().map(|date| quote(date, "USD", "1.1")).collect();
+        db.shared.import_rates(&quotes, 0, &change()).await.unwrap();
+        let near = async |first: &str, last: &str, as_of: &str| {
+            let near = db.shared.rates_near(day(first), day(last), day(as_of)).await.unwrap();
+            near.get("USD").map(|days| days.keys().map(ToString::to_string).collect::<Vec<_>>()).unwrap_or_default()
+        };
+        // Ten days around, over more days than are read at once.
+        assert_eq!(
+            near("2016-01-02", "2025-11-05", "2025-11-30").await,
+            ["2015-12-23", "2019-06-01", "2025-11-14", "2025-11-15"],
+            "{kind}"
+        );
+        assert_eq!(
+            near("2025-11-10", "2025-11-10", "2025-11-14").await,
+            ["2025-11-14"],
+            "{kind}: no day in the future"
+        );
+    }
+}
+
 /// For D1, commands print SQL, which does what they would have done.
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_does_what_the_command_would() {
@@ -325,4 +441,17 @@ async fn printed_sql_does_what_the_command_would() {
     assert!(db.shared.find(token.issue.secret.reveal(), later(20_000)).await.unwrap().is_some());
     assert!(db.shared.find(new.secret.reveal(), later(20_000)).await.unwrap().is_none());
     assert_eq!(db.audited().await, ["token.create token-1", "token.rotate token-1", "token.revoke token-2"]);
+    run(AsSql::for_d1().import_rates(
+        &[quote("2025-11-20", "USD", "1.1"), quote("2025-11-20", "MYR", "4.9")],
+        0,
+        &change(),
+    ))
+    .await;
+    run(AsSql::for_d1().set_rate(&quote("2025-11-20", "USD", "1.2"), &change())).await;
+    assert_eq!(db.rates_of("2025-11-20").await, ["MYR 4.9", "USD 1.2"]);
+    run(AsSql::for_d1().delete_rates(day("2025-11-20"), Some("USD"), &change())).await;
+    assert_eq!(db.rates_of("2025-11-20").await, ["MYR 4.9"]);
+    let noted = db.rates_noted().await;
+    assert_eq!(noted[1], r#"rates.set 2025-11-20 {"after":"1.2","before":"1.1","by":"sql","currency":"USD"}"#);
+    assert_eq!(noted[2], r#"rates.delete 2025-11-20 {"before":{"USD":"1.2"},"by":"sql"}"#);
 }

@@ -214,7 +214,7 @@ contract! {
         // Judged again, it comes to the same.
         processing.all(&db.store).await;
         let differs = async |_| Ok(());
-        let again_judged = judging_again::compare(&processing.shared, &processing.partner, &db.store, |_| {}, differs).await.unwrap();
+        let again_judged = judging_again::compare(&processing.shared, &processing.partner, &db.store, now(), |_| {}, differs).await.unwrap();
         assert_eq!(again_judged.changed, 0, "{again_judged:?}");
         assert_eq!(db.counted().await, counted);
         // A repeat is one, and a notice that names nobody leaves the conversion whose it is.
@@ -243,7 +243,7 @@ contract! {
         let judged = Judged { attribution: "no_click", deposit: Some(Judged::COUNTS), ..Judged::default() };
         let conclusion = |item: &bytec_origin::store::worklist::Item| {
             let facts = facts.get(&item.event_id).cloned();
-            Conclusion { item: item.clone(), judged: facts.map(|facts| (facts, judged.clone())), next: Next::Done }
+            Conclusion { item: item.clone(), judged: facts.map(|facts| (facts, judged.clone())), next: Next::Done, others: Vec::new() }
         };
         db.store.conclude_items(&taken, items.iter().map(conclusion).collect()).await.unwrap();
         assert_eq!(db.telling().await, Vec::<String>::new());

@@ -17,7 +17,7 @@ use super::web::UrlArgument;
 use super::{DatabasesArgs, change, wrong};
 use crate::app::Platform;
 use crate::config::registry;
-use crate::reconcile::{Report, Rules, read, reconcile};
+use crate::reconcile::{Form as ReportForm, Report, Rules, read, reconcile};
 use crate::shared::Shared;
 use clap::Args;
 use found::{Found, Repairs};
@@ -59,7 +59,7 @@ pub struct Reconcile {
     /// The last day that is compared; the report's last where it is not said.
     #[arg(long, requires = "from")]
     to: Option<Date>,
-    /// The time zone of the days; that of the partner's reports, or of its postbacks, where it is not said.
+    /// The time zone of the days; that of the partner's reports, or of its postbacks, where it is not said. UTC for our own export.
     #[arg(long)]
     tz: Option<String>,
     /// From how many per cent on that are not alike a day is flagged.
@@ -176,10 +176,11 @@ impl Prepared {
         };
         let files = explain::partners(command.partner_files.as_deref())?;
         let reads_by = files.by_code(code).cloned().ok_or_else(|| format!("there is no partner {code}"))?;
-        let reports_zone = reads_by.report.zone.as_ref().unwrap_or(&reads_by.zone);
-        let zone = command.tz.as_deref().unwrap_or_else(|| reports_zone.name());
-        let zone = TimeZone::get(zone)
-            .map_err(|_| format!("--tz {zone:?} is not an IANA time zone, such as Asia/Kuala_Lumpur"))?;
+        let zone_of = |name: &str| {
+            TimeZone::get(name)
+                .map_err(|_| format!("--tz {name:?} is not an IANA time zone, such as Asia/Kuala_Lumpur"))
+        };
+        let asked_zone = command.tz.as_deref().map(zone_of).transpose()?;
         let days = command.from.zip(command.to);
         if days.is_some_and(|(from, to)| to < from) {
             return Err("--from is after --to".to_owned());
@@ -196,6 +197,12 @@ impl Prepared {
         let mut progress = Progress::new(format!("{code}: reading the report"));
         let report = read(&reads_by, &text, &columns, (Platform::SYSTEM.now)(), |rows| progress.at(rows))
             .map_err(|problem| format!("{name}: {problem}"))?;
+        let zone = match (asked_zone, report.form) {
+            (Some(zone), _) => zone,
+            // Its days are asked for by that, unless `tz` said otherwise.
+            (None, ReportForm::Export) => TimeZone::UTC,
+            (None, ReportForm::Partner) => zone_of(reads_by.report.zone.as_ref().unwrap_or(&reads_by.zone).name())?,
+        };
         if report.rows.is_empty() && !report.unread.is_empty() {
             let told = report.unread.iter().take(UNREAD_TOLD);
             let told: Vec<_> = told.map(text::unread_text).collect();

@@ -3,7 +3,7 @@
 use super::super::terminal::{columns, plain};
 use super::found::Found;
 use super::lines::{Kind, Line, lines};
-use crate::reconcile::{Day, Unread};
+use crate::reconcile::{Day, Form, Unread};
 use crate::reports::money;
 use std::collections::BTreeMap;
 
@@ -14,10 +14,12 @@ const SHOWN: usize = 20;
 pub fn text(found: &Found<'_>) -> String {
     let Found { partner, report, rules, compared, .. } = found;
     let zone = rules.zone.iana_name().unwrap_or("UTC");
-    let mut said = vec![format!(
-        "{}, {zone}, {} to {}: the report against what is stored",
-        partner.code, compared.from, compared.to
-    )];
+    let name = match report.form {
+        Form::Partner => "the report",
+        Form::Export => "our own export",
+    };
+    let mut said =
+        vec![format!("{}, {zone}, {} to {}: {name} against what is stored", partner.code, compared.from, compared.to)];
     let head = ["day", "theirs", "ours", "missing", "extra", "differing", "%", "payout theirs", "ours", "%", ""];
     let rows = compared.days.iter().map(|day| (day, day.day.map_or("no time".to_owned(), |day| day.to_string())));
     let rows = rows.chain([(&compared.total, "total".to_owned())]).flat_map(|(day, name)| rows_of(day, name));
@@ -36,6 +38,9 @@ pub fn text(found: &Found<'_>) -> String {
             "status {:?} of {count} rows is not in the partner's file: it was not compared",
             plain(word)
         ));
+    }
+    if report.marked > 0 {
+        said.push(format!("{} rows are marked as possible duplicates: they count for nothing", report.marked));
     }
     if !report.ignored.is_empty() {
         let names: Vec<_> = report.ignored.iter().map(|name| format!("{:?}", plain(name))).collect();
