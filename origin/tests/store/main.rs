@@ -37,6 +37,7 @@ mod upgrade;
 mod rehearsals;
 mod clicks;
 mod processing;
+mod balance;
 mod reading;
 mod arrivals;
 mod subject;

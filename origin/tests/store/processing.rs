@@ -64,7 +64,7 @@ impl Processing {
         }
     }
 
-    async fn import(&self, csv: &str) {
+    pub async fn import(&self, csv: &str) {
         let change = Change { id: nonce(), at: now(), actor: "test".to_owned() };
         self.shared.import_rates(&read_ecb(csv, NaiveDate::MAX).unwrap().quotes, 0, &change).await.unwrap();
     }
