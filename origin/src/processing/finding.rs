@@ -15,8 +15,20 @@ pub enum Finding {
     ConsentMissing,
     /// Money goes back of a conversion that is not known.
     OriginalMissing,
-    /// Money goes back, and how much is not said: it is taken to be all.
+    /// Money goes back, and how much is not said: it is taken to be all that is left.
     AmountOfOriginal,
+    /// A return does not say how much goes back, and nothing is left of its sale.
+    NothingLeft,
+    /// Returns of a sale take more than it came to.
+    RefundExceedsSale,
+    /// A sale was reduced by exactly what a return of it states.
+    ReducedAndRefunded,
+    /// A return states one of sale and payout: the other goes back in proportion.
+    InProportion,
+    /// A return does not say which of several sales it is of.
+    SeveralOriginals,
+    /// The sale that a return is of is rejected, or a flagged duplicate.
+    OriginalRejected,
     /// There is an amount and no currency.
     CurrencyMissing,
     /// There is no rate for its day yet.
@@ -29,7 +41,7 @@ pub enum Finding {
 
 impl Finding {
     /// Every finding.
-    pub const ALL: [Finding; 11] = [
+    pub const ALL: [Finding; 17] = [
         Finding::UnknownClick,
         Finding::ClickAfterConversion,
         Finding::ClickTooOld,
@@ -37,6 +49,12 @@ impl Finding {
         Finding::ConsentMissing,
         Finding::OriginalMissing,
         Finding::AmountOfOriginal,
+        Finding::NothingLeft,
+        Finding::RefundExceedsSale,
+        Finding::ReducedAndRefunded,
+        Finding::InProportion,
+        Finding::SeveralOriginals,
+        Finding::OriginalRejected,
         Finding::CurrencyMissing,
         Finding::RateMissing,
         Finding::RateProvisional,
@@ -53,6 +71,12 @@ impl Finding {
             Finding::ConsentMissing => "consent_missing",
             Finding::OriginalMissing => "original_missing",
             Finding::AmountOfOriginal => "amount_of_original",
+            Finding::NothingLeft => "nothing_left",
+            Finding::RefundExceedsSale => "refund_exceeds_sale",
+            Finding::ReducedAndRefunded => "reduced_and_refunded",
+            Finding::InProportion => "in_proportion",
+            Finding::SeveralOriginals => "several_originals",
+            Finding::OriginalRejected => "original_rejected",
             Finding::CurrencyMissing => "currency_missing",
             Finding::RateMissing => "rate_missing",
             Finding::RateProvisional => "rate_provisional",
