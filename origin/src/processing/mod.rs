@@ -4,6 +4,7 @@
 mod finding;
 mod judgement;
 mod rates;
+pub mod balance;
 pub mod again;
 
 pub use finding::Finding;
