@@ -4,7 +4,6 @@
 //! Each side of a sale, what the customer paid and what we are paid, is balanced by itself, in the sale's own currency where it states a
 //! local amount, and else in dollars.
 
-mod rules;
 mod member;
 mod balanced;
 mod group;
@@ -24,7 +23,7 @@ mod model;
 
 pub use balanced::{Balanced, Counted};
 pub use member::{Kind, Member, Receipt, Side, Statement};
-pub use rules::{OnExceeding, OtherAmount, RefundRules};
+pub use postback::partner::{OnExceeding, OtherAmount, RefundRules};
 
 use super::rates::Rates;
 use group::Group;

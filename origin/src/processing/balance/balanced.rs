@@ -29,4 +29,3 @@ pub struct Balanced {
     /// A return: the rate by which its dollars were converted, where they were: of the sale side, else of the payout.
     pub rate: Option<Rate>,
 }
-

@@ -6,7 +6,7 @@ use super::account::Accounts;
 use super::balanced::Balanced;
 use super::member::{Kind, Member, Side};
 use super::original::Original;
-use super::rules::RefundRules;
+use postback::partner::RefundRules;
 use std::collections::HashMap;
 
 /// A group in its order of receipt, with the results so far. An index is a member's place in that order.

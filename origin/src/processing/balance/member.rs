@@ -107,4 +107,3 @@ impl Member {
         self.status != Some(Status::Rejected) && !self.is_duplicate
     }
 }
-

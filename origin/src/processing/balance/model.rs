@@ -6,6 +6,7 @@
 use super::tests::{day, rates};
 use super::*;
 use crate::processing::Finding;
+use postback::duplicate::RefundRepeat;
 use postback::money::Amount;
 use postback::status::Status;
 use proptest::prelude::*;
@@ -120,7 +121,7 @@ fn said() -> impl Strategy<Value = Said> {
 fn rules() -> impl Strategy<Value = RefundRules> {
     let exceeding = prop::sample::select(vec![OnExceeding::Flag, OnExceeding::Cap]);
     let other_amount = prop::sample::select(vec![OtherAmount::InProportion, OtherAmount::Stated]);
-    (exceeding, other_amount).prop_map(|(exceeding, other_amount)| RefundRules { exceeding, other_amount })
+    (exceeding, other_amount).prop_map(|(exceeding, other_amount)| RefundRules { exceeding, other_amount, repeat: RefundRepeat::Restate })
 }
 
 fn status() -> impl Strategy<Value = Status> {
@@ -286,7 +287,7 @@ proptest! {
         // A local zero beside dollars is balanced in dollars.
         prop_assume!(came > 0);
         members.push(Member { sale: local, payout: in_dollars, ..sale });
-        let rules = RefundRules { exceeding: OnExceeding::Cap, other_amount };
+        let rules = RefundRules { exceeding: OnExceeding::Cap, other_amount, repeat: RefundRepeat::Restate };
         let (mut returned, mut is_emptied) = ([0_i64; 2], false);
         for (member, balanced) in members.iter().zip(balance(&members, &rules, &rates())).filter(|(member, _)| member.kind != Kind::Sale) {
             let [sale, payout] = sides(&balanced);
@@ -311,7 +312,7 @@ proptest! {
         for (member, micros) in members.iter_mut().zip(std::iter::once(Some(came)).chain(amounts.iter().copied())) {
             (member.sale, member.payout) = (in_dollars(micros), in_dollars(None));
         }
-        let rules = RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion };
+        let rules = RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
         let found = balance(&members, &rules, &rates());
         let returned: i64 = found[1..].iter().map(|balanced| micros(sides(balanced)[0].dollars)).sum();
         let stated: i64 = amounts.iter().flatten().sum();

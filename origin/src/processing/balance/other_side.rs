@@ -2,9 +2,9 @@
 
 use super::super::finding::Finding;
 use super::account::{Account, Accounts, Class, Entry, Worth};
+use super::group::Group;
 use super::original::Original;
 use super::ratio::ratio;
-use super::group::Group;
 use super::{OtherAmount, Side};
 use std::collections::{HashMap, HashSet};
 

@@ -1,10 +1,10 @@
 //! Returns that do not say how much goes back: the first received takes all that is left.
 
 use super::super::finding::Finding;
+use super::Side;
 use super::account::{Account, Accounts, Class, Entry, Worth};
-use super::original::Original;
 use super::group::Group;
-use super::{Side};
+use super::original::Original;
 use std::collections::{HashMap, HashSet};
 
 /// Enters what is left. `unstated` are the returns and sides that are without an amount beside one of the other side.

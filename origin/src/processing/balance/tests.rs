@@ -1,5 +1,6 @@
 use super::*;
 use chrono::NaiveDate;
+use postback::duplicate::RefundRepeat;
 use postback::money::Amount;
 use postback::status::Status;
 
@@ -21,9 +22,9 @@ pub(super) fn rates() -> Rates {
     rates
 }
 
-const FLAG: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::InProportion };
-const CAP: RefundRules = RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion };
-const STATED: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::Stated };
+const FLAG: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
+const CAP: RefundRules = RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
+const STATED: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::Stated, repeat: RefundRepeat::Restate };
 
 /// `470 MYR`, `470 MYR = 100`, `= 100` (dollars), `470` (no currency), or nothing.
 fn statement(text: &str) -> Statement {
@@ -212,6 +213,9 @@ fn another_currency_goes_by_the_rate_of_its_own_day() {
     let late = |member: Member| Member { day: day("2026-11-27"), ..member };
     let members = [sale(1, "470 MYR", ""), late(refund(2, "20 EUR", ""))];
     assert_eq!(found(&members, &FLAG), ["waits", "-96.24375 MYR = -23.20 | -, rate_provisional, waits"]);
+    // Whatever is left, the first takes it.
+    let members = [sale(1, "470 MYR", ""), refund(2, "20 XXX", ""), refund(3, "", ""), refund(4, "", "")];
+    assert_eq!(found(&members, &FLAG)[3], "0.00 MYR = 0.00 | -, nothing_left, waits");
     // One that waits does not hide that nothing is left.
     let members = [sale(1, "470 MYR", ""), refund(2, "20 XXX", ""), refund(3, "470 MYR", ""), refund(4, "", "")];
     let expected = "0.00 MYR = 0.00 | -, nothing_left, waits";
@@ -281,6 +285,10 @@ fn a_sale_that_was_reduced_by_what_is_refunded_is_found_and_both_count() {
         found_of,
         ["reduced_and_refunded", "-30.00 USD = -30.00 | -, reduced_and_refunded", "-30.00 USD = -30.00 | -"]
     );
+    let twice = [reduced("30"), reduced("30")].concat();
+    let members =
+        [Member { reductions: twice, ..sale(1, "70 USD", "") }, refund(2, "30 USD", ""), refund(3, "30 USD", "")];
+    assert_eq!(found(&members, &FLAG)[1..], ["-30.00 USD = -30.00 | -, reduced_and_refunded"; 2]);
     let members = [Member { reductions: reduced("31"), ..sale(1, "70 USD", "30 USD") }, refund(2, "30 USD", "30 USD")];
     assert!(!found(&members, &FLAG).join(",").contains("reduced"));
 }

@@ -1,3 +1,0 @@
-//! The partner's rules for refunds.
-
-pub use postback::partner::{OnExceeding, OtherAmount, RefundRules};
