@@ -166,7 +166,8 @@ fn test_parcel(partner: &Partner, request_id: &Nonce, now: Timestamp) -> Option<
 fn sample(field: Field, now: Timestamp) -> String {
     match field.kind() {
         Kind::Time => now.to_string(),
-        Kind::Amount => "1.00".to_owned(),
+        // No partner's amount_max is less.
+        Kind::Amount => "0.01".to_owned(),
         Kind::Currency => "USD".to_owned(),
         Kind::Status => "pending".to_owned(),
         Kind::Flag => "false".to_owned(),
