@@ -195,7 +195,7 @@ mod tests {
         let mut head: Vec<&str> = spans.iter().map(|(currency, ..)| *currency).collect();
         head.dedup();
         let mut text = format!("Date,{},\n", head.join(","));
-        let mut values = spans.map(|(.., value)| value);
+        let mut values: [i64; 10] = spans.map(|(.., value)| value);
         let (mut lines, mut random) = (Vec::new(), 7_u64);
         let mut date = day("1999-01-04");
         while date <= day("2026-11-27") {
@@ -204,8 +204,9 @@ mod tests {
             for ((currency, first, last, _), value) in spans.iter().zip(&mut values) {
                 // Up to two per cent a day.
                 random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let by = i64::try_from(random >> 40).unwrap() % 401 - 200;
-                *value = (*value + *value * by / 10_000).max(2_000);
+                let by = i64::try_from(random >> 40).unwrap().rem_euclid(401).saturating_sub(200);
+                let step = i64::saturating_mul(*value, by).div_euclid(10_000);
+                *value = i64::saturating_add(*value, step).max(2_000);
                 if (day(first)..=day(last)).contains(&date) {
                     cells.insert(currency, Decimal::new(*value, 4).to_string());
                 }
