@@ -2,7 +2,7 @@
 
 use crate::app::App;
 use crate::config;
-use crate::processing;
+use crate::processing::{self, Processed};
 use crate::store::{Store, StoreError};
 use postback::time::Timestamp;
 use tracing::{info, warn};
@@ -63,9 +63,12 @@ pub async fn process_all(app: &App, rounds_max: usize) {
     for (code, store) in app.databases.opened() {
         let Some(partner) = app.config.registry.by_code(code) else { continue };
         for _ in 0..rounds_max {
-            match processing::process(&app.platform, &app.shared, partner, store).await {
-                Ok(0) => break,
-                Ok(items) => app.metrics.processed(code, items),
+            match processing::process_round(&app.platform, &app.shared, partner, store).await {
+                Ok(Processed { items: 0, .. }) => break,
+                Ok(Processed { items, found }) => {
+                    app.metrics.processed(code, items);
+                    app.metrics.found(code, &found);
+                }
                 Err(error) => {
                     app.metrics.processing_failed(code);
                     warn!(partner = code, reason = %error, "events could not be processed; trying again later");

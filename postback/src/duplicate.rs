@@ -6,8 +6,6 @@
 use crate::field::Field;
 use crate::id::{CONVERSION_KEY_PREFIX, ContentDigest, OWN_CONVERSION_PREFIX};
 use crate::postback::Postback;
-use crate::status::{Status, Transition};
-use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What two postbacks of one conversion have in common.
@@ -82,30 +80,6 @@ impl Default for DuplicatePolicy {
     }
 }
 
-/// What a store knows of the conversion under a key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
-    /// Where it stands.
-    pub status: Option<Status>,
-    /// When the last postback about it was received.
-    pub last_received_at: Timestamp,
-}
-
-/// What a new event does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
-    /// A conversion begins.
-    Creates,
-    /// The known conversion takes over what the event says.
-    Revises,
-    /// The event belongs to the known conversion's history only: what it says was overtaken before it came.
-    Late,
-    /// The event is written down and changes nothing.
-    Ignored,
-    /// A conversion of its own begins, marked as a possible duplicate.
-    Flagged,
-}
-
 impl DuplicatePolicy {
     /// The name under which a store finds the conversion of a postback: of one partner, equal for what is about one
     /// conversion and different for everything else. A postback that lacks a part of the key stands for itself, and so
@@ -133,25 +107,6 @@ impl DuplicatePolicy {
                 digest.into_id(CONVERSION_KEY_PREFIX)
             }
             None => format!("{OWN_CONVERSION_PREFIX}{}", postback.event_id()),
-        }
-    }
-
-    /// What a new event, received at `received_at`, does to the conversion that is `known` under its key.
-    ///
-    /// The window reaches from one postback to the next, both ways, because order is not promised.
-    pub fn effect(&self, known: Option<&Known>, postback: &Postback, received_at: Timestamp) -> Effect {
-        let Some(known) = known else { return Effect::Creates };
-        let apart_s = received_at.unix_s().saturating_sub(known.last_received_at.unix_s()).saturating_abs();
-        if self.window_s.is_some_and(|window_s| apart_s > i64::from(window_s)) {
-            return Effect::Creates;
-        }
-        match self.repeat {
-            OnRepeat::Ignore => Effect::Ignored,
-            OnRepeat::Flag => Effect::Flagged,
-            OnRepeat::Revise => match Status::transition(known.status, postback.status()) {
-                Transition::Late => Effect::Late,
-                Transition::Takes | Transition::Keeps => Effect::Revises,
-            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::Config;
-use crate::processing;
+use crate::processing::{self, Processed};
 use crate::shared::READ_EVERY;
 use crate::store::worklist::ITEMS_MAX;
 use crate::upkeep;
@@ -142,14 +142,17 @@ async fn process(app: Arc<App>, code: String) {
         let began = Instant::now();
         let store = app.databases.of(&code).await;
         let outcome = match &store {
-            Ok(store) => processing::process(&app.platform, &app.shared, partner, store).await,
+            Ok(store) => processing::process_round(&app.platform, &app.shared, partner, store).await,
             Err(error) => Err(error.clone()),
         };
         match &outcome {
-            Ok(items) => app.metrics.processed(&code, *items),
+            Ok(Processed { items, found }) => {
+                app.metrics.processed(&code, *items);
+                app.metrics.found(&code, found);
+            }
             Err(_) => app.metrics.processing_failed(&code),
         }
-        let pause = match outcome {
+        let pause = match outcome.map(|processed| processed.items) {
             // There may be more.
             Ok(ITEMS_MAX..) => {
                 let has_patience = behind_since.get_or_insert(began).elapsed() < YIELD_FOR;

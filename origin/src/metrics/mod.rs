@@ -5,7 +5,9 @@
 
 pub mod gauges;
 
+use crate::processing::Finding;
 use postback::time::Timestamp;
+use std::collections::BTreeMap;
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
 use std::time::Duration;
@@ -67,6 +69,7 @@ pub struct Metrics {
     delays: HistogramVec,
     processed: IntCounterVec,
     processing_failures: IntCounterVec,
+    findings: IntCounterVec,
 }
 
 impl Metrics {
@@ -107,12 +110,18 @@ impl Metrics {
                 "Attempts to process events that failed as a whole",
                 &[PARTNER],
             )?,
+            findings: counter(
+                "findings_total",
+                "Conversions that were newly found to be odd, by what was found",
+                &[PARTNER, "finding"],
+            )?,
         };
         metrics.registry.register(Box::new(metrics.requests.clone()))?;
         metrics.registry.register(Box::new(metrics.durations.clone()))?;
         metrics.registry.register(Box::new(metrics.delays.clone()))?;
         metrics.registry.register(Box::new(metrics.processed.clone()))?;
         metrics.registry.register(Box::new(metrics.processing_failures.clone()))?;
+        metrics.registry.register(Box::new(metrics.findings.clone()))?;
         #[cfg(all(target_os = "linux", not(target_family = "wasm")))]
         metrics.registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         Ok(metrics)
@@ -137,6 +146,16 @@ impl Metrics {
     pub fn processed(&self, partner: &str, events: usize) {
         if let Ok(counter) = self.processed.get_metric_with_label_values(&[partner]) {
             counter.inc_by(u64::try_from(events).unwrap_or(u64::MAX));
+        }
+    }
+
+    /// Counts what was newly found. What an alert goes by is there from the beginning, so that the first one is an increase.
+    pub fn found(&self, partner: &str, found: &BTreeMap<&'static str, u64>) {
+        let exceeds = (Finding::RefundExceedsSale.code(), 0);
+        for (finding, count) in found.iter().map(|(finding, count)| (*finding, *count)).chain([exceeds]) {
+            if let Ok(counter) = self.findings.get_metric_with_label_values(&[partner, finding]) {
+                counter.inc_by(count);
+            }
         }
     }
 

@@ -23,7 +23,7 @@ use postback::partner::Partner;
 use postback::retry::Schedule;
 use postback::time::Timestamp;
 use group::Group;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use tracing::{debug, error, warn};
 
 /// For how long items are taken: longer than judging them can take.
@@ -47,6 +47,40 @@ pub async fn process(
     partner: &Partner,
     store: &Store,
 ) -> Result<usize, StoreError> {
+    process_round(platform, shared, partner, store).await.map(|processed| processed.items)
+}
+
+/// What a round of processing did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Processed {
+    /// How many items were taken.
+    pub items: usize,
+    /// How many conversions were newly found to be odd, by the code of what was found.
+    pub found: BTreeMap<&'static str, u64>,
+}
+
+impl Processed {
+    fn add(&mut self, conclusion: &Conclusion) {
+        let Some((facts, judged)) = &conclusion.judged else { return };
+        let known = facts.judged.as_ref().map_or("", |before| &before.findings);
+        // A code stands in quotes in the list.
+        for finding in judged.findings.iter().filter(|code| !known.contains(&format!("\"{code}\""))) {
+            let count = self.found.entry(finding).or_default();
+            *count = count.saturating_add(1);
+        }
+    }
+}
+
+/// The same as [`process`], and says what was found.
+///
+/// # Errors
+/// As [`process`].
+pub async fn process_round(
+    platform: &Platform,
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+) -> Result<Processed, StoreError> {
     // (0)
     rebuild_due(platform, partner, store).await?;
     let now = (platform.now)();
@@ -56,7 +90,7 @@ pub async fn process(
     let lease = Lease { id: platform.receipt_id()?, now, until };
     let items = store.take_items(&lease).await?;
     if items.is_empty() {
-        return Ok(0);
+        return Ok(Processed::default());
     }
     let taken = items.len();
     steps.done(1, "taken", taken);
@@ -76,11 +110,13 @@ pub async fn process(
         .filter_map(|item| conclusion(item, &mut facts, &groups, partner, rates.as_ref().ok()))
         .collect();
     steps.done(4, "judged", conclusions.len());
+    let mut processed = Processed { items: taken, ..Processed::default() };
+    conclusions.iter().for_each(|conclusion| processed.add(conclusion));
     // (5)
     write(platform, store, &lease, conclusions).await?;
     steps.done(5, "written", taken);
     match rates {
-        Ok(_) => Ok(taken),
+        Ok(_) => Ok(processed),
         Err(error) => Err(error),
     }
 }

@@ -1,11 +1,10 @@
 //! Duplicate policies (R48): which postbacks are about one conversion, and what another one does.
 
-use crate::{now, partner, utc};
-use postback::duplicate::{DuplicateKey, DuplicatePolicy, Effect, Known, OnRepeat, RefundRepeat};
+use crate::{now, partner};
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, RefundRepeat};
 use postback::params::Params;
 use postback::postback::Postback;
 use postback::reading::Dialect;
-use postback::status::Status;
 use proptest::prelude::*;
 
 fn postback(query: &str) -> Postback {
@@ -80,42 +79,6 @@ fn what_lacks_a_part_of_the_key_stands_for_itself() {
     let policy = by(DuplicateKey::ClickIdAndEvent);
     let without_click = postback("conversion_id=c1&event=deposit&event_id=e1");
     assert_eq!(policy.conversion_key(&without_click), "event:e1");
-}
-
-#[test]
-fn a_repeat_does_what_the_policy_says() {
-    let known = Known { status: Some(Status::Approved), last_received_at: now() };
-    let notice = |status: &str| postback(&format!("conversion_id=c1&status={status}"));
-    let policy = |repeat| DuplicatePolicy { repeat, ..DuplicatePolicy::default() };
-    let pending = notice("Pending");
-    assert_eq!(policy(OnRepeat::Revise).effect(None, &pending, now()), Effect::Creates);
-    assert_eq!(policy(OnRepeat::Ignore).effect(Some(&known), &pending, now()), Effect::Ignored);
-    assert_eq!(policy(OnRepeat::Flag).effect(Some(&known), &pending, now()), Effect::Flagged);
-    let revise = |status: &str| policy(OnRepeat::Revise).effect(Some(&known), &notice(status), now());
-    assert_eq!(revise("Pending"), Effect::Late, "a late pending never undoes an approval");
-    for status in ["Approved", "Rejected", "Paid", ""] {
-        assert_eq!(revise(status), Effect::Revises, "{status}");
-    }
-}
-
-#[test]
-fn a_window_reaches_from_one_postback_to_the_next_both_ways() {
-    let policy = DuplicatePolicy {
-        key: DuplicateKey::ClickIdAndEvent,
-        window_s: Some(60),
-        repeat: OnRepeat::Flag,
-        ..DuplicatePolicy::default()
-    };
-    let known = Known { status: None, last_received_at: utc("2025-11-20T12:00:00Z") };
-    let postback = postback("conversion_id=c1&click_id=k1");
-    for (received_at, effect) in [
-        ("2025-11-20T12:01:00Z", Effect::Flagged),
-        ("2025-11-20T12:01:01Z", Effect::Creates),
-        ("2025-11-20T11:59:00Z", Effect::Flagged),
-        ("2025-11-20T11:58:59Z", Effect::Creates),
-    ] {
-        assert_eq!(policy.effect(Some(&known), &postback, utc(received_at)), effect, "{received_at}");
-    }
 }
 
 proptest! {

@@ -10,6 +10,7 @@
 
 mod bad_input;
 mod duplicates;
+mod conversion;
 mod explained;
 mod properties;
 mod recorded;
