@@ -138,7 +138,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "counted_usd_sale_amount",
             "counted_usd_payout",
         ],
-        "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at"],
+        "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at", "request_id"],
         "clicks" => &[
             "click_id",
             "offer",
