@@ -35,6 +35,11 @@ from postbacks as again join events on events.event_id = again.event_id
 where again.verdict = 'duplicate' and again.request_id <> events.request_id
 group by again.event_id, again.request_id;
 
+-- Of several events that name the same link, the first one received stays; the request id decides between equal times.
+alter table links add column request_id text not null default '';
+update links set request_id = coalesce(
+    (select events.request_id from events where events.event_id = links.event_id and events.received_at = links.linked_at), '');
+
 -- Conversions that have to be folded again, because a receipt was stored behind one that came later.
 create table rebuilds (
     conversion_key text not null constraint rebuilds_pk primary key,

@@ -1,17 +1,9 @@
 //! How postbacks have been arriving (R58): the same answers from every kind of database.
 
-use crate::{at, record};
-use bytec_origin::store::Record;
+use crate::{at, received};
 use bytec_origin::store::reader::Span;
 use bytec_origin::watch::{Watched, watch};
 use postback::time::Timestamp;
-
-/// A postback about something that happened at a time of Singapore's, received at another of UTC's.
-fn received(query: &str, received_at: &str) -> Record {
-    let mut record = record(query);
-    record.receipt.received_at = at(received_at);
-    record
-}
 
 fn hours_later(instant: Timestamp, hours: i64) -> Timestamp {
     Timestamp::from_unix_ms(instant.unix_ms() + hours * 3_600_000).unwrap()
@@ -21,6 +13,7 @@ contract! {
     arrivals_tell_how_late_events_come(db) {
         let now = at("2025-11-21T12:00:00Z");
         assert_eq!(watch(&db.store, now).await.unwrap(), Watched::default(), "nobody has sent anything");
+        // About what happened at a time of Singapore's, received at one of UTC's.
         for (query, received_at) in [
             // Longer ago than is looked at.
             ("conversion_id=old&event_time=2025-11-01+08:00:00", "2025-11-01T00:00:05Z"),
@@ -31,7 +24,7 @@ contract! {
             // A repeat comes when it comes.
             ("conversion_id=a&event_time=2025-11-21+08:00:00", "2025-11-21T09:00:00Z"),
         ] {
-            db.store.record(received(query, received_at)).await.unwrap();
+            db.store.record(received(query, at(received_at))).await.unwrap();
         }
         let arrivals = db.store.arrivals(now).await.unwrap();
         assert_eq!(arrivals.last_s, Some(at("2025-11-21T09:00:00Z").unix_s()));
@@ -48,8 +41,8 @@ contract! {
 
     a_sender_that_says_no_times_has_no_more_read_than_others(db) {
         // One that says when it happened, and a great many behind it that do not.
-        db.store.record(received("conversion_id=a&event_time=2025-11-21+08:00:00", "2025-11-21T00:00:30Z")).await.unwrap();
-        db.store.record(received("conversion_id=b", "2025-11-21T03:00:00Z")).await.unwrap();
+        db.store.record(received("conversion_id=a&event_time=2025-11-21+08:00:00", at("2025-11-21T00:00:30Z"))).await.unwrap();
+        db.store.record(received("conversion_id=b", at("2025-11-21T03:00:00Z"))).await.unwrap();
         let now = at("2025-11-21T12:00:00Z");
         assert_eq!(db.store.arrivals(now).await.unwrap().delays_s, [30]);
         const COLUMNS: &str = "receipt_id, event_id, verdict, request_id, received_at, auth_mode, key_id, client_ip, method, target, headers,
@@ -67,9 +60,8 @@ contract! {
         let first = at("2025-11-10T00:00:30Z");
         for hour in 0..(8 * 24) {
             let happened = hours_later(first, hour).to_chrono().format("%Y-%m-%d %H:%M:%S").to_string();
-            let mut record = record(&format!("conversion_id=h{hour}&event_time={}", happened.replace(' ', "+")));
-            record.receipt.received_at = hours_later(first, hour);
-            db.store.record(record).await.unwrap();
+            let query = format!("conversion_id=h{hour}&event_time={}", happened.replace(' ', "+"));
+            db.store.record(received(&query, hours_later(first, hour))).await.unwrap();
         }
         let last = hours_later(first, 8 * 24 - 1);
         let watched = async |hours: i64| watch(&db.store, hours_later(last, hours)).await.unwrap();

@@ -44,16 +44,39 @@ contract! {
         assert_eq!(db.one(state).await, "approved 10.00 k77 conversion");
     }
 
-    an_amount_and_its_currency_go_together(db) {
-        let state = "select coalesce(cast(payout as text), '-') || ' ' || coalesce(cast(sale_amount as text), '-') || ' ' ||
-            coalesce(currency, '-') from conversions";
+    sale_and_payout_are_two_statements_each_with_its_currency(db) {
+        let state = "select coalesce(cast(payout as text), '-') || ' ' || coalesce(payout_currency, '-') || ' ' ||
+            coalesce(cast(sale_amount as text), '-') || ' ' || coalesce(currency, '-') from conversions";
         db.record("conversion_id=c1&payout_local=10&sale_amount_local=100&conversion_currency=EUR").await;
         db.record("conversion_id=c1&conversion_currency=USD").await;
-        assert_eq!(db.one(state).await, "10.00 100.00 EUR", "a currency alone says nothing about an amount of before");
+        assert_eq!(db.one(state).await, "10.00 EUR 100.00 EUR", "a currency alone says nothing about an amount of before");
         db.record("conversion_id=c1&payout_local=11").await;
-        assert_eq!(db.one(state).await, "11.00 100.00 EUR");
+        assert_eq!(db.one(state).await, "11.00 EUR 100.00 EUR", "a missing currency is the one of before");
         db.record("conversion_id=c1&payout_local=12&conversion_currency=MYR").await;
-        assert_eq!(db.one(state).await, "12.00 - MYR", "100 euros are not 100 ringgit");
+        assert_eq!(db.one(state).await, "12.00 MYR 100.00 EUR", "what is said of the payout says nothing of the sale");
+        db.record("conversion_id=c2&payout_local=12&conversion_currency=MYR").await;
+        db.record("conversion_id=c2&sale_amount_local=70").await;
+        let state = format!("{state} where conversion_id = 'c2'");
+        assert_eq!(db.one(state.leak()).await, "12.00 MYR 70.00 MYR", "where it had none, it is the other's");
+    }
+
+    a_statement_of_money_is_replaced_as_a_pair(db) {
+        let state = "select coalesce(cast(payout as text), '-') || ' ' || coalesce(payout_currency, '-') || ' ' ||
+            coalesce(cast(usd_payout as text), '-') || case when is_payout_dropped then ' dropped' else '' end || ' | ' ||
+            coalesce(cast(usd_sale_amount as text), '-') from conversions";
+        for (query, after) in [
+            ("rewars=10&payout_local=42&conversion_currency=MYR&usd_sale_amount=90", "42.00 MYR 10.00 | 90.00"),
+            // Word for word, it leaves the other form as it is.
+            ("payout_local=42", "42.00 MYR 10.00 | 90.00"),
+            ("rewars=10", "42.00 MYR 10.00 | 90.00"),
+            // 10 dollars are not 84 ringgit.
+            ("payout_local=84", "84.00 MYR - dropped | 90.00"),
+            ("rewars=20", "- - 20.00 dropped | 90.00"),
+            ("rewars=21&payout_local=88&conversion_currency=MYR", "88.00 MYR 21.00 | 90.00"),
+        ] {
+            db.record(&format!("conversion_id=c1&{query}")).await;
+            assert_eq!(db.one(state).await, after, "{query}");
+        }
     }
 
     a_notice_without_an_event_leaves_the_event_as_it_is(db) {
@@ -85,7 +108,7 @@ contract! {
     a_late_notice_brings_amount_and_currency_where_none_was_known(db) {
         db.record("conversion_id=c1&status=Approved").await;
         db.record("conversion_id=c1&status=Pending&payout_local=10&conversion_currency=EUR&rewars=11").await;
-        let state = "select cast(payout as text) || ' ' || currency || ' ' || cast(usd_payout as text) from conversions";
+        let state = "select cast(payout as text) || ' ' || payout_currency || ' ' || cast(usd_payout as text) from conversions";
         assert_eq!(db.one(state).await, "10.00 EUR 11.00");
         db.record("conversion_id=c1&status=Pending&payout_local=12&conversion_currency=USD&rewars=13").await;
         assert_eq!(db.one(state).await, "10.00 EUR 11.00");
@@ -93,6 +116,8 @@ contract! {
 
     revisions_at_the_same_moment_are_counted_each(db) {
         db.created_once_at_once((0..16).map(|i| format!("conversion_id=c1&rewars={i}")), Revised).await;
+        // Those that were stored behind a later one take their place when they are folded.
+        db.rebuilt().await;
         let revisions: Vec<_> = (1..=16).map(|revision| revision.to_string()).collect();
         assert_eq!(db.column("select cast(revision as text) from revisions order by revisions.revision").await, revisions);
         assert_eq!(db.one("select cast(revision as text) from conversions").await, "16");

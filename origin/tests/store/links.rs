@@ -1,6 +1,6 @@
 //! Whose click it was (R50): accounts and installations that events name together with a click.
 
-use crate::{Fresh, again, at, fresh, record};
+use crate::{Fresh, again, at, fresh, received, record};
 use bytec_origin::store::{Receipt, Record, Recorded};
 use postback::duplicate::DuplicatePolicy;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
@@ -15,8 +15,13 @@ impl Fresh {
     }
 
     async fn record_at_second(&self, second: u8, query: &str) -> Recorded {
-        let record = record(query);
-        let receipt = Receipt { received_at: at(&format!("2025-11-21T08:00:{second:02}Z")), ..record.receipt.clone() };
+        self.store.record(received(query, at(&format!("2025-11-21T08:00:{second:02}Z")))).await.unwrap()
+    }
+
+    /// The same, by a request of this id.
+    async fn record_by(&self, second: u8, request_id: &str, query: &str) -> Recorded {
+        let record = received(query, at(&format!("2025-11-21T08:00:{second:02}Z")));
+        let receipt = Receipt { request_id: request_id.to_owned(), ..record.receipt.clone() };
         self.store.record(Record { receipt, ..record }).await.unwrap()
     }
 }
@@ -39,6 +44,35 @@ contract! {
         let revision = "event_id=e3&conversion_id=c1&click_id=k1&account_id=a1&install_id=i1";
         assert_eq!(db.record_at_second(3, revision).await, Recorded::As(Revised));
         assert_eq!(db.links().await, ["k1 account a1 e1 01", "k1 install i1 e3 03"]);
+    }
+
+    the_event_that_was_received_first_stays_whatever_order_they_are_stored_in(db) {
+        let query = |event: &str| format!("event_id={event}&conversion_id={event}&click_id=k1&account_id=a1");
+        for (second, request_id, event, first) in [
+            (5, "b", "e1", "k1 account a1 e1 05"),
+            (6, "a", "e2", "k1 account a1 e1 05"),
+            (3, "c", "e3", "k1 account a1 e3 03"),
+            // At the same time the request id decides, by its bytes, and not the event's.
+            (3, "d", "e0", "k1 account a1 e3 03"),
+            (3, "B", "e9", "k1 account a1 e9 03"),
+        ] {
+            db.record_by(second, request_id, &query(event)).await;
+            assert_eq!(db.links().await, [first], "{event}");
+        }
+        // An event that was known, by a request that came before the one that it entered by.
+        assert_eq!(db.record_by(2, "z", &query("e2")).await, Recorded::As(Duplicate));
+        assert_eq!(db.links().await, ["k1 account a1 e2 02"]);
+    }
+
+    of_links_that_are_stored_together_the_one_received_first_stays(db) {
+        let query = |event: &str| format!("event_id={event}&conversion_id={event}&click_id=k1&account_id=a1");
+        let sent = [(5, "a", "e1"), (4, "c", "e2"), (4, "b", "e3"), (6, "0", "e4")];
+        let stored = sent.map(|(second, request_id, event)| {
+            let (db, query) = (&db, query(event));
+            async move { db.record_by(second, request_id, &query).await }
+        });
+        assert_eq!(futures_util::future::join_all(stored).await, [Recorded::As(Created); 4]);
+        assert_eq!(db.links().await, ["k1 account a1 e3 04"]);
     }
 
     what_is_no_new_event_links_nothing(db) {

@@ -21,6 +21,16 @@ macro_rules! contract {
     };
 }
 
+/// The same for sentences about partners with a policy.
+macro_rules! policies {
+    ($($name:ident($policy:expr, $fresh:ident) $body:block)*) => {
+        mod sqlite { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("sqlite").await })* }
+        mod d1 { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("d1").await })* }
+        mod postgres { $(#[tokio::test(flavor = "multi_thread")] async fn $name() { super::$name("postgres").await })* }
+        $(async fn $name(kind: &str) { let $fresh = $crate::fresh_with(kind, $policy).await; $body })*
+    };
+}
+
 mod d1;
 mod events;
 mod conversions;
@@ -31,6 +41,7 @@ mod totals;
 mod rejections;
 mod model;
 mod order;
+mod late;
 mod groups;
 mod retention;
 mod upgrade;
@@ -292,6 +303,13 @@ fn record(query: &str) -> Record {
         },
         now,
     }
+}
+
+/// The same, received at another time, and stored no earlier than that: a receipt ahead of the origin's clock would be clamped to it.
+fn received(query: &str, received_at: Timestamp) -> Record {
+    let record = record(query);
+    let now = record.now.max(received_at);
+    Record { receipt: Receipt { received_at, ..record.receipt.clone() }, now, ..record }
 }
 
 const FIRST: &str =

@@ -1,7 +1,7 @@
 //! Duplicate policies (R48), applied: which events are about one conversion, and what a further one does.
 
-use crate::{Fresh, at, fresh_with, record};
-use bytec_origin::store::{Receipt, Record, Recorded};
+use crate::{Fresh, at, received, record};
+use bytec_origin::store::Recorded;
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 
@@ -13,20 +13,8 @@ const CONVERSIONS: &str = "select conversion_id || ' ' || event || ' ' || cast(o
 impl Fresh {
     /// Records what arrives at a time of the day.
     async fn record_at(&self, time: &str, query: &str) -> Recorded {
-        let record = record(query);
-        let received_at = at(&format!("2025-11-21T{time}Z"));
-        let receipt = Receipt { received_at, ..record.receipt.clone() };
-        self.store.record(Record { receipt, ..record }).await.unwrap()
+        self.store.record(received(query, at(&format!("2025-11-21T{time}Z")))).await.unwrap()
     }
-}
-
-macro_rules! policies {
-    ($($name:ident($policy:expr, $fresh:ident) $body:block)*) => {
-        mod sqlite { $(#[tokio::test] async fn $name() { super::$name("sqlite").await })* }
-        mod d1 { $(#[tokio::test] async fn $name() { super::$name("d1").await })* }
-        mod postgres { $(#[tokio::test] async fn $name() { super::$name("postgres").await })* }
-        $(async fn $name(kind: &str) { let $fresh = fresh_with(kind, $policy).await; $body })*
-    };
 }
 
 policies! {
@@ -73,24 +61,29 @@ policies! {
         DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), ..DuplicatePolicy::default() }, db
     ) {
         let query = |number: u32| format!("conversion_id=c{number}&click_id=k1&event=purchase&rewars={number}");
-        assert_eq!(db.record_at("12:00:00.9", &query(1)).await, Recorded::As(Created));
-        assert_eq!(db.record_at("12:01:00", &query(2)).await, Recorded::As(Revised));
-        assert_eq!(db.record_at("12:02:00", &query(3)).await, Recorded::As(Revised), "it reaches from one to the next");
-        assert_eq!(db.record_at("12:00:30", &query(4)).await, Recorded::As(Created), "and both ways");
-        assert_eq!(db.record_at("12:01:30", &query(5)).await, Recorded::As(Revised));
-        assert_eq!(
-            db.column(CONVERSIONS).await,
-            ["c1 purchase 1 3 3.00", "c4 purchase 2 2 5.00"]
-        );
+        assert_eq!(db.record_at("07:00:00.9", &query(1)).await, Recorded::As(Created));
+        assert_eq!(db.record_at("07:01:00", &query(2)).await, Recorded::As(Revised));
+        assert_eq!(db.record_at("07:02:00", &query(3)).await, Recorded::As(Revised), "it reaches from one to the next");
+        // Stored last, and received in between: it takes its place there.
+        assert_eq!(db.record_at("07:00:30", &query(4)).await, Recorded::As(Revised));
+        assert_eq!(db.column(CONVERSIONS).await, ["c1 purchase 1 3 3.00"], "until it is folded it changes nothing");
+        assert_eq!(db.record_at("07:01:30", &query(5)).await, Recorded::As(Revised));
+        assert_eq!(db.rebuilt().await, 1);
+        assert_eq!(db.column(CONVERSIONS).await, ["c1 purchase 1 5 3.00"]);
+        // The window counts in milliseconds.
+        assert_eq!(db.record_at("07:03:00", &query(6)).await, Recorded::As(Revised));
+        assert_eq!(db.record_at("07:04:00.001", &query(7)).await, Recorded::As(Created));
+        assert_eq!(db.rebuilt().await, 0, "each was the newest");
+        assert_eq!(db.column(CONVERSIONS).await, ["c1 purchase 1 6 6.00", "c7 purchase 2 1 7.00"]);
         // Without a click it stands for itself.
-        assert_eq!(db.record_at("12:00:00", "conversion_id=c6&event=purchase").await, Recorded::As(Created));
-        assert_eq!(db.record_at("12:00:00", "conversion_id=c7&event=purchase").await, Recorded::As(Created));
+        assert_eq!(db.record_at("07:00:00", "conversion_id=c8&event=purchase").await, Recorded::As(Created));
+        assert_eq!(db.record_at("07:00:00", "conversion_id=c9&event=purchase").await, Recorded::As(Created));
     }
 
     a_repeat_within_the_window_is_marked_and_one_after_it_is_not(
         DuplicatePolicy { window_s: Some(60), repeat: OnRepeat::Flag, ..DuplicatePolicy::default() }, db
     ) {
-        for (time, payout) in [("12:00:00", 1), ("12:01:00", 2), ("12:02:01", 3)] {
+        for (time, payout) in [("07:00:00", 1), ("07:01:00", 2), ("07:02:01", 3)] {
             let query = format!("conversion_id=c1&rewars={payout}");
             assert_eq!(db.record_at(time, &query).await, Recorded::As(Created));
         }
@@ -107,6 +100,7 @@ policies! {
         }
         let marked = "select cast(max(occurrence) as text) || ' ' || cast(sum(case when is_duplicate then 1 else 0 end) as text)
             from conversions";
+        db.rebuilt().await;
         assert_eq!(db.one(marked).await, "40 39");
     }
 }

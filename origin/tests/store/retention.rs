@@ -1,14 +1,12 @@
 //! What is dropped after its days (R59), and what stays.
 
-use crate::{FIRST, Fresh, at, fresh, record};
-use bytec_origin::store::{Database, Receipt, Record, Recorded};
+use crate::{FIRST, Fresh, at, fresh, received};
+use bytec_origin::store::{Database, Recorded};
 use postback::verdict::Verdict::{Created, Duplicate};
 
 impl Fresh {
     async fn record_on(&self, day: &str, query: &str) -> Recorded {
-        let record = record(query);
-        let receipt = Receipt { received_at: at(day), ..record.receipt.clone() };
-        self.store.record(Record { receipt, ..record }).await.unwrap()
+        self.store.record(received(query, at(day))).await.unwrap()
     }
 
     async fn partitions(&self) -> Vec<String> {

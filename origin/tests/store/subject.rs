@@ -191,6 +191,37 @@ contract! {
         assert_eq!(db.telling().await, Vec::<String>::new());
     }
 
+    what_is_erased_before_a_late_receipt_is_folded_leaves_nothing_behind(db) {
+        for other in 0..5 {
+            db.record(&deposit(&format!("o{other}"), "other", "20", "2025-11-20+09:00:00")).await;
+        }
+        let late = |query: String| {
+            let record = from_there(&query);
+            let receipt = Receipt { received_at: at("2025-11-21T07:00:00Z"), ..record.receipt.clone() };
+            Record { receipt, ..record }
+        };
+        for (first, second) in [
+            // The late one alone says whose it is.
+            (format!("conversion_id=d1&event=deposit&rewars=1&{PERSONAL}"), deposit("d1", SENT, "20", "2025-11-20+10:00:00")),
+            // The late one does not say it.
+            (deposit("d2", SENT, "20", "2025-11-20+10:00:00"), format!("conversion_id=d2&event=deposit&rewars=1&{PERSONAL}")),
+        ] {
+            assert_eq!(db.store.record(from_there(&first)).await.unwrap(), Recorded::As(Created));
+            assert_eq!(db.store.record(late(second)).await.unwrap(), Recorded::As(Revised));
+        }
+        let generations = "select cast(generation as text) from rebuilds order by conversion_key";
+        assert_eq!(db.column(generations).await, ["1", "1"]);
+        let erasing = db.erase().await;
+        assert_eq!(db.column(generations).await, ["2", "2"], "a fold that was read before is not written");
+        assert_eq!(db.rebuilt().await, 2);
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        let accounts = "select account_id from conversions where conversion_id in ('d1', 'd2')";
+        assert_eq!(db.column(accounts).await, [erasing.pseudonym(); 2]);
+        Processing::new().all(&db.store).await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        db.assert_totals_are_a_recount().await;
+    }
+
     what_is_erased_is_nowhere_and_money_is_as_it_was(db) {
         let (records, processing) = fill(&db).await;
         processing.all(&db.store).await;

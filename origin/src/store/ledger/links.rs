@@ -6,7 +6,7 @@ use super::event_is_new;
 use postback::field::Field;
 
 /// Keeps which account and which installation events name together with a click, and of several events that name the same the one that
-/// was received first. A repeat that was received before its event may be that; it makes no link that was erased. One order for all rows of a
+/// was received first: by the time, then by the request id. A repeat that was received before its event may be that; it makes no link that was erased. One order for all rows of a
 /// transaction, so that two transactions cannot deadlock.
 pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
     const COLUMNS: &[Column<Entry>] = &[
@@ -28,6 +28,11 @@ pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
             by_key = dialect.by_key(),
         ),
     ];
+    // Request ids are ordered by their bytes, as the column of the table is, whatever the language of the database.
+    let request_id = match dialect {
+        Dialect::Postgres => "input.request_id collate \"C\"",
+        Dialect::Sqlite => "input.request_id",
+    };
     Step::new(
         dialect,
         COLUMNS,
@@ -37,14 +42,17 @@ pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
                 union all select 'install' as kind, input.install_id as linked_id, input.* from input),
              placed as (
                 select input.*, row_number() over (partition by input.click_id, input.kind, input.linked_id
-                    order by input.received_at, input.event_id) as place
+                    order by input.received_at, {request_id}, input.event_id) as place
                 from said as input
                 where input.click_id is not null and input.linked_id is not null and ({said_new} or {said_again}))
-             insert into links (click_id, kind, linked_id, event_id, linked_at)
-             select placed.click_id, placed.kind, placed.linked_id, placed.event_id, placed.received_at from placed
+             insert into links (click_id, kind, linked_id, event_id, linked_at, request_id)
+             select placed.click_id, placed.kind, placed.linked_id, placed.event_id, placed.received_at, placed.request_id
+             from placed
              where placed.place = 1 order by placed.click_id, placed.kind, placed.linked_id
-             on conflict (click_id, kind, linked_id) do update set event_id = excluded.event_id, linked_at = excluded.linked_at
-             where (excluded.linked_at, excluded.event_id) < (links.linked_at, links.event_id)",
+             on conflict (click_id, kind, linked_id) do update set event_id = excluded.event_id, linked_at = excluded.linked_at,
+                request_id = excluded.request_id
+             where (excluded.linked_at, excluded.request_id, excluded.event_id)
+                < (links.linked_at, links.request_id, links.event_id)",
         ),
     )
 }

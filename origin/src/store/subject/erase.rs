@@ -71,6 +71,7 @@ pub(super) struct Erase {
 /// (5) of requests as they were received there remains that they came, and what became of them
 /// (6) clicks are no more than a place and a time, and no installation is linked to them
 /// (7) whoever is judging what was erased has it no longer
+/// (8) a rebuild that has read what was erased is not written: it is read again
 pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     let step = |table, input, sets: &str, statement: String| {
         let statement = Step::new(dialect, ASKED, &format!(", {SUBJECT}{sets} {statement}"));
@@ -143,6 +144,11 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
                 last_error = case when last_error is not null then 'erased' end
              where event_id in ({TOLD})",
             at = of_subject("at"),
+        )),
+        step("rebuilds", "events", &after, format!(
+            "update rebuilds set generation = generation + 1,
+                last_error = case when last_error is not null then 'erased' end
+             where conversion_key in (select events.conversion_key from events where events.event_id in ({TOLD}))",
         )),
     ]
 }

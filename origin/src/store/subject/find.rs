@@ -80,7 +80,8 @@ pub(super) fn of_subject(column: &str) -> String {
 ///
 /// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `alone`: conversions of
 /// such a click that name no account, where the click is no other account's. `told`: the events that made all
-/// these, and others of these conversions: what the partner's policy ignored has made none.
+/// these, and others of these conversions: what the partner's policy ignored has made none. What came late has made none yet; until its
+/// key is rebuilt, an event that was `seen` stands for all events of the key.
 pub(super) fn sets(who: &str, seen: &str) -> String {
     let who = of_subject(who);
     format!(
@@ -93,6 +94,10 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
             where click_id in (select click_id from clicked) and account_id is null
                 and not exists (select 1 from links where links.click_id = conversions.click_id
                                 and links.kind = 'account' and links.linked_id <> {who})),
+         seen(event_id) as (
+            {seen}
+            union select events.event_id from events as late join rebuilds on rebuilds.conversion_key = late.conversion_key
+                join events on events.conversion_key = late.conversion_key where late.event_id in ({seen})),
          told as (
             select revisions.event_id from revisions join own
                 on own.conversion_key = revisions.conversion_key and own.occurrence = revisions.occurrence
@@ -102,7 +107,7 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
                 join events on events.conversion_key = same.conversion_key
             union select events.event_id from alone join conversions as same on same.conversion_id = alone.conversion_id
                 join events on events.conversion_key = same.conversion_key
-            union {seen})"
+            union select event_id from seen)"
     )
 }
 

@@ -139,7 +139,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "counted_usd_payout",
             "is_charged_back",
         ],
-        "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at"],
+        "links" => &["click_id", "kind", "linked_id", "event_id", "linked_at", "request_id"],
         "clicks" => &[
             "click_id",
             "offer",
