@@ -248,6 +248,14 @@ test("docs/operations.md has every sentence of the edge's log, and every cause o
   assert.deepEqual(causes.filter((cause) => !known.includes(cause)), []);
 });
 
+test("docs/operations.md has every error of processing that the origin logs", () => {
+  const files = readdirSync(join(ROOT, "origin/src/processing")).filter((name) => name.endsWith(".rs"));
+  const sentences = files.flatMap((name) => find(`origin/src/processing/${name}`, /\berror!\([^;]*?"([^"]+)"\s*\)/g));
+  assert.ok(sentences.length >= 2 && sentences.includes("an item was given up"), `found ${sentences}`);
+  const [, , table] = section("docs/operations.md", "Logs").split("| message | level |");
+  assert.deepEqual(sentences.filter((sentence) => !rowNames(table).includes(sentence)), []);
+});
+
 test("the commands of the first deployment make what wrangler.toml names", () => {
   const page = read("docs/operations.md");
   const { queues, d1_databases: databases, vars } = ENVIRONMENTS.get("production");
