@@ -88,13 +88,18 @@ test("docs/api.md lists every warning code in its section", () => {
 });
 
 test("docs/processing.md has every finding, and every word for a deposit", () => {
-  const codes = find("origin/src/processing/finding.rs", /=> "([a-z_]+)"/g);
-  assert.ok(codes.length >= 11, `found ${codes}`);
-  const page = section("docs/processing.md", "What is judged");
+  // Those of a conversion by itself, and those that its account's other deposits decide.
+  const codes = [
+    ...find("origin/src/processing/finding.rs", /=> "([a-z_]+)"/g),
+    ...find("origin/src/store/worklist/conclude.rs", /const (?:FTD|FIRST)_[A-Z_]+: &'static str = "([a-z_]+)"/g),
+  ];
+  assert.ok(codes.length >= 22 && ["ftd_differs", "first_deposit_reversed"].every((code) => codes.includes(code)), `found ${codes}`);
+  const page = section("docs/processing.md", "What is evaluated");
   assert.deepEqual(rowNames(page.split("| finding |")[1]).toSorted(), codes.toSorted());
-  const [, words] = /check \(deposit in \(([^)]*)\)\)/.exec(read("origin/migrations/postgres/0009_processing.sql"));
-  const deposits = section("docs/processing.md", "First deposits");
-  assert.deepEqual(words.replaceAll("'", "").split(", ").filter((word) => !deposits.includes(`\`${word}\``)), []);
+  // A later migration replaces the constraint.
+  const words = find("origin/migrations/postgres/0014_order_of_receipt.sql", /check \(deposit in \(([^)]*)\)\)/g).at(-1);
+  const deposits = rowNames(section("docs/processing.md", "First deposits").split("| `deposit` |")[1]);
+  assert.deepEqual(deposits.toSorted(), words.replaceAll("'", "").split(/,\s+/).toSorted());
 });
 
 test("docs/api.md has the state machine of the rules", () => {
@@ -241,6 +246,14 @@ test("docs/operations.md has every sentence of the edge's log, and every cause o
   assert.ok(causes.length >= 20, `found ${causes}`);
   const known = rowNames(section("docs/operations.md", "Reasons and where to look"));
   assert.deepEqual(causes.filter((cause) => !known.includes(cause)), []);
+});
+
+test("docs/operations.md has every error of processing that the origin logs", () => {
+  const files = readdirSync(join(ROOT, "origin/src/processing")).filter((name) => name.endsWith(".rs"));
+  const sentences = files.flatMap((name) => find(`origin/src/processing/${name}`, /\berror!\([^;]*?"([^"]+)"\s*\)/g));
+  assert.ok(sentences.length >= 2 && sentences.includes("an item was given up"), `found ${sentences}`);
+  const [, , table] = section("docs/operations.md", "Logs").split("| message | level |");
+  assert.deepEqual(sentences.filter((sentence) => !rowNames(table).includes(sentence)), []);
 });
 
 test("the commands of the first deployment make what wrangler.toml names", () => {
