@@ -4,7 +4,7 @@ use super::judgement::{Judgement, judge, needs_rates};
 use super::{Groups, group};
 use super::rates::Rates;
 use crate::shared::Shared;
-use crate::store::worklist::{After, Again, Before, Facts, Judged, Marks, PAGE};
+use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, PAGE};
 use crate::store::{Store, StoreError};
 use postback::money::Amount;
 use postback::partner::Partner;
@@ -129,7 +129,10 @@ async fn judged_page(
         let conversion = &last.conversion;
         *after = After { conversion_key: conversion.conversion_key.clone(), occurrence: conversion.occurrence };
     }
-    let groups = group::read(store, page.iter().map(|(_, facts)| facts)).await?;
+    let GroupsRead { groups, refused } = group::read(store, page.iter().map(|(_, facts)| facts)).await?;
+    if let Some(reason) = refused.into_values().next() {
+        return Err(StoreError::Bug(reason));
+    }
     let days = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner));
     let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
     let rates: Rates = super::rates_of(shared, &days, now).await?;

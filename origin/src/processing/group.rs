@@ -4,14 +4,14 @@ use super::balance::{self, Balanced, Kind, Side, Statement, balance};
 use super::finding::Finding;
 use super::judgement::REPORTING_CURRENCY;
 use super::rates::Rates;
-use crate::store::worklist::{Counted, Facts, Member, Money, Other, Standing, Stated};
+use crate::store::worklist::{Counted, Facts, GroupsRead, Member, Money, Other, Standing, Stated};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::event::Event;
 use postback::money::Amount;
 use postback::partner::RefundRules;
 use postback::status::Status;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// Findings that a group decides; the others are a conversion's own.
 const DECIDED: [Finding; 8] = [
@@ -35,10 +35,7 @@ pub struct Group {
 ///
 /// # Errors
 /// The database cannot say.
-pub async fn read(
-    store: &Store,
-    facts: impl Iterator<Item = &Facts>,
-) -> Result<HashMap<String, Vec<Member>>, StoreError> {
+pub async fn read(store: &Store, facts: impl Iterator<Item = &Facts>) -> Result<GroupsRead, StoreError> {
     let ids: BTreeSet<_> = facts.filter_map(Facts::group_id).collect();
     store.groups_of(&ids.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
 }

@@ -16,7 +16,7 @@ pub use rebuild::rebuild_due;
 
 use crate::app::Platform;
 use crate::shared::Shared;
-use crate::store::worklist::{Conclusion, Facts, Failure, Item, Lease, Member, Next};
+use crate::store::worklist::{Conclusion, Facts, Failure, GroupsRead, Item, Lease, Member, Next};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::partner::Partner;
@@ -98,7 +98,8 @@ pub async fn process_round(
     let (items, mut facts) = read(platform, store, &lease, items).await?;
     steps.done(2, "facts read", facts.len());
     // (3)
-    let groups = group::read(store, facts.values()).await?;
+    let GroupsRead { groups, refused } = group::read(store, facts.values()).await?;
+    let items = without_refused(platform, store, &lease, items, &facts, &refused).await?;
     let days = facts.values().filter_map(|facts| judgement::needs_rates(facts, partner));
     let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
     let rates = rates_of(shared, &days, now).await;
@@ -147,6 +148,26 @@ async fn read(
         }
         Err(error) => Err(error),
     }
+}
+
+/// The items that can be evaluated. Those whose group cannot be balanced are put off, and hold up no other.
+async fn without_refused(
+    platform: &Platform,
+    store: &Store,
+    lease: &Lease,
+    items: Vec<Item>,
+    facts: &HashMap<String, Facts>,
+    refused: &HashMap<String, String>,
+) -> Result<Vec<Item>, StoreError> {
+    let mut rest = Vec::with_capacity(items.len());
+    for item in items {
+        let group_id = facts.get(&item.event_id).and_then(Facts::group_id);
+        match group_id.and_then(|id| refused.get(id)) {
+            Some(reason) => give_back((platform.now)(), store, lease, item, reason.clone()).await?,
+            None => rest.push(item),
+        }
+    }
+    Ok(rest)
 }
 
 /// The rates that things of these days can need, by a clock.

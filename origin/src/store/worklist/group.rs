@@ -171,18 +171,33 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
     .answering()
 }
 
-/// The groups that a statement answers, by their id.
+/// Groups by their ids.
+#[derive(Clone, Debug, Default)]
+pub struct Read {
+    /// Those that can be balanced.
+    pub groups: HashMap<String, Vec<Member>>,
+    /// Why others cannot.
+    pub refused: HashMap<String, String>,
+}
+
+/// The groups that a statement answers.
 ///
 /// # Errors
-/// One is too large, or not as our statements make it.
-pub(super) fn read(done: Vec<Done>) -> Result<HashMap<String, Vec<Member>>, StoreError> {
-    let mut groups: HashMap<String, Vec<Member>> = HashMap::new();
+/// One is not as our statements make it.
+pub(super) fn read(done: Vec<Done>) -> Result<Read, StoreError> {
+    let mut read = Read::default();
     for (group_id, answer) in done.into_iter().flat_map(|done| done.answers) {
-        let members = groups.entry(group_id).or_default();
-        if members.len() >= MEMBERS_MAX {
-            return Err(StoreError::Bug(format!("more than {MEMBERS_MAX} conversions are balanced together")));
+        if read.refused.contains_key(&group_id) {
+            continue;
         }
-        members.push(read_json("a conversion of a group", &answer)?);
+        let members = read.groups.entry(group_id.clone()).or_default();
+        if members.len() < MEMBERS_MAX {
+            members.push(read_json("a conversion of a group", &answer)?);
+        } else {
+            read.groups.remove(&group_id);
+            let reason = format!("more than {MEMBERS_MAX} conversions would be balanced together");
+            read.refused.insert(group_id, reason);
+        }
     }
-    Ok(groups)
+    Ok(read)
 }

@@ -19,7 +19,7 @@ mod backlog;
 pub use backlog::Backlog;
 pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
 pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
-pub use group::{Evaluated, Member, Named, Stated};
+pub use group::{Evaluated, Member, Named, Read as GroupsRead, Stated};
 pub(super) use facts::{amount, time};
 pub use put_back::Again;
 pub(super) use put_back::{Account, again, firsts_of, waiting_for_clicks};
@@ -175,10 +175,10 @@ impl Store {
     /// The groups of these conversion ids: all that is balanced together.
     ///
     /// # Errors
-    /// The database cannot say, or one is too large.
-    pub async fn groups_of(&self, ids: &[String]) -> Result<HashMap<String, Vec<Member>>, StoreError> {
+    /// The database cannot say.
+    pub async fn groups_of(&self, ids: &[String]) -> Result<GroupsRead, StoreError> {
         if ids.is_empty() {
-            return Ok(HashMap::new());
+            return Ok(GroupsRead::default());
         }
         group::read(self.of_items(vec![self.worklist().groups.over(ids)]).await?)
     }
