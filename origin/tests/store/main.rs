@@ -48,6 +48,7 @@ use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, Recor
 use postback::click::{Click, ClickId, ClickQuery};
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
+use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::Partner;
 use postback::reading::Dialect;
@@ -225,7 +226,9 @@ impl Fresh {
 
 fn partner() -> Partner {
     let registry = bytec_origin::config::registry().unwrap();
-    registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone()
+    let partner = registry.all().iter().find(|partner| partner.code == "involve_asia").unwrap().clone();
+    // What can be stored is more than this partner may send.
+    Partner { amount_max: Amount::MAX, ..partner }
 }
 
 fn at(text: &str) -> Timestamp {
@@ -238,6 +241,12 @@ fn nonce() -> Nonce {
     let mut bytes = [0_u8; 16];
     bytes[..4].copy_from_slice(&NONCES.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     Nonce::from_bytes(bytes)
+}
+
+/// The name of a further request: requests that are received in the same millisecond are in the order of their names.
+fn request_id() -> String {
+    static REQUESTS: AtomicU32 = AtomicU32::new(0);
+    format!("request-{:08}", REQUESTS.fetch_add(1, Ordering::Relaxed))
 }
 
 /// The click of a number.
@@ -267,7 +276,7 @@ fn record(query: &str) -> Record {
         receipt_id: nonce(),
         reading: partner().read(&Params::from_query(query).unwrap(), Dialect::Partner, now).unwrap(),
         receipt: Receipt {
-            request_id: "request".to_owned(),
+            request_id: request_id(),
             received_at: now,
             auth_mode: "open".to_owned(),
             key_id: Some("k1".to_owned()),
