@@ -452,7 +452,7 @@ contract! {
     }
 
     a_return_counts_for_what_it_was_evaluated_to(db) {
-        db.record("conversion_id=c1&event=refund&sale_amount_local=50&payout_local=5&conversion_currency=EUR").await;
+        db.record("conversion_id=c1&event=refund&sale_amount_local=50&usd_sale_amount=58&payout_local=5&conversion_currency=EUR").await;
         let (micros, times) = match db.store.database() {
             Database::Postgres(_) => ("", 1),
             Database::Sqlite(_) | Database::D1(_) => ("_micros", 1_000_000),

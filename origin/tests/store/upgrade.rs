@@ -84,8 +84,8 @@ async fn what_was_there_stays_and_is_known(kind: &str) {
     let db = Fresh { store: place.open(DuplicatePolicy::default()).await.unwrap(), place };
     assert_eq!(db.rows().await, ["2", "1", "2", "2", "0", "0", "1", "0", "1"], "and what was never judged is to be");
     let state = "select conversion_key || ' ' || cast(occurrence as text) || ' ' || cast(revision as text) || ' ' ||
-        cast(usd_payout as text) || ' ' || cast(last_received_s as text) from conversions";
-    assert_eq!(db.one(state).await, "c1 1 2 10.50 1748764802");
+        cast(usd_payout as text) || ' ' || cast(last_received_ms as text) from conversions";
+    assert_eq!(db.one(state).await, "c1 1 2 10.50 1748764802000");
     let totals = db.totals().await;
     assert_eq!(totals, ["2025-06-01 08:00 purchase   1 0 0 0 10500000"], "what there was counts");
     assert_eq!(totals, db.recount().await);
