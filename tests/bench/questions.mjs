@@ -134,51 +134,64 @@ const STATUS = "case when n % 7 = 0 then 'rejected' when n % 5 = 0 then 'pending
 const EVENT = "case when n % 4 = 0 then 'deposit' else 'purchase' end";
 const DEPOSIT = "case when n % 8 = 0 then 'first' when n % 4 = 0 then 'repeat' end";
 
-const AMOUNTS = ["sale_amount", "payout", "usd_sale_amount", "usd_payout", "reporting_sale_amount", "reporting_payout"];
-const TOTALS = `event, status, currency, is_duplicate, conversions, first_deposits, ${AMOUNTS.join(", ")}`;
-const SUMS = ["conversions", "first_deposits", ...AMOUNTS].map((name) => `sum(${name})`).join(", ");
-/** What hours have: of those that count, and how many do not. */
-const HOURS = "conversions, rejected, duplicates, first_deposits, reporting_sale_amount, reporting_payout";
-const counted = (name) => `sum(case when status <> 'rejected' then ${name} else 0 end)`;
-const SUMS_OF_HOURS = [counted("conversions"), "sum(case when status = 'rejected' then conversions else 0 end), 0", ...["first_deposits", "reporting_sale_amount", "reporting_payout"].map(counted)].join(", ");
-/** Amounts' columns as SQLite has them. */
-const MICROS = (text) => text.replace(/\b\w*(?:amount|payout)\b/g, "$&_micros");
+const AMOUNTS = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
+const KEY = "event, status, currency, payout_currency, is_duplicate, waiting";
+/** What hours have: each over which kinds. Marked ones there are none. */
+const HOURS = {
+  conversions: "status <> 'rejected'", sales: "status <> 'rejected' and event = 'purchase'", registrations: "false",
+  deposits: "status <> 'rejected' and event = 'deposit'", refunds: "false", chargebacks: "false", rejected: "status = 'rejected'", duplicates: "false",
+};
+const over = (condition, name) => `sum(case when ${condition} then ${name} else 0 end)`;
+/** The columns of hours, and how they come out of kinds whose amounts are in these parts. */
+const hours = (parts) => {
+  const counts = Object.entries(HOURS).map(([name, condition]) => [name, over(condition, "conversions")]);
+  const more = [["first_deposits", over("status <> 'rejected'", "first_deposits")], ["waiting_for_rates", "0"]];
+  const amounts = ["sale_amount", "payout"].flatMap((amount) =>
+    [["reporting", "status <> 'rejected'"], ["returned", "false"], ["pending", "status = 'pending'"]].flatMap(([prefix, condition]) =>
+      parts.map((part) => [`${prefix}_${amount}${part}`, over(condition, `reporting_${amount}${part}`)])));
+  return [...counts, ...more, ...amounts];
+};
+/** Longer periods out of quarters. */
+const longer = (parts, start) => {
+  const summed = ["conversions", "first_deposits", ...AMOUNTS.flatMap((name) => parts.map((part) => `${name}${part}`))];
+  const columns = hours(parts);
+  return `
+    insert into totals_by_day (slot, period_start, ${KEY}, ${summed.join(", ")})
+      select slot, ${start("day")}, ${KEY}, ${summed.map((name) => `sum(${name})`).join(", ")} from totals group by 1, 2, 3, 4, 5, 6, 7, 8;
+    insert into totals_by_hour (slot, period_start, ${columns.map(([name]) => name).join(", ")})
+      select slot, ${start("hour")}, ${columns.map(([, sum]) => sum).join(", ")} from totals group by 1, 2;`;
+};
+/** An amount of micro-units as SQLite sums it. */
+const parted = (amount) => `sum(${amount} / 1000000000), sum(${amount} % 1000000000)`;
 
 const FILL = {
   PostgreSQL: (rows) => `
     set session_replication_role = replica;
     create temp table made as select n, to_timestamp(${END_S} - (n * ${YEAR_S}.0 / ${rows})) as at from generate_series(0, ${rows - 1}) n;
-    insert into events (event_id, event, conversion_id, fingerprint, content, received_at)
-      select 'evt_' || md5(n::text), ${EVENT}, 'bench-' || n, '', '{}', at from made;
+    insert into events (event_id, event, conversion_id, conversion_key, fingerprint, content, received_at)
+      select 'evt_' || md5(n::text), ${EVENT}, 'bench-' || n, 'bench-' || n, '', '{}', at from made;
     insert into conversions (conversion_key, occurrence, conversion_id, revision, event_id, event, click_id, account_id, offer_name, media_id, sub_id, status,
-                             conversion_datetime, usd_sale_amount, usd_payout, deposit, attribution, is_processed, is_duplicate, received_at, created_at, updated_at, last_received_s)
+                             conversion_datetime, usd_sale_amount, usd_payout, deposit, attribution, is_processed, is_duplicate, received_at, created_at, updated_at, last_received_ms)
       select 'bench-' || n, 1, 'bench-' || n, 1, 'evt_' || md5(n::text), ${EVENT}, 'k' || n / 2, 'a' || n / 8, 'An offer', 'm' || n % 9, 's' || n % 99, ${STATUS},
-             at, (n % 50000) * 0.01, (n % 5000) * 0.01, ${DEPOSIT}, 'unknown_click', true, false, at, at, at, ${END_S} from made;
-    insert into totals (slot, period_start, event, status, currency, is_duplicate, conversions, sale_amount, payout, usd_sale_amount, usd_payout, reporting_sale_amount, reporting_payout, first_deposits)
-      select n % 4, date_bin('15 minutes', at, timestamptz '2000-01-01 00:00+00'), ${EVENT}, ${STATUS}, '', false, count(*), 0, 0, sum((n % 50000) * 0.01), sum((n % 5000) * 0.01),
+             at, (n % 50000) * 0.01, (n % 5000) * 0.01, ${DEPOSIT}, 'unknown_click', true, false, at, at, at, ${END_S}000 from made;
+    insert into totals (slot, period_start, ${KEY}, conversions, sale_amount, payout, reporting_sale_amount, reporting_payout, first_deposits)
+      select n % 4, date_bin('15 minutes', at, timestamptz '2000-01-01 00:00+00'), ${EVENT}, ${STATUS}, '', '', false, '', count(*), 0, 0,
              sum((n % 50000) * 0.01), sum((n % 5000) * 0.01), count(*) filter (where n % 8 = 0) from made group by 1, 2, 3, 4;
-    insert into totals_by_day (slot, period_start, ${TOTALS})
-      select slot, date_bin('1 day', period_start, timestamptz '2000-01-01 00:00+00'), event, status, currency, is_duplicate, ${SUMS} from totals group by 1, 2, 3, 4, 5, 6;
-    insert into totals_by_hour (slot, period_start, ${HOURS})
-      select slot, date_bin('1 hour', period_start, timestamptz '2000-01-01 00:00+00'), ${SUMS_OF_HOURS} from totals group by 1, 2;
+    ${longer([""], (length) => `date_bin('1 ${length}', period_start, timestamptz '2000-01-01 00:00+00')`)}
     analyze`,
   SQLite: (rows) => `
     pragma foreign_keys = off;
     create temp table made as with recursive numbers(n) as (select 0 union all select n + 1 from numbers where n < ${rows - 1})
       select n, strftime('%Y-%m-%dT%H:%M:%S', ${END_S} - n * ${YEAR_S} / ${rows}, 'unixepoch') || '.000000Z' as at from numbers;
-    insert into events (event_id, event, conversion_id, fingerprint, content, received_at)
-      select 'evt_' || lower(hex(n)), ${EVENT}, 'bench-' || n, '', '{}', at from made;
+    insert into events (event_id, event, conversion_id, conversion_key, fingerprint, content, received_at)
+      select 'evt_' || lower(hex(n)), ${EVENT}, 'bench-' || n, 'bench-' || n, '', '{}', at from made;
     insert into conversions (conversion_key, occurrence, conversion_id, revision, event_id, event, click_id, account_id, offer_name, media_id, sub_id, status,
-                             conversion_datetime, usd_sale_amount_micros, usd_payout_micros, deposit, attribution, is_processed, is_duplicate, received_at, created_at, updated_at, last_received_s)
+                             conversion_datetime, usd_sale_amount_micros, usd_payout_micros, deposit, attribution, is_processed, is_duplicate, received_at, created_at, updated_at, last_received_ms)
       select 'bench-' || n, 1, 'bench-' || n, 1, 'evt_' || lower(hex(n)), ${EVENT}, 'k' || n / 2, 'a' || n / 8, 'An offer', 'm' || n % 9, 's' || n % 99, ${STATUS},
-             at, n % 50000 * 10000, n % 5000 * 10000, ${DEPOSIT}, 'unknown_click', 1, 0, at, at, at, ${END_S} from made;
-    insert into totals (slot, period_start, event, status, currency, is_duplicate, conversions, sale_amount_micros, payout_micros, usd_sale_amount_micros, usd_payout_micros,
-                        reporting_sale_amount_micros, reporting_payout_micros, first_deposits)
-      select 0, substr(at, 1, 14) || printf('%02d', substr(at, 15, 2) / 15 * 15) || ':00.000000Z', ${EVENT}, ${STATUS}, '', 0, count(*), 0, 0, sum(n % 50000 * 10000), sum(n % 5000 * 10000),
-             sum(n % 50000 * 10000), sum(n % 5000 * 10000), count(*) filter (where n % 8 = 0) from made group by 2, 3, 4;
-    insert into totals_by_day (slot, period_start, ${MICROS(TOTALS)})
-      select slot, substr(period_start, 1, 11) || '00:00:00.000000Z', event, status, currency, is_duplicate, ${MICROS(SUMS)} from totals group by 1, 2, 3, 4, 5, 6;
-    insert into totals_by_hour (slot, period_start, ${MICROS(HOURS)})
-      select slot, substr(period_start, 1, 14) || '00:00.000000Z', ${MICROS(SUMS_OF_HOURS)} from totals group by 1, 2;
+             at, n % 50000 * 10000, n % 5000 * 10000, ${DEPOSIT}, 'unknown_click', 1, 0, at, at, at, ${END_S}000 from made;
+    insert into totals (slot, period_start, ${KEY}, conversions, ${AMOUNTS.flatMap((name) => [`${name}_thousands`, `${name}_micros`]).join(", ")}, first_deposits)
+      select 0, substr(at, 1, 14) || printf('%02d', substr(at, 15, 2) / 15 * 15) || ':00.000000Z', ${EVENT}, ${STATUS}, '', '', 0, '', count(*), 0, 0, 0, 0,
+             ${parted("(n % 50000 * 10000)")}, ${parted("(n % 5000 * 10000)")}, count(*) filter (where n % 8 = 0) from made group by 2, 3, 4;
+    ${longer(["_thousands", "_micros"], (length) => (length === "day" ? "substr(period_start, 1, 11) || '00:00:00.000000Z'" : "substr(period_start, 1, 14) || '00:00.000000Z'"))}
     drop table made`,
 };

@@ -88,7 +88,8 @@ async function assertAllIsProcessed(rows, kind) {
   await until("processing", async () => rows("select 1 as one from work_items limit 1").length === 0, { everyMs: 500, timeoutMs: 60_000 });
   assert.deepEqual(rows("select conversion_id from conversions where not is_processed"), []);
   const micros = kind === "sqlite" ? "_micros" : "";
-  const [totals] = rows(`select cast(sum(conversions) as text) as conversions, cast(sum(reporting_payout${micros}) as text) as payout from totals`);
+  const payout = kind === "sqlite" ? "sum(reporting_payout_thousands) * 1000000000 + sum(reporting_payout_micros)" : "sum(reporting_payout)";
+  const [totals] = rows(`select cast(sum(conversions) as text) as conversions, cast(${payout} as text) as payout from totals`);
   const [recount] = rows(`select cast(count(*) as text) as conversions, cast(sum(usd_payout${micros}) as text) as payout from conversions`);
   assert.deepEqual(totals, recount);
 }

@@ -5,7 +5,7 @@ import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { ROOT } from "../../scripts/lib/run.mjs";
 import { BINARY, freshDatabases, KINDS, startOrigin } from "./lib/origin.mjs";
-import { answered, byDay, COUNTED } from "./lib/recount.mjs";
+import { answered, byDay, COUNTED, inTotal, micros, sums, waitingByCurrency } from "./lib/recount.mjs";
 import { TOKEN } from "./lib/requests.mjs";
 
 for (const kind of KINDS) {
@@ -93,28 +93,60 @@ for (const kind of KINDS) {
     });
 
     test("statistics are a recount to the last digit, in two time zones over a change of the clocks", async () => {
+      for (const query of [
+        "conversion_id=s1&event=registration&event_time=2025-10-23+10:00:00",
+        "conversion_id=s2&event=lead&rewars=0.000001&event_time=2025-10-23+10:00:00",
+        "conversion_id=s3&event=level_5&status=Pending&usd_sale_amount=3&rewars=0.30&event_time=2025-10-23+10:00:00",
+        "conversion_id=s4&event=purchase&status=Rejected&usd_sale_amount=500&event_time=2025-10-23+10:00:00",
+        // No rates of these currencies are imported.
+        "conversion_id=s5&event=purchase&sale_amount_local=70.50&payout_local=7&conversion_currency=THB&event_time=2025-10-24+10:00:00",
+        "conversion_id=s6&event=purchase&status=Rejected&payout_local=9&conversion_currency=THB&event_time=2025-10-24+10:00:00",
+      ]) await send("involve", query);
+      await until("statistics to have them", async () => (await asked("involve/event/stats?from=2025-10-15&to=2025-11-05")).total.sales > 2, { everyMs: 100, timeoutMs: 5_000 });
+      await until("processing", async () => databases.rows("involve_asia_db", "select 1 as one from work_items where state = 'waiting'").length === 0, { everyMs: 100, timeoutMs: 10_000 });
       const rows = databases.rows("involve_asia_db", COUNTED);
-      assert.ok(rows.length >= 7);
+      assert.ok(rows.length >= 13);
+      const of = (name) => inTotal(rows)[name];
+      assert.deepEqual(["refunds", "chargebacks", "registrations", "rejected", "waiting_for_rates"].map(of), [1, 1, 1, 2, 1]);
       for (const zone of ["Europe/Berlin", "America/New_York", "UTC"]) {
-        const { periods, total } = await asked(`involve/event/stats?from=2025-10-15&to=2025-11-05&tz=${encodeURIComponent(zone)}`);
+        const { periods, total, waiting } = await asked(`involve/event/stats?from=2025-10-15&to=2025-11-05&tz=${encodeURIComponent(zone)}`);
         assert.equal(periods.length, 22);
         const days = byDay(rows, zone);
         assert.deepEqual(Object.fromEntries(answered(periods)), Object.fromEntries([...days].sort()), zone);
-        assert.equal(total.conversions, [...days.values()].reduce((sum, { conversions }) => sum + conversions, 0));
+        assert.deepEqual(sums(total), inTotal(rows), zone);
+        assert.deepEqual(waiting.map((row) => ({ ...row, sale_amount: micros(row.sale_amount), payout: micros(row.payout) })), waitingByCurrency(rows));
+        assert.deepEqual(waiting, [{ currency: "THB", conversions: 1, sale_amount: "70.50", payout: "7.00" }]);
       }
       const hours = await asked("involve/event/stats?from=2025-10-26&to=2025-10-26&tz=Europe/Berlin&interval=hour");
       assert.equal(hours.periods.length, 25, "the day on which the clocks go back");
+      await until("/health to count what waits", async () => (await (await origin.fetch("/health")).json()).waiting_for_rates.involve_asia === 1, { everyMs: 200, timeoutMs: 5_000 });
     });
 
     test("the command reports what the API answers", async () => {
       const question = "--from 2025-10-15 --to 2025-11-05 --tz Europe/Berlin --partner involve_asia";
-      const { total, periods } = await asked("involve/event/stats?from=2025-10-15&to=2025-11-05&tz=Europe/Berlin");
+      const { total, periods, waiting } = await asked("involve/event/stats?from=2025-10-15&to=2025-11-05&tz=Europe/Berlin");
       assert.deepEqual(JSON.parse(done(`report ${question} --json`)).periods, periods);
       const lines = done(`report ${question}`).trimEnd().split("\n");
       assert.match(lines[0], /^involve_asia, Europe\/Berlin, amounts in USD$/);
-      assert.deepEqual(lines.at(-1).trim().split(/ +/), ["total", total.conversions, total.rejected, total.duplicates, total.first_deposits, total.sale_amount, total.payout].map(String));
-      assert.equal(lines.length, 3 + periods.filter(({ conversions, rejected, duplicates }) => conversions + rejected + duplicates > 0).length);
-      assert.equal(done(`report ${question} --csv`).trimEnd().split("\n").length, 1 + periods.length);
+      const cells = (line) => line.trim().split(/ {2,}/);
+      const counted = ["conversions", "refunds", "chargebacks", "rejected", "duplicates", "first_deposits", "waiting_for_rates"];
+      assert.deepEqual(cells(lines[1]), [...counted, "sale_amount", "payout"].map((name) => name.replaceAll("_", " ")));
+      const busy = periods.filter((period) => counted.some((name) => period[name] > 0));
+      const shown = [...busy.map((period) => [period.start, period]), ["total", total]];
+      const rest = lines.slice(2);
+      assert.deepEqual(rest.slice(0, shown.length).map(cells), shown.map(([name, row]) => [name, ...counted.map((count) => row[count]), row.sale_amount, row.payout].map(String)));
+      assert.deepEqual(rest.slice(shown.length, shown.length + 3).map(cells), [
+        ["gross", total.gross_sale_amount, total.gross_payout],
+        ["returned", total.returned_sale_amount, total.returned_payout],
+        ["of the total, pending", total.pending_sale_amount, total.pending_payout],
+      ]);
+      assert.deepEqual(rest.slice(shown.length + 3).map((line) => line.trim()), waiting.map(({ currency, conversions, sale_amount, payout }) =>
+        `no rate yet from ${currency} to USD, in no sum above: conversions ${conversions}, sale amount ${sale_amount}, payout ${payout}`));
+      assert.equal(waiting.length, 1);
+      const csv = done(`report ${question} --csv`).trimEnd().split("\r\n");
+      assert.equal(csv.length, 1 + periods.length);
+      const column = csv[0].split(",").indexOf("waiting_for_rates");
+      assert.equal(csv.slice(1).reduce((sum, row) => sum + Number(row.split(",")[column]), 0), total.waiting_for_rates);
       for (const [line, problem] of [["report --csv", /one partner/], ["report --tz Mars/Olympus", /--tz: /], ["report --from yesterday", /--from: /]]) {
         const { status, stderr } = command(line);
         assert.deepEqual([status, problem.test(stderr)], [2, true], stderr);

@@ -33,6 +33,9 @@ pub struct Health {
     /// `ok`, `behind` or `failing`, by partner code: how it stands with the events that are to be processed. Of partners whose
     /// database answers.
     processing: BTreeMap<String, &'static str>,
+    /// How many conversions that count have an amount that waits for an exchange rate, by partner code: sums miss it until then. Of
+    /// partners whose database answers.
+    waiting_for_rates: BTreeMap<String, i64>,
 }
 
 /// The body of `/info`.
@@ -171,10 +174,16 @@ async fn look(app: &App) -> Health {
     let state = |outcome: &Result<(), StoreError>| if outcome.is_ok() { "ok" } else { "unavailable" };
     let databases: BTreeMap<_, _> = pings.iter().map(|(code, ping)| ((*code).to_owned(), state(ping))).collect();
     let shared_database = state(&shared);
-    let backlogs =
-        app.databases.opened().map(async |(code, store)| (code.to_owned(), store.backlog((app.platform.now)()).await));
-    let backlogs = futures_util::future::join_all(backlogs).await;
-    let processing = backlogs.into_iter().filter_map(|(code, backlog)| Some((code, standing(backlog.ok()?)))).collect();
+    // One after the other, so that a look takes one connection of each database.
+    let standings = app.databases.opened().map(async |(code, store)| {
+        let backlog = store.backlog((app.platform.now)()).await;
+        (code.to_owned(), backlog, store.waiting_for_rates().await)
+    });
+    let (mut processing, mut waiting_for_rates) = (BTreeMap::new(), BTreeMap::new());
+    for (code, backlog, waiting) in futures_util::future::join_all(standings).await {
+        waiting_for_rates.extend(waiting.ok().map(|waiting| (code.clone(), waiting)));
+        processing.extend(backlog.ok().map(|backlog| (code, standing(backlog))));
+    }
     let degraded = shared.is_err() || pings.values().any(Result::is_err);
     Health {
         status: if degraded { "degraded" } else { "healthy" },
@@ -183,6 +192,7 @@ async fn look(app: &App) -> Health {
         databases,
         shared_database,
         processing,
+        waiting_for_rates,
     }
 }
 
@@ -205,8 +215,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     fn health(status: &'static str) -> Health {
-        let (databases, processing) = (BTreeMap::new(), BTreeMap::new());
-        Health { status, service: "", version: "", databases, shared_database: "ok", processing }
+        let (databases, processing, waiting_for_rates) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Health { status, service: "", version: "", databases, shared_database: "ok", processing, waiting_for_rates }
     }
 
     fn at(ms: i64) -> Timestamp {

@@ -94,8 +94,9 @@ pub(super) async fn is_taken(options: &PgConnectOptions) -> Result<bool, String>
 
 async fn sums_of(connection: &mut PgConnection) -> Result<Sums, sqlx::Error> {
     let tables: Vec<String> = sqlx::query_scalar(sums::tables(Dialect::Postgres)).fetch_all(&mut *connection).await?;
+    let columns: Vec<String> = sqlx::query_scalar(sums::columns(Dialect::Postgres)).fetch_all(&mut *connection).await?;
     let mut sums = Sums::new();
-    for query in sums::queries(Dialect::Postgres, &tables) {
+    for query in sums::queries(Dialect::Postgres, &tables, &columns) {
         sums::add(&mut sums, sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?);
     }
     Ok(sums)

@@ -54,8 +54,9 @@ pub(super) async fn check(path: &Path) -> Result<Sums, String> {
 
 async fn sums_of(connection: &mut SqliteConnection) -> Result<Sums, sqlx::Error> {
     let tables: Vec<String> = sqlx::query_scalar(sums::tables(Dialect::Sqlite)).fetch_all(&mut *connection).await?;
+    let columns: Vec<String> = sqlx::query_scalar(sums::columns(Dialect::Sqlite)).fetch_all(&mut *connection).await?;
     let mut sums = Sums::new();
-    for query in sums::queries(Dialect::Sqlite, &tables) {
+    for query in sums::queries(Dialect::Sqlite, &tables, &columns) {
         sums::add(&mut sums, sqlx::query_as(AssertSqlSafe(query)).fetch_all(&mut *connection).await?);
     }
     Ok(sums)

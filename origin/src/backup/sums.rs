@@ -1,14 +1,46 @@
 //! What a database comes to: rows of each table, money by currency, the newest event, and the version of its tables.
 
-use crate::store::statement::Dialect;
+use crate::store::statement::{Dialect, read_sum};
 use std::collections::BTreeMap;
 
 /// Sums by name, such as `rows.events` or `conversions.MYR.payout`, as texts: they are compared, and reckoned with no further.
 pub type Sums = BTreeMap<String, String>;
 
-/// Amounts that are summed: those that senders say, which every version has.
-const AMOUNTS: [(&str, bool); 4] =
-    [("sale_amount", true), ("payout", true), ("usd_sale_amount", false), ("usd_payout", false)];
+/// Amounts of conversions that are summed: those that senders say, which every version has. Each with its column of a currency; before
+/// payouts had a currency of their own, they were in that of the sale.
+const STATED: [(&str, Option<&str>); 4] = [
+    ("sale_amount", Some("currency")),
+    ("payout", Some("payout_currency")),
+    ("usd_sale_amount", None),
+    ("usd_payout", None),
+];
+
+/// Amounts of totals of kinds.
+const OF_KINDS: [(&str, Option<&str>); 4] = [
+    ("sale_amount", Some("currency")),
+    ("payout", Some("payout_currency")),
+    ("reporting_sale_amount", None),
+    ("reporting_payout", None),
+];
+
+/// Amounts of totals by hours.
+const OF_HOURS: [(&str, Option<&str>); 6] = [
+    ("reporting_sale_amount", None),
+    ("reporting_payout", None),
+    ("returned_sale_amount", None),
+    ("returned_payout", None),
+    ("pending_sale_amount", None),
+    ("pending_payout", None),
+];
+
+/// How a table holds amounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Held {
+    /// Each in one column.
+    Alone,
+    /// As sums ([`Dialect::sum_columns`]).
+    Summed,
+}
 
 /// The tables of a database, as a statement that answers their names.
 pub(super) fn tables(dialect: Dialect) -> &'static str {
@@ -21,9 +53,24 @@ pub(super) fn tables(dialect: Dialect) -> &'static str {
     }
 }
 
-/// Statements that each answer rows of a name and a sum.
-pub(super) fn queries(dialect: Dialect, tables: &[String]) -> Vec<String> {
+/// Their columns, as a statement that answers names such as `totals.slot`.
+pub(super) fn columns(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Postgres => {
+            "select table_name || '.' || column_name from information_schema.columns where table_schema = 'public'"
+        }
+        Dialect::Sqlite => {
+            "select tables.name || '.' || columns.name from sqlite_master as tables, pragma_table_xinfo(tables.name) as columns
+             where tables.type = 'table'"
+        }
+    }
+}
+
+/// Statements that each answer rows of a name and a sum. What a database of an earlier version has is summed as that version did: the
+/// manifest of a backup that it made has its sums.
+pub(super) fn queries(dialect: Dialect, tables: &[String], columns: &[String]) -> Vec<String> {
     let has = |name: &str| tables.iter().any(|table| table == name);
+    let has_column = |table: &str, name: &str| columns.contains(&format!("{table}.{name}"));
     let mut queries: Vec<_> = tables
         .iter()
         .map(|table| format!("select 'rows.{table}' as name, cast(count(*) as text) as value from {table}"))
@@ -37,15 +84,29 @@ pub(super) fn queries(dialect: Dialect, tables: &[String]) -> Vec<String> {
         let newest = dialect.time_text("max(received_at)");
         queries.push(format!("select 'newest_event', coalesce({newest}, 'none') from events"));
     }
-    for table in ["conversions", "totals", "totals_by_day"].into_iter().filter(|table| has(table)) {
-        for (amount, is_in_currency) in AMOUNTS {
-            let sum = dialect.sum_text(&format!("coalesce({}, 0)", dialect.amount(amount)));
-            queries.push(match is_in_currency {
-                true => format!(
-                    "select '{table}.' || coalesce(nullif(currency, ''), 'none') || '.{amount}', {sum} from {table}
-                     group by coalesce(nullif(currency, ''), 'none')"
+    let of_totals = if has_column("totals", "payout_currency") {
+        [
+            ("totals", &OF_KINDS[..], Held::Summed),
+            ("totals_by_day", &OF_KINDS[..], Held::Summed),
+            ("totals_by_hour", &OF_HOURS[..], Held::Summed),
+        ]
+        .to_vec()
+    } else {
+        vec![("totals", &STATED[..], Held::Alone), ("totals_by_day", &STATED[..], Held::Alone)]
+    };
+    let held = std::iter::once(("conversions", &STATED[..], Held::Alone)).chain(of_totals);
+    for (table, amounts, held) in held.filter(|(table, ..)| has(table)) {
+        for (amount, currency) in amounts {
+            let sum = match held {
+                Held::Alone => dialect.sum_text(&format!("coalesce({}, 0)", dialect.amount(amount))),
+                Held::Summed => dialect.sum_columns_text(table, amount),
+            };
+            queries.push(match currency.map(|own| if has_column(table, own) { own } else { "currency" }) {
+                Some(currency) => format!(
+                    "select '{table}.' || coalesce(nullif({currency}, ''), 'none') || '.{amount}', {sum} from {table}
+                     group by coalesce(nullif({currency}, ''), 'none')"
                 ),
-                false => format!("select '{table}.{amount}', coalesce({sum}, '0') from {table}"),
+                None => format!("select '{table}.{amount}', coalesce({sum}, '0') from {table}"),
             });
         }
     }
@@ -55,18 +116,12 @@ pub(super) fn queries(dialect: Dialect, tables: &[String]) -> Vec<String> {
     queries
 }
 
-/// Puts sums down; those of SQLite come as units and micro-units.
+/// Puts sums down; those of SQLite come in two parts.
 pub(super) fn add(sums: &mut Sums, rows: Vec<(String, String)>) {
     for (name, value) in rows {
-        let value = match value.split_once(':') {
-            Some((units, micros)) if name != "newest_event" => {
-                let parts = units.parse::<i128>().ok().zip(micros.parse::<i128>().ok());
-                let sum = parts.and_then(|(units, micros)| units.checked_mul(1_000_000)?.checked_add(micros));
-                sum.map_or_else(|| value.clone(), |sum| sum.to_string())
-            }
-            Some(_) | None => value,
-        };
-        sums.insert(name, value);
+        let is_of_parts = value.contains(':') && name != "newest_event";
+        let sum = if is_of_parts { read_sum(&value) } else { None };
+        sums.insert(name, sum.map_or(value, |sum| sum.to_string()));
     }
 }
 
@@ -94,8 +149,24 @@ mod tests {
     #[test]
     fn sums_of_both_kinds_of_database_are_micro_units() {
         let sqlite = sums(&[("conversions.usd_payout", "-3:-250000"), ("newest_event", "2025-11-21T08:00:00.000000Z")]);
-        let postgres = sums(&[("conversions.usd_payout", "-3250000"), ("newest_event", "2025-11-21T08:00:00.000000Z")]);
+        let postgres =
+            sums(&[("conversions.usd_payout", "-3000250000"), ("newest_event", "2025-11-21T08:00:00.000000Z")]);
         assert_eq!(sqlite, postgres);
+    }
+
+    #[test]
+    fn a_database_of_an_earlier_version_is_summed_as_that_version_did() {
+        let tables = ["conversions", "totals", "totals_by_day", "totals_by_hour"].map(str::to_owned);
+        let names = |columns: &[&str]| {
+            let columns: Vec<_> = columns.iter().map(|column| (*column).to_owned()).collect();
+            queries(Dialect::Sqlite, &tables, &columns).join("\n")
+        };
+        let earlier = names(&["totals.currency"]);
+        assert!(earlier.contains("'totals.usd_payout'"), "{earlier}");
+        assert!(!earlier.contains("reporting_payout") && !earlier.contains("payout_currency"), "{earlier}");
+        let now = names(&["totals.currency", "totals.payout_currency"]);
+        assert!(!now.contains("'totals.usd_payout'"), "{now}");
+        assert!(now.contains("sum(totals_by_hour.returned_payout_thousands)"), "{now}");
     }
 
     #[test]

@@ -48,6 +48,7 @@ struct Shown {
     time_zone: String,
     currency: String,
     total: Row,
+    waiting: Vec<Waiting>,
     periods: Vec<Period>,
 }
 
@@ -61,9 +62,26 @@ struct Period {
 #[derive(Deserialize)]
 struct Row {
     conversions: i64,
+    refunds: i64,
+    chargebacks: i64,
     rejected: i64,
     duplicates: i64,
     first_deposits: i64,
+    waiting_for_rates: i64,
+    sale_amount: String,
+    payout: String,
+    gross_sale_amount: String,
+    gross_payout: String,
+    returned_sale_amount: String,
+    returned_payout: String,
+    pending_sale_amount: String,
+    pending_payout: String,
+}
+
+#[derive(Deserialize)]
+struct Waiting {
+    currency: String,
+    conversions: i64,
     sale_amount: String,
     payout: String,
 }
@@ -119,32 +137,70 @@ impl Report {
 
 impl Shown {
     fn text(&self, code: &str) -> String {
-        let Shown { time_zone, currency, total, periods } = self;
+        let Shown { time_zone, currency, total, waiting, periods } = self;
+        let heads = COUNTS.map(|(head, _)| head);
         let mut lines = vec![
             format!("{code}, {time_zone}, amounts in {currency}"),
-            line("", "conversions", "rejected", "duplicates", "first deposits", "sale amount", "payout"),
+            line("", &heads.map(str::to_owned), "sale amount", "payout"),
         ];
         // Days on which nothing was are of no interest to anybody.
         let busy = periods.iter().filter(|Period { row, .. }| row.any());
         lines.extend(busy.map(|Period { start, row }| row.line(start)));
         lines.push(total.line("total"));
+        lines.extend(total.parts());
+        lines.extend(waiting.iter().map(|waiting| waiting.line(currency)));
         lines.join("\n")
     }
 }
 
+/// Reads a count of a row.
+type Count = fn(&Row) -> i64;
+
+/// Columns of counts, and where each comes from.
+const COUNTS: [(&str, Count); 7] = [
+    ("conversions", |row| row.conversions),
+    ("refunds", |row| row.refunds),
+    ("chargebacks", |row| row.chargebacks),
+    ("rejected", |row| row.rejected),
+    ("duplicates", |row| row.duplicates),
+    ("first deposits", |row| row.first_deposits),
+    ("waiting for rates", |row| row.waiting_for_rates),
+];
+
 impl Row {
     fn any(&self) -> bool {
-        self.conversions != 0 || self.rejected != 0 || self.duplicates != 0
+        COUNTS.iter().any(|(_, count)| count(self) != 0)
     }
 
     fn line(&self, name: &str) -> String {
-        let Row { conversions, rejected, duplicates, first_deposits, sale_amount, payout } = self;
-        let [conversions, rejected, duplicates, first_deposits] =
-            [conversions, rejected, duplicates, first_deposits].map(i64::to_string);
-        line(name, &conversions, &rejected, &duplicates, &first_deposits, sale_amount, payout)
+        line(name, &COUNTS.map(|(_, count)| count(self).to_string()), &self.sale_amount, &self.payout)
+    }
+
+    /// What the amounts of a total are made of.
+    fn parts(&self) -> [String; 3] {
+        let none = COUNTS.map(|_| String::new());
+        [
+            line("gross", &none, &self.gross_sale_amount, &self.gross_payout),
+            line("returned", &none, &self.returned_sale_amount, &self.returned_payout),
+            line("of the total, pending", &none, &self.pending_sale_amount, &self.pending_payout),
+        ]
     }
 }
 
-fn line(name: &str, a: &str, b: &str, c: &str, d: &str, sale_amount: &str, payout: &str) -> String {
-    format!("  {name:<26}{a:>12}{b:>10}{c:>12}{d:>16}{sale_amount:>18}{payout:>18}")
+impl Waiting {
+    fn line(&self, reporting: &str) -> String {
+        let Waiting { currency, conversions, sale_amount, payout } = self;
+        format!(
+            "  no rate yet from {currency} to {reporting}, in no sum above: conversions {conversions}, sale amount {sale_amount}, payout {payout}"
+        )
+    }
+}
+
+fn line(name: &str, counts: &[String; 7], sale_amount: &str, payout: &str) -> String {
+    let counts: String = counts
+        .iter()
+        .zip(COUNTS)
+        .map(|(count, (head, _))| format!("{count:>0$}", head.len().saturating_add(2)))
+        .collect();
+    format!("  {name:<26}{counts}{sale_amount:>20}{payout:>20}").trim_end().to_owned()
 }

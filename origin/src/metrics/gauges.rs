@@ -19,6 +19,7 @@ struct Look<'a> {
 
 struct Seen {
     backlog: Backlog,
+    waiting_for_rates: i64,
     watched: Watched,
     connections: Connections,
 }
@@ -81,6 +82,11 @@ fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
             &seen(|seen| Some(number(seen.backlog.lag_s))),
         ),
         by_partner(
+            "waiting_for_rates",
+            "Conversions that count with an amount that waits for an exchange rate: sums miss it until then",
+            &seen(|seen| Some(seen.waiting_for_rates)),
+        ),
+        by_partner(
             "last_postback_timestamp_seconds",
             "When the partner's last postback came, in Unix seconds",
             &seen(|seen| seen.watched.last_s),
@@ -103,8 +109,10 @@ async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
         let store = app.databases.of(partner).await?;
         // It answers what it is asked; that it can be written to is asked apart.
         store.ping().await?;
-        let (backlog, watched) = join(store.backlog(now), watch(store, now)).await;
-        Ok(Seen { backlog: backlog?, watched: watched?, connections: store.database().connections() })
+        let waiting = async { Ok((store.backlog(now).await?, store.waiting_for_rates().await?)) };
+        let (waiting, watched): (Result<_, StoreError>, _) = join(waiting, watch(store, now)).await;
+        let (backlog, waiting_for_rates) = waiting?;
+        Ok(Seen { backlog, waiting_for_rates, watched: watched?, connections: store.database().connections() })
     };
     let seen: Result<Seen, StoreError> = seen.await;
     if let Err(error) = &seen {

@@ -4,7 +4,7 @@ use super::answers::{of_questions, response};
 use super::fields::event_name;
 use super::parts::{self, get_and_head, header, in_query, named, of_form, of_types, one_of, or_blank, text};
 use super::scheme;
-use crate::reports::{CONVERSION, LIMIT_DEFAULT, LIMIT_MAX, Shape};
+use crate::reports::{CONVERSION, LIMIT_DEFAULT, LIMIT_MAX, SUMS as SUMS_OF_STATISTICS, Shape};
 use postback::limits::ID_BYTES_MAX;
 use postback::partner::Partner;
 use postback::status::Status;
@@ -125,21 +125,27 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
         ("next_cursor", of_shape(Shape::TextOrNull)),
     ]);
     let page = page.property("conversions", list(CONVERSION_NAME)).required("conversions");
-    let counts = ["conversions", "rejected", "duplicates", "first_deposits"].map(|name| (name, of_shape(Shape::Count)));
-    let amounts = ["sale_amount", "payout"].map(|name| (name, of_shape(Shape::Amount)));
-    let sums = all_required(counts.into_iter().chain(amounts));
+    let sums = all_required(SUMS_OF_STATISTICS.map(|(name, shape)| (name, of_shape(shape))));
     let sums = sums.property("start", of_shape(Shape::Time)).property("end", of_shape(Shape::Time));
     let kind = [
         ("event", Shape::Text),
         ("status", Shape::TextOrNull),
         ("currency", Shape::TextOrNull),
+        ("payout_currency", Shape::TextOrNull),
         ("is_duplicate", Shape::Flag),
         ("conversions", Shape::Count),
         ("first_deposits", Shape::Count),
+        ("waiting_for_rates", Shape::Count),
         ("sale_amount", Shape::Amount),
         ("payout", Shape::Amount),
         ("reporting_sale_amount", Shape::Amount),
         ("reporting_payout", Shape::Amount),
+    ];
+    let waiting = [
+        ("currency", Shape::Text),
+        ("conversions", Shape::Count),
+        ("sale_amount", Shape::Amount),
+        ("payout", Shape::Amount),
     ];
     let statistics = [
         ("partner", Shape::Text),
@@ -151,6 +157,7 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
     ];
     let statistics = all_required(statistics.map(|(name, shape)| (name, of_shape(shape))))
         .property("total", named(SUMS))
+        .property("waiting", list("Waiting"))
         .property("periods", list(SUMS))
         .property("kinds", list("Kind"));
     components
@@ -158,7 +165,11 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
         .schema(CONVERSIONS, page)
         .schema(SUMS, sums)
         .schema("Kind", all_required(kind.map(|(name, shape)| (name, of_shape(shape)))))
-        .schema(STATISTICS, ["total", "periods", "kinds"].into_iter().fold(statistics, ObjectBuilder::required))
+        .schema("Waiting", all_required(waiting.map(|(name, shape)| (name, of_shape(shape)))))
+        .schema(
+            STATISTICS,
+            ["total", "waiting", "periods", "kinds"].into_iter().fold(statistics, ObjectBuilder::required),
+        )
 }
 
 fn all_required(properties: impl IntoIterator<Item = (&'static str, ObjectBuilder)>) -> ObjectBuilder {

@@ -102,7 +102,7 @@ pub async fn answer(partner: &str, store: &Store, question: &ConversionsQuestion
 }
 
 /// What a conversion has, and what that looks like.
-pub const CONVERSION: [(&str, Shape); 38] = [
+pub const CONVERSION: [(&str, Shape); 43] = [
     ("conversion_id", Shape::Text),
     ("occurrence", Shape::Count),
     ("revision", Shape::Count),
@@ -141,6 +141,11 @@ pub const CONVERSION: [(&str, Shape); 38] = [
     ("is_processed", Shape::Flag),
     ("processing_error", Shape::TextOrNull),
     ("findings", Shape::List),
+    ("payout_currency", Shape::TextOrNull),
+    ("counted_sale_amount", Shape::AmountOrNull),
+    ("counted_currency", Shape::TextOrNull),
+    ("counted_payout", Shape::AmountOrNull),
+    ("counted_payout_currency", Shape::TextOrNull),
 ];
 
 /// A conversion's cells, in the order of [`CONVERSION`].
@@ -193,6 +198,11 @@ fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)>
         ("is_processed", conversion.is_processed.into()),
         ("processing_error", text(&conversion.processing_error)),
         ("findings", findings),
+        ("payout_currency", text(&money.payout_currency)),
+        ("counted_sale_amount", amount(money.counted_sale_amount)),
+        ("counted_currency", text(&money.counted_currency)),
+        ("counted_payout", amount(money.counted_payout)),
+        ("counted_payout_currency", text(&money.counted_payout_currency)),
     ]
 }
 

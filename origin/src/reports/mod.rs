@@ -13,7 +13,7 @@ pub use conversions::{CONVERSION, ConversionsQuestion, LIMIT_DEFAULT, LIMIT_MAX,
 pub use problem::Problem;
 #[cfg(not(target_family = "wasm"))]
 pub use statistics::money;
-pub use statistics::{StatisticsQuestion, answer as statistics};
+pub use statistics::{SUMS, StatisticsQuestion, answer as statistics};
 #[cfg(not(target_family = "wasm"))]
 pub use table::Table;
 

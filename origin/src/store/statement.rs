@@ -18,6 +18,9 @@ pub enum Dialect {
     Sqlite,
 }
 
+/// A thousand units in micro-units: about the square root of the largest amount, so that the sums of both parts hold equally many.
+const THOUSAND: i128 = 1_000_000_000;
+
 /// A column of the rows that a statement works on.
 pub struct Column<T> {
     /// Its name, in the statement and in the table.
@@ -187,6 +190,18 @@ pub fn read_json<T: DeserializeOwned>(what: &str, answer: &str) -> Result<T, Sto
     serde_json::from_str(answer).map_err(|error| StoreError::Bug(format!("{what} that cannot be read: {error}")))
 }
 
+/// An amount of micro-units in SQLite as thousands of units and the micro-units below them; both have its sign.
+fn in_thousands(amount: &str) -> [String; 2] {
+    [format!("{amount} / {THOUSAND}"), format!("{amount} % {THOUSAND}")]
+}
+
+/// The sum that [`Dialect::sum_text`] writes, in micro-units; None where it is none.
+pub fn read_sum(text: &str) -> Option<i128> {
+    let (thousands, micros) = text.split_once(':').unwrap_or(("0", text));
+    let [thousands, micros] = [thousands, micros].map(|part| part.parse::<i128>().ok());
+    thousands?.checked_mul(THOUSAND)?.checked_add(micros?)
+}
+
 impl Dialect {
     /// The column that holds an amount's truth.
     pub fn amount(self, name: &str) -> String {
@@ -282,12 +297,44 @@ impl Dialect {
     }
 
     /// The sum of an amount's column, as a text, because it may be more than an integer holds: in micro-units, or, in SQLite, whose
-    /// sums of integers must not be that large, as `units:micros`.
+    /// sums of integers must not be that large, as `thousands:micros`: thousands of units, and the micro-units below them.
     pub fn sum_text(self, amount: &str) -> String {
         match self {
             Dialect::Postgres => format!("trunc(sum({amount}) * 1000000)::text"),
             Dialect::Sqlite => {
-                format!("cast(sum({amount} / 1000000) as text) || ':' || cast(sum({amount} % 1000000) as text)")
+                let [thousands, micros] = in_thousands(amount);
+                format!("cast(sum({thousands}) as text) || ':' || cast(sum({micros}) as text)")
+            }
+        }
+    }
+
+    /// The columns that hold the exact sum of amounts. SQLite's integers are too small for a sum of micro-units, and what is more than one
+    /// holds becomes a float. So it has two columns, added to separately: thousands of units, and the micro-units below them. Each holds
+    /// the sum of more than nine thousand million amounts, whatever they are.
+    pub fn sum_columns(self, name: &str) -> Vec<String> {
+        match self {
+            Dialect::Postgres => vec![name.to_owned()],
+            Dialect::Sqlite => vec![format!("{name}_thousands"), format!("{name}_micros")],
+        }
+    }
+
+    /// The sums of an amount, which may be null, as [`Dialect::sum_columns`] holds them.
+    pub fn sums_of_amount(self, amount: &str) -> Vec<String> {
+        let amount = format!("coalesce({amount}, 0)");
+        match self {
+            Dialect::Postgres => vec![format!("sum({amount})")],
+            Dialect::Sqlite => in_thousands(&amount).map(|part| format!("sum({part})")).into(),
+        }
+    }
+
+    /// The sum of sums that [`Dialect::sum_columns`] holds, as [`Dialect::sum_text`] writes it.
+    pub fn sum_columns_text(self, table: &str, name: &str) -> String {
+        match self {
+            Dialect::Postgres => self.sum_text(&format!("{table}.{name}")),
+            Dialect::Sqlite => {
+                let sums =
+                    self.sum_columns(name).into_iter().map(|column| format!("cast(sum({table}.{column}) as text)"));
+                sums.collect::<Vec<_>>().join(" || ':' || ")
             }
         }
     }

@@ -23,11 +23,11 @@ contract! {
         let whole = span(0, "2025-11-20T02:00:00Z", "2025-11-23T00:00:00Z");
         let found = db.store.totals_of(whole, &spans).await.unwrap();
         let parts: Vec<_> = found.parts.iter().map(|part| {
-            format!("{} {} {} {}", part.span, part.conversions, part.rejected, part.reporting_payout.normalize())
+            format!("{} {} {} {}", part.span, part.counts.conversions, part.counts.rejected, part.money.reporting_payout.normalize())
         }).collect();
         assert_eq!(parts, ["0 1 0 999999999999.999999", "1 1 0 0.000001", "2 2 1 107"]);
         let kinds: Vec<_> = found.kinds.iter().map(|kind| {
-            format!("{} {} {} {}", kind.event, kind.status, kind.conversions, kind.reporting_payout.normalize())
+            format!("{} {} {} {}", kind.of.event, kind.of.status, kind.conversions, kind.money.reporting_payout.normalize())
         }).collect();
         assert_eq!(kinds, ["conversion approved 3 1000000000007", "conversion pending 1 100", "conversion rejected 1 100"]);
         let nothing = span(0, "2025-11-25T00:00:00Z", "2025-11-26T00:00:00Z");
@@ -38,8 +38,8 @@ contract! {
         }
         let day = span(0, "2025-11-18T00:00:00Z", "2025-11-20T00:00:00Z");
         let most = db.store.totals_of(day, &[day]).await.unwrap();
-        assert_eq!(most.parts[0].reporting_payout.normalize().to_string(), "11999999999999.999988");
-        assert_eq!(most.kinds[0].reporting_payout, most.parts[0].reporting_payout);
+        assert_eq!(most.parts[0].money.reporting_payout.normalize().to_string(), "11999999999999.999988");
+        assert_eq!(most.kinds[0].money.reporting_payout, most.parts[0].money.reporting_payout);
     }
 
     spans_are_summed_from_hours_and_days_and_the_quarters_around_them(db) {
@@ -59,8 +59,8 @@ contract! {
             for end in [start, start + 1, start + 2, start + 3, start + 4, start + 5, start + 9, start + 95, start + 96, start + 140, start + 200] {
                 let span = Span { number: 7, start: quarter(start), end: quarter(end) };
                 let found = db.store.totals_of(span, &[span]).await.unwrap();
-                let all: rust_decimal::Decimal = found.parts.iter().map(|part| part.reporting_payout).sum();
-                let kinds: rust_decimal::Decimal = found.kinds.iter().map(|kind| kind.reporting_payout).sum();
+                let all: rust_decimal::Decimal = found.parts.iter().map(|part| part.money.reporting_payout).sum();
+                let kinds: rust_decimal::Decimal = found.kinds.iter().map(|kind| kind.money.reporting_payout).sum();
                 let happened = happened_in(start, end).into();
                 assert_eq!((all, kinds), (happened, happened), "from quarter {start} to {end}");
             }

@@ -1,109 +1,281 @@
 //! Totals (R47): what conversions come to, brought up to date with them.
 
 use crate::{Fresh, again, at, fresh, fresh_with, record};
+use bytec_origin::store::reader::{Counts, Span, Total, Totals};
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Store};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::id::Nonce;
+use postback::time::Timestamp;
 use postback::verdict::Verdict::{Created, Duplicate, Revised};
+use rust_decimal::Decimal;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 impl Fresh {
-    /// What the totals say: quarter of an hour, event, status, currency, whether marked, conversions, and the four amounts in
-    /// micro-units. What comes to nothing is left out.
+    /// What the totals say: quarter of an hour, event, status, currencies, whether marked, which amounts wait for rates, conversions, and the
+    /// four amounts in micro-units. What comes to nothing is left out.
     pub async fn totals(&self) -> Vec<String> {
-        let day = match self.store.database() {
-            Database::Postgres(_) => "date_trunc('day', period_start at time zone 'UTC') at time zone 'UTC'",
-            Database::Sqlite(_) | Database::D1(_) => {
-                "strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(period_start) / 86400 * 86400, 'unixepoch')"
-            }
-        };
-        let amounts = self.amounts().map(|(column, _)| column).join(", ");
-        let by_day = format!(
-            "(select {day} as period_start, event, status, currency, is_duplicate, conversions, {amounts} from totals) as days"
-        );
-        assert_eq!(self.summed("totals_by_day").await, self.summed(&by_day).await, "days are their quarters");
-        assert_eq!(self.hours(true).await, self.hours(false).await, "hours are their conversions");
-        self.summed("totals").await
+        let quarters = self.stored(QUARTERS).await;
+        assert_eq!(self.stored(DAYS).await, by_longer_periods(&quarters, DAYS.period_s), "days are their quarters");
+        assert_eq!(self.stored(HOURS).await, self.hours_of_conversions().await, "hours are their conversions");
+        shown(&quarters)
     }
 
-    /// What they ought to say; quarters are worked out in another way than the store does it.
+    /// What they ought to say: counted one by one, in another way than the store does it.
     pub async fn recount(&self) -> Vec<String> {
-        let quarter = match self.store.database() {
-            Database::Postgres(_) => "to_timestamp(floor(extract(epoch from happened_at) / 900) * 900)",
-            Database::Sqlite(_) | Database::D1(_) => {
-                "strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(happened_at) / 900 * 900, 'unixepoch')"
+        shown(&self.kinds_of_conversions().await)
+    }
+
+    /// The rows of a table of totals, those of several slots together.
+    async fn stored(&self, table: StoredTable) -> Sums {
+        let numbers = table.numbers.iter().map(|name| format!("cast({name} as text)"));
+        let is_postgres = matches!(self.store.database(), Database::Postgres(_));
+        let amounts = table.amounts.iter().map(|name| match is_postgres {
+            true => format!("cast(trunc({name} * 1000000) as text)"),
+            false => format!("cast({name}_thousands as text) || ':' || cast({name}_micros as text)"),
+        });
+        let columns = [self.unix_s("period_start")].into_iter().chain(table.key.iter().map(|name| match *name {
+            "is_duplicate" => "case when is_duplicate then 'marked' else '' end".to_owned(),
+            name => name.to_owned(),
+        }));
+        let rows = self.rows_of(columns.chain(numbers).chain(amounts).collect(), table.name).await;
+        let mut sums = Sums::new();
+        for row in rows {
+            let (key, held) = row.split_at(1 + table.key.len());
+            add(&mut sums, key[0].parse().unwrap(), key[1..].to_vec(), held.iter().map(|held| micros(held)).collect());
+        }
+        without_nothing(sums)
+    }
+
+    /// All conversions as kinds, by quarters of an hour.
+    async fn kinds_of_conversions(&self) -> Sums {
+        let mut sums = Sums::new();
+        for one in self.counted_conversions().await {
+            let marked = if one.is_duplicate { "marked" } else { "" };
+            let key = [&one.event, &one.status, &one.sale.currency, &one.payout.currency, marked, one.waiting()];
+            let amounts =
+                [one.sale.own, one.payout.own, one.sale.dollars, one.payout.dollars].map(Option::unwrap_or_default);
+            let numbers = [1, i128::from(one.is_first_deposit)];
+            let at = one.at_s.div_euclid(QUARTERS.period_s) * QUARTERS.period_s;
+            add(&mut sums, at, key.map(str::to_owned).into(), [&numbers[..], &amounts[..]].concat());
+        }
+        without_nothing(sums)
+    }
+
+    /// All conversions by hours.
+    async fn hours_of_conversions(&self) -> Sums {
+        let mut sums = Sums::new();
+        for one in self.counted_conversions().await {
+            let at = one.at_s.div_euclid(HOURS.period_s) * HOURS.period_s;
+            let is_rejected = !one.is_duplicate && one.status == "rejected";
+            let counts = !one.is_duplicate && !is_rejected;
+            let event = one.event.as_str();
+            let takes_back = ["refund", "chargeback"].contains(&event);
+            let others = ["registration", "kyc_approved", "deposit", "lead", "install"];
+            let numbers = [
+                counts && !takes_back,
+                counts && !takes_back && !others.contains(&event),
+                counts && event == "registration",
+                counts && event == "deposit",
+                counts && event == "refund",
+                counts && event == "chargeback",
+                is_rejected,
+                one.is_duplicate,
+                counts && one.is_first_deposit,
+                counts && !one.waiting().is_empty(),
+            ];
+            let money = [one.sale.dollars, one.payout.dollars].map(Option::unwrap_or_default);
+            let of = |is_in: bool| money.map(|amount| if is_in { amount } else { 0 });
+            let amounts = [of(counts), of(counts && takes_back), of(counts && one.status == "pending")].concat();
+            add(&mut sums, at, Vec::new(), [numbers.map(i128::from).to_vec(), amounts].concat());
+        }
+        without_nothing(sums)
+    }
+
+    async fn counted_conversions(&self) -> Vec<Counted> {
+        let is_postgres = matches!(self.store.database(), Database::Postgres(_));
+        let text = |name: &str| format!("coalesce({name}, '')");
+        let amount = |name: &str| match is_postgres {
+            true => format!("coalesce(cast(trunc({name} * 1000000) as text), '')"),
+            false => format!("coalesce(cast({name}_micros as text), '')"),
+        };
+        let statement = |name: &str, currency: &str| {
+            let amounts =
+                ["counted_", "", "counted_usd_", "usd_", "fx_"].map(|prefix| amount(&format!("{prefix}{name}")));
+            let currencies = ["counted_", ""].map(|prefix| text(&format!("{prefix}{currency}")));
+            [amounts.to_vec(), currencies.to_vec()].concat()
+        };
+        let at = self.unix_s("coalesce(conversion_datetime, ts_event, received_at)");
+        let marked = "case when is_duplicate then 'marked' else '' end".to_owned();
+        let columns = [at, "event".to_owned(), text("status"), marked, text("deposit")].to_vec();
+        let columns = [columns, statement("sale_amount", "currency"), statement("payout", "payout_currency")].concat();
+        let rows = self.rows_of(columns, "conversions").await;
+        rows.into_iter().map(|row| Counted::of(&row)).collect()
+    }
+
+    fn unix_s(&self, instant: &str) -> String {
+        match self.store.database() {
+            Database::Postgres(_) => format!("cast(cast(floor(extract(epoch from {instant})) as bigint) as text)"),
+            Database::Sqlite(_) | Database::D1(_) => format!("cast(unixepoch({instant}) as text)"),
+        }
+    }
+
+    /// The texts of several columns.
+    async fn rows_of(&self, columns: Vec<String>, table: &str) -> Vec<Vec<String>> {
+        let sql = format!("select {} from {table}", columns.join(" || '|' || "));
+        let rows = self.column(sql.leak()).await;
+        rows.iter().map(|row| row.split('|').map(str::to_owned).collect()).collect()
+    }
+}
+
+/// A table of totals as it is stored.
+#[derive(Clone, Copy)]
+struct StoredTable {
+    name: &'static str,
+    period_s: i64,
+    key: &'static [&'static str],
+    numbers: &'static [&'static str],
+    amounts: &'static [&'static str],
+}
+
+const QUARTERS: StoredTable = StoredTable {
+    name: "totals",
+    period_s: 900,
+    key: &["event", "status", "currency", "payout_currency", "is_duplicate", "waiting"],
+    numbers: &["conversions", "first_deposits"],
+    amounts: &["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"],
+};
+const DAYS: StoredTable = StoredTable { name: "totals_by_day", period_s: 86_400, ..QUARTERS };
+const HOURS: StoredTable = StoredTable {
+    name: "totals_by_hour",
+    period_s: 3_600,
+    key: &[],
+    numbers: &[
+        "conversions",
+        "sales",
+        "registrations",
+        "deposits",
+        "refunds",
+        "chargebacks",
+        "rejected",
+        "duplicates",
+        "first_deposits",
+        "waiting_for_rates",
+    ],
+    amounts: &[
+        "reporting_sale_amount",
+        "reporting_payout",
+        "returned_sale_amount",
+        "returned_payout",
+        "pending_sale_amount",
+        "pending_payout",
+    ],
+};
+
+/// Numbers and amounts in micro-units, by period and key.
+type Sums = BTreeMap<(i64, Vec<String>), Vec<i128>>;
+
+fn add(sums: &mut Sums, period_s: i64, key: Vec<String>, more: Vec<i128>) {
+    let known = sums.entry((period_s, key)).or_insert_with(|| vec![0; more.len()]);
+    known.iter_mut().zip(more).for_each(|(known, more)| *known += more);
+}
+
+fn without_nothing(mut sums: Sums) -> Sums {
+    sums.retain(|_, sums| sums.iter().any(|sum| *sum != 0));
+    sums
+}
+
+fn by_longer_periods(sums: &Sums, period_s: i64) -> Sums {
+    let mut longer = Sums::new();
+    for ((at, key), more) in sums {
+        add(&mut longer, at.div_euclid(period_s) * period_s, key.clone(), more.clone());
+    }
+    without_nothing(longer)
+}
+
+/// An amount as it is stored, in micro-units: in one part, or in thousands of units and micro-units.
+fn micros(text: &str) -> i128 {
+    let (thousands, micros) = text.split_once(':').unwrap_or(("0", text));
+    thousands.parse::<i128>().unwrap() * 1_000_000_000 + micros.parse::<i128>().unwrap()
+}
+
+fn shown(quarters: &Sums) -> Vec<String> {
+    let show = |((at, key), sums): (&(i64, Vec<String>), &Vec<i128>)| {
+        let time = Timestamp::from_unix_ms(at * 1000).unwrap().to_sortable().replacen('T', " ", 1);
+        let minute: String = time.chars().take(16).collect();
+        let [event, status, currency, payout_currency, marked, waiting] = &key[..] else { unreachable!() };
+        let currencies =
+            if currency == payout_currency { currency.clone() } else { format!("{currency}/{payout_currency}") };
+        let more = [("marked", marked), ("waits:", waiting)].map(|(name, value)| match value.as_str() {
+            "" => String::new(),
+            "marked" => format!(" {name}"),
+            value => format!(" {name}{value}"),
+        });
+        let numbers = [&sums[..1], &sums[2..]].concat();
+        let numbers = numbers.iter().map(i128::to_string).collect::<Vec<_>>().join(" ");
+        format!("{minute} {event} {status} {currencies}{} {numbers}", more.concat())
+    };
+    quarters.iter().map(show).collect()
+}
+
+/// A conversion as it counts.
+struct Counted {
+    at_s: i64,
+    event: String,
+    status: String,
+    is_duplicate: bool,
+    is_first_deposit: bool,
+    sale: CountedMoney,
+    payout: CountedMoney,
+}
+
+struct CountedMoney {
+    own: Option<i128>,
+    dollars: Option<i128>,
+    currency: String,
+}
+
+impl Counted {
+    fn of(row: &[String]) -> Counted {
+        let statement = |cells: &[String]| {
+            let amount = |cell: &String| cell.parse().ok();
+            CountedMoney {
+                own: cells[..2].iter().find_map(amount),
+                dollars: cells[2..5].iter().find_map(amount),
+                currency: cells[5..7].iter().find(|cell| !cell.is_empty()).cloned().unwrap_or_default(),
             }
         };
-        let amounts = self.amounts().map(|(column, _)| format!("coalesce({column}, 0) as {column}")).join(", ");
-        self.summed(&format!(
-            "(select {quarter} as period_start, event, coalesce(status, '') as status, coalesce(currency, '') as currency,
-                is_duplicate, 1 as conversions, {amounts}
-              from (select *, coalesce(conversion_datetime, ts_event, received_at) as happened_at from conversions) as timed
-             ) as counted"
-        ))
-        .await
+        Counted {
+            at_s: row[0].parse().unwrap(),
+            event: row[1].clone(),
+            status: row[2].clone(),
+            is_duplicate: !row[3].is_empty(),
+            is_first_deposit: row[4] == "first",
+            sale: statement(&row[5..12]),
+            payout: statement(&row[12..19]),
+        }
     }
 
-    /// What hours say, or what they ought to: which conversions count and which do not, and the money of those that do.
-    async fn hours(&self, stored: bool) -> Vec<String> {
-        let (hour, micros, prefix) = match self.store.database() {
-            Database::Postgres(_) => ("to_timestamp(floor(extract(epoch from at) / 3600) * 3600)", "", " * 1000000"),
-            Database::Sqlite(_) | Database::D1(_) => {
-                ("strftime('%Y-%m-%dT%H:%M:%SZ', unixepoch(at) / 3600 * 3600, 'unixepoch')", "_micros", "")
-            }
-        };
-        let rows = if stored {
-            format!(
-                "select period_start as at, conversions, rejected, duplicates, first_deposits,
-                    reporting_sale_amount{micros}{prefix} as sale, reporting_payout{micros}{prefix} as payout from totals_by_hour"
-            )
-        } else {
-            let counts = "not is_duplicate and coalesce(status, '') <> 'rejected'";
-            let money = |name: &str| {
-                format!("case when {counts} then coalesce(usd_{name}{micros}, fx_{name}{micros}, 0){prefix} else 0 end")
-            };
-            format!(
-                "select coalesce(conversion_datetime, ts_event, received_at) as at, case when {counts} then 1 else 0 end as conversions,
-                    case when not is_duplicate and status = 'rejected' then 1 else 0 end as rejected,
-                    case when is_duplicate then 1 else 0 end as duplicates,
-                    case when {counts} and deposit = 'first' then 1 else 0 end as first_deposits,
-                    {} as sale, {} as payout from conversions",
-                money("sale_amount"),
-                money("payout"),
-            )
-        };
-        let sum = |name: &str| format!("cast(cast(sum({name}) as bigint) as text)");
-        let sums =
-            ["conversions", "rejected", "duplicates", "first_deposits", "sale", "payout"].map(sum).join(" || ' ' || ");
-        let sql = format!(
-            "select replace(substr(cast({hour} as text), 1, 16), 'T', ' ') || ' ' || {sums} from ({rows}) as hours group by {hour}
-             having sum(conversions) <> 0 or sum(rejected) <> 0 or sum(duplicates) <> 0 order by 1"
-        );
-        self.column(sql.leak()).await
+    fn waiting(&self) -> &'static str {
+        match (self.sale.waits(), self.payout.waits()) {
+            (false, false) => "",
+            (true, false) => "sale",
+            (false, true) => "payout",
+            (true, true) => "both",
+        }
     }
+}
 
-    async fn summed(&self, counted: &str) -> Vec<String> {
-        let sums = self
-            .amounts()
-            .map(|(_, micros)| format!("cast(cast(sum({micros}) as bigint) as text)"))
-            .join(" || ' ' || ");
-        let are_any = self.amounts().map(|(column, _)| format!("or sum({column}) <> 0")).join(" ");
-        let sql = format!(
-            "select replace(substr(cast(period_start as text), 1, 16), 'T', ' ') || ' ' || event || ' ' || status || ' ' ||
-                currency || case when is_duplicate then ' marked' else '' end || ' ' || cast(sum(conversions) as text) || ' ' || {sums}
-             from {counted} group by period_start, event, status, currency, is_duplicate
-             having sum(conversions) <> 0 {are_any} order by 1"
-        );
-        self.column(sql.leak()).await
+impl CountedMoney {
+    fn waits(&self) -> bool {
+        self.own.is_some() && self.dollars.is_none() && !["", "USD"].contains(&self.currency.as_str())
     }
+}
 
-    /// The columns of amounts, and each in micro-units.
-    fn amounts(&self) -> [(String, String); 4] {
-        ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(|name| match self.store.database() {
-            Database::Postgres(_) => (name.to_owned(), format!("{name} * 1000000")),
-            Database::Sqlite(_) | Database::D1(_) => (format!("{name}_micros"), format!("{name}_micros")),
-        })
-    }
+/// What statistics say of a whole day.
+async fn told(db: &Fresh) -> Totals {
+    let day = Span { number: 0, start: at("2025-11-21T00:00:00Z"), end: at("2025-11-22T00:00:00Z") };
+    db.store.totals_of(day, &[day]).await.unwrap()
 }
 
 contract! {
@@ -126,19 +298,19 @@ contract! {
     a_revised_conversion_counts_as_it_stands_now(db) {
         db.record("conversion_id=c1&event=purchase&status=Pending&payout_local=10&sale_amount_local=100&conversion_currency=EUR&usd_sale_amount=110").await;
         db.record("conversion_id=c2&event=purchase&status=Pending&payout_local=1&conversion_currency=EUR").await;
-        assert_eq!(db.totals().await, ["2025-11-21 08:00 purchase pending EUR 2 100000000 11000000 110000000 0"]);
+        assert_eq!(db.totals().await, ["2025-11-21 08:00 purchase pending /EUR waits:payout 1 0 1000000 0 0", "2025-11-21 08:00 purchase pending EUR waits:payout 1 100000000 10000000 110000000 0"]);
         let approval = "conversion_id=c1&status=Approved&payout_local=12&datetime_conversion=2025-11-20+08:14:59";
         assert_eq!(db.record(approval).await, Recorded::As(Revised));
         assert_eq!(
             db.totals().await,
             [
-                "2025-11-20 00:00 purchase approved EUR 1 100000000 12000000 110000000 0",
-                "2025-11-21 08:00 purchase pending EUR 1 0 1000000 0 0",
+                "2025-11-20 00:00 purchase approved EUR waits:payout 1 100000000 12000000 110000000 0",
+                "2025-11-21 08:00 purchase pending /EUR waits:payout 1 0 1000000 0 0",
             ]
         );
         // Money that goes back just adds.
         db.record("conversion_id=c3&event=refund&status=Pending&payout_local=3&conversion_currency=EUR").await;
-        assert_eq!(db.totals().await[1..], ["2025-11-21 08:00 purchase pending EUR 1 0 1000000 0 0", "2025-11-21 08:00 refund pending EUR 1 0 -3000000 0 0"]);
+        assert_eq!(db.totals().await[1..], ["2025-11-21 08:00 purchase pending /EUR waits:payout 1 0 1000000 0 0", "2025-11-21 08:00 refund pending /EUR waits:payout 1 0 -3000000 0 0"]);
         assert_eq!(db.totals().await, db.recount().await);
     }
 
@@ -169,15 +341,142 @@ contract! {
         assert!(!totals.is_empty());
     }
 
-    no_sum_of_money_is_too_large_to_be_recorded(db) {
-        for number in 0..12 {
-            assert_eq!(db.record(&format!("conversion_id=c{number}&rewars=999999999999.999999")).await, Recorded::As(Created));
+    sums_of_the_largest_amounts_are_exact_at_every_step(db) {
+        let most = "999999999999.999999";
+        let all = |amount: &str| format!("rewars={amount}&sale_amount_local={amount}&conversion_currency=EUR");
+        let payouts = async || {
+            let Totals { parts, kinds, waiting } = told(&db).await;
+            assert_eq!(kinds.iter().map(|kind| kind.money.reporting_payout).sum::<Decimal>(), parts[0].money.reporting_payout);
+            assert_eq!(waiting[0].sale_amount, parts[0].money.reporting_payout, "the same amount, in euros");
+            parts[0].money.reporting_payout.normalize().to_string()
+        };
+        for number in 1..=10_i64 {
+            assert_eq!(db.record(&format!("conversion_id=c{number}&{}", all(most))).await, Recorded::As(Created));
+            let sum = Decimal::new(999_999_999_999_999_999, 6) * Decimal::from(number);
+            assert_eq!(payouts().await, sum.normalize().to_string());
         }
-        let at_once = (12..60).map(|number| record(&format!("conversion_id=c{number}&rewars=999999999999.999999")));
-        for recorded in futures_util::future::join_all(at_once.map(|record| db.store.record(record))).await {
-            assert_eq!(recorded.unwrap(), Recorded::As(Created));
+        assert_eq!(db.totals().await, db.recount().await);
+        for number in 1..=10_i64 {
+            assert_eq!(db.record(&format!("conversion_id=c{number}&{}", all("1"))).await, Recorded::As(Revised));
+            let sum = Decimal::new(999_999_999_999_999_999, 6) * Decimal::from(10 - number) + Decimal::from(number);
+            assert_eq!(payouts().await, sum.normalize().to_string());
         }
-        assert_eq!(db.one("select cast(sum(conversions) as text) from totals").await, "60");
+        assert_eq!(db.totals().await, ["2025-11-21 08:00 conversion  EUR/ waits:sale 10 10000000 0 0 10000000"]);
+        // A thousand of them, fifty at once.
+        for (amount, verdict, sum) in [(most, Created, "1000000000000009.999"), ("1", Revised, "1010")] {
+            let records: Vec<_> = (0..1_000).map(|number| record(&format!("conversion_id=m{number}&{}", all(amount)))).collect();
+            for at_once in records.chunks(50) {
+                let at_once = at_once.iter().map(|record| db.store.record(record.clone()));
+                for recorded in futures_util::future::join_all(at_once).await {
+                    assert_eq!(recorded.unwrap(), Recorded::As(verdict));
+                }
+            }
+            assert_eq!(payouts().await, sum);
+            assert_eq!(db.totals().await, db.recount().await);
+        }
+        assert_eq!(db.totals().await, ["2025-11-21 08:00 conversion  EUR/ waits:sale 1010 1010000000 0 0 1010000000"]);
+    }
+
+    statistics_say_what_they_count(db) {
+        for (number, query) in [
+            "event=purchase&status=Approved&usd_sale_amount=100&rewars=10.000001&event_time=2025-11-21+16:05:00",
+            "event=purchase&status=Pending&usd_sale_amount=30&rewars=3&event_time=2025-11-21+16:20:00",
+            "event=level_5&usd_sale_amount=1&rewars=0.1&event_time=2025-11-21+16:20:00",
+            "usd_sale_amount=2&rewars=0.2&event_time=2025-11-21+17:20:00",
+            "event=registration&event_time=2025-11-21+17:20:00",
+            "event=kyc_approved&event_time=2025-11-21+17:20:00",
+            "event=lead&rewars=0.5&event_time=2025-11-21+17:20:00",
+            "event=install&event_time=2025-11-21+17:20:00",
+            "event=deposit&usd_sale_amount=50&event_time=2025-11-21+17:40:00",
+            "event=refund&usd_sale_amount=40&rewars=4&event_time=2025-11-21+17:40:00",
+            "event=refund&status=Pending&usd_sale_amount=5&rewars=0.5&event_time=2025-11-21+18:05:00",
+            "event=chargeback&usd_sale_amount=7&rewars=0.000002&event_time=2025-11-21+18:05:00",
+            "event=purchase&status=Rejected&usd_sale_amount=1000&rewars=100&event_time=2025-11-21+16:20:00",
+            "event=refund&status=Rejected&usd_sale_amount=1000&rewars=100&event_time=2025-11-21+16:20:00",
+        ].iter().enumerate() {
+            db.record(&format!("conversion_id=c{number}&{query}")).await;
+        }
+        // From hours alone, and from quarters and hours.
+        for (start, end) in [("2025-11-21T08:00:00Z", "2025-11-21T11:00:00Z"), ("2025-11-21T07:45:00Z", "2025-11-21T10:15:00Z")] {
+            let span = Span { number: 0, start: at(start), end: at(end) };
+            let found = db.store.totals_of(span, &[span]).await.unwrap();
+            let Total { counts, money, .. } = &found.parts[0];
+            let expected = Counts {
+                conversions: 9, sales: 4, registrations: 1, deposits: 1, refunds: 2, chargebacks: 1, rejected: 2, ..Counts::default()
+            };
+            assert_eq!(*counts, expected, "{start}");
+            let sale_amounts = [money.gross_sale_amount().unwrap(), money.returned_sale_amount, money.reporting_sale_amount, money.pending_sale_amount];
+            assert_eq!(sale_amounts.map(|sum| sum.normalize().to_string()), ["183", "-52", "131", "25"], "{start}");
+            let payouts = [money.gross_payout().unwrap(), money.returned_payout, money.reporting_payout, money.pending_payout];
+            assert_eq!(payouts.map(|sum| sum.normalize().to_string()), ["13.800001", "-4.500002", "9.299999", "2.5"], "{start}");
+        }
+        assert_eq!(db.totals().await, db.recount().await);
+    }
+
+    what_waits_for_rates_is_said_by_currency(db) {
+        db.record("conversion_id=c1&sale_amount_local=100&payout_local=10&conversion_currency=EUR").await;
+        db.record("conversion_id=c2&sale_amount_local=7&conversion_currency=EUR").await;
+        // Now its payout is in another currency than its sale.
+        db.record("conversion_id=c2&payout_local=84&conversion_currency=MYR").await;
+        // Neither of these waits: in dollars, in no currency, rejected.
+        db.record("conversion_id=c3&sale_amount_local=1&payout_local=1&conversion_currency=USD").await;
+        db.record("conversion_id=c4&rewars=5").await;
+        db.record("conversion_id=c5&status=Rejected&payout_local=1000&conversion_currency=EUR").await;
+        db.record("conversion_id=c6&event=refund&payout_local=2&conversion_currency=MYR").await;
+        let told_of = async || {
+            let Totals { parts, waiting, .. } = told(&db).await;
+            assert_eq!(db.store.waiting_for_rates().await.unwrap(), parts[0].counts.waiting_for_rates);
+            let waiting: Vec<_> = waiting.iter().map(|waiting| {
+                let [sale_amount, payout] = [waiting.sale_amount, waiting.payout].map(|sum| sum.normalize());
+                format!("{} {} {sale_amount} {payout}", waiting.currency, waiting.conversions)
+            }).collect();
+            (parts[0].counts.waiting_for_rates, waiting.join(", "))
+        };
+        assert_eq!(told_of().await, (3, "EUR 2 107 10, MYR 2 0 82".to_owned()));
+        let kinds = told(&db).await.kinds;
+        let of_kinds: Vec<_> = kinds.iter().map(|kind| {
+            format!("{} {} {}/{} {} {}", kind.of.event, kind.of.status, kind.of.currency, kind.of.payout_currency, kind.conversions, kind.waiting_for_rates)
+        }).collect();
+        assert_eq!(of_kinds, [
+            "conversion  / 1 0", "conversion  EUR/EUR 1 1", "conversion  EUR/MYR 1 1", "conversion  USD/USD 1 0",
+            "conversion rejected /EUR 1 1", "refund  /MYR 1 1",
+        ]);
+        // Dollars that the sender states itself.
+        db.record("conversion_id=c1&sale_amount_local=100&payout_local=10&usd_sale_amount=110&conversion_currency=EUR").await;
+        assert_eq!(told_of().await, (3, "EUR 2 7 10, MYR 2 0 82".to_owned()));
+        db.record("conversion_id=c1&sale_amount_local=100&payout_local=10&usd_sale_amount=110&usd_payout=11&conversion_currency=EUR").await;
+        db.record("conversion_id=c2&status=Rejected").await;
+        db.record("conversion_id=c6&event=refund&status=Rejected").await;
+        assert_eq!(told_of().await, (0, String::new()));
+        assert_eq!(db.totals().await, db.recount().await);
+    }
+
+    a_return_counts_for_what_it_was_evaluated_to(db) {
+        db.record("conversion_id=c1&event=refund&sale_amount_local=50&usd_sale_amount=58&payout_local=5&conversion_currency=EUR").await;
+        let (micros, times) = match db.store.database() {
+            Database::Postgres(_) => ("", 1),
+            Database::Sqlite(_) | Database::D1(_) => ("_micros", 1_000_000),
+        };
+        let evaluated = format!(
+            "update conversions set counted_sale_amount{micros} = -{}, counted_payout{micros} = -{}, counted_currency = 'MYR',
+                counted_payout_currency = 'EUR', counted_usd_sale_amount{micros} = -{}",
+            35 * times, 4 * times, 9 * times
+        );
+        db.execute(&evaluated).await;
+        for table in [QUARTERS, HOURS, DAYS] {
+            db.execute(&format!("delete from {}", table.name)).await;
+        }
+        // A revision takes out what counted until then, and puts in what counts now.
+        let [before, hours_before] = [db.kinds_of_conversions().await, db.hours_of_conversions().await];
+        assert_eq!(shown(&before), ["2025-11-21 08:00 refund  MYR/EUR waits:payout 1 -35000000 -4000000 -9000000 0"]);
+        db.record("conversion_id=c1&event=refund&status=Approved").await;
+        let mut sums = [db.stored(QUARTERS).await, db.stored(HOURS).await];
+        for (sums, before) in sums.iter_mut().zip([before, hours_before]) {
+            before.into_iter().for_each(|((at, key), out)| add(sums, at, key, out));
+        }
+        let [quarters, hours] = sums.map(without_nothing);
+        assert_eq!(quarters, db.kinds_of_conversions().await);
+        assert_eq!(hours, db.hours_of_conversions().await);
     }
 }
 
@@ -195,8 +494,9 @@ async fn each_policy_counts_what_conversions_it_makes(kind: &str) {
         let db = fresh_with(kind, policy).await;
         for (time, payout) in [("08:00:00", 1), ("08:00:30", 2), ("08:10:00", 4)] {
             let record = record(&format!("conversion_id=c1&rewars={payout}"));
-            let receipt = Receipt { received_at: at(&format!("2025-11-21T{time}Z")), ..record.receipt.clone() };
-            db.store.record(Record { receipt, ..record }).await.unwrap();
+            let now = at(&format!("2025-11-21T{time}Z"));
+            let receipt = Receipt { received_at: now, ..record.receipt.clone() };
+            db.store.record(Record { receipt, now, ..record }).await.unwrap();
         }
         assert_eq!(
             db.totals().await,

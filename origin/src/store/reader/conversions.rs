@@ -122,7 +122,20 @@ pub struct Money {
     pub sale_amount: Option<Amount>,
     #[serde(deserialize_with = "amount")]
     pub payout: Option<Amount>,
+    /// Of the sale.
     pub currency: Option<String>,
+    /// Of the payout.
+    pub payout_currency: Option<String>,
+    /// Of a refund or chargeback that was evaluated: what it counts for.
+    #[serde(deserialize_with = "amount")]
+    pub counted_sale_amount: Option<Amount>,
+    /// The same of its payout.
+    #[serde(deserialize_with = "amount")]
+    pub counted_payout: Option<Amount>,
+    /// In which currency its sale amount counts.
+    pub counted_currency: Option<String>,
+    /// In which currency its payout counts.
+    pub counted_payout_currency: Option<String>,
     #[serde(deserialize_with = "amount")]
     pub usd_sale_amount: Option<Amount>,
     #[serde(deserialize_with = "amount")]
@@ -252,6 +265,11 @@ fn object(dialect: Dialect) -> String {
         amount("sale_amount"),
         amount("payout"),
         column("currency"),
+        column("payout_currency"),
+        amount("counted_sale_amount"),
+        amount("counted_payout"),
+        column("counted_currency"),
+        column("counted_payout_currency"),
         amount("usd_sale_amount"),
         amount("usd_payout"),
         reporting("reporting_sale_amount", "sale_amount"),

@@ -2,6 +2,8 @@
 //! Nothing here changes anything.
 
 mod spans;
+mod sums;
+mod kinds;
 mod conversions;
 mod converted;
 mod arrivals;
@@ -9,8 +11,10 @@ mod rejections;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
+pub use kinds::{Kind, KindKey, KindMoney, Waiting};
 pub use rejections::Rejection;
-pub use spans::{Kind, Span, Total, Totals};
+pub use spans::Span;
+pub use sums::{Counts, Money, Total, Totals};
 
 use super::statement::Dialect;
 use super::{End, Store, StoreError, in_time};
@@ -36,7 +40,17 @@ impl Store {
     pub async fn totals_of(&self, whole: Span, parts: &[Span]) -> Result<Totals, StoreError> {
         let statement = spans::totals_of(self.dialect()).over(&spans::periods(whole, parts));
         let database = self.database();
-        spans::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+        sums::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// How many conversions that count have an amount that waits for a rate, so that it is in no sum yet.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn waiting_for_rates(&self) -> Result<i64, StoreError> {
+        let statement = spans::waiting_for_rates(self.dialect()).over(&[()]);
+        let database = self.database();
+        spans::read_waiting_for_rates(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
     /// Conversions that a filter lets through, the latest first, from behind a position.

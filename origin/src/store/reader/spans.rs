@@ -1,11 +1,9 @@
-//! What conversions come to, by spans of time.
+//! The statements that sum totals by spans of time; [`super::sums`] reads what they answer.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step, read_json};
-use super::super::totals::{Table, case, is_counted, is_rejected};
+use super::super::statement::{Column, Dialect, Done, Step};
+use super::super::totals::{Hourly, KIND, KIND_AMOUNTS, KIND_NUMBERS, NUMBERS, SUMS, Table, is_counted};
 use postback::time::Timestamp;
-use rust_decimal::Decimal;
-use serde::{Deserialize, Deserializer};
 
 /// A span of time; one that totals are asked of begins and ends at a quarter of an hour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,76 +14,6 @@ pub struct Span {
     pub start: Timestamp,
     /// Its end, which is not in it.
     pub end: Timestamp,
-}
-
-/// What conversions come to that happened within a span of time.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Totals {
-    /// All of them, in each part of the span in which there were any.
-    pub parts: Vec<Total>,
-    /// Those of each kind, in the whole span.
-    pub kinds: Vec<Kind>,
-}
-
-/// What all conversions within a span come to.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub struct Total {
-    /// The span's number.
-    pub span: i64,
-    /// How many count.
-    pub conversions: i64,
-    /// How many were rejected, and are not marked as duplicates.
-    pub rejected: i64,
-    /// How many are marked as duplicates.
-    pub duplicates: i64,
-    /// How many of those that count are accounts' first deposits.
-    pub first_deposits: i64,
-    /// What customers paid for those that count, in the reporting currency.
-    #[serde(deserialize_with = "decimal")]
-    pub reporting_sale_amount: Decimal,
-    /// What we are paid for those that count, in the reporting currency.
-    #[serde(deserialize_with = "decimal")]
-    pub reporting_payout: Decimal,
-}
-
-/// What conversions of one kind come to.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Kind {
-    /// The event's canonical name.
-    pub event: String,
-    /// The status' canonical name; empty where there is none.
-    pub status: String,
-    /// ISO 4217; empty where there is none.
-    pub currency: String,
-    /// Whether they are marked as duplicates.
-    #[serde(deserialize_with = "super::flag")]
-    pub is_duplicate: bool,
-    /// How many.
-    pub conversions: i64,
-    /// How many of them are accounts' first deposits.
-    pub first_deposits: i64,
-    /// What customers paid, in the currency.
-    #[serde(deserialize_with = "decimal")]
-    pub sale_amount: Decimal,
-    /// What we are paid, in the currency.
-    #[serde(deserialize_with = "decimal")]
-    pub payout: Decimal,
-    /// What customers paid, in the reporting currency.
-    #[serde(deserialize_with = "decimal")]
-    pub reporting_sale_amount: Decimal,
-    /// What we are paid, in the reporting currency.
-    #[serde(deserialize_with = "decimal")]
-    pub reporting_payout: Decimal,
-}
-
-/// A sum travels as a text ([`Dialect::sum_text`]): it may be more than an integer holds.
-fn decimal<'de, D: Deserializer<'de>>(from: D) -> Result<Decimal, D::Error> {
-    let text = String::deserialize(from)?;
-    let (units, micros) = text.split_once(':').unwrap_or(("0", &text));
-    let [units, micros] = [units, micros].map(|part| part.parse::<i128>().ok());
-    let sum = units.zip(micros).and_then(|(units, micros)| units.checked_mul(1_000_000)?.checked_add(micros));
-    let sum = sum.and_then(|sum| Decimal::try_from_i128_with_scale(sum, 6).ok());
-    sum.ok_or_else(|| serde::de::Error::custom("not a sum"))
 }
 
 /// Periods of one table that follow each other, and what they are summed for.
@@ -171,45 +99,32 @@ pub(super) fn totals_of(dialect: Dialect) -> Step<Periods> {
 }
 
 fn totals(dialect: Dialect) -> String {
-    let is_counted = is_counted("found");
-    let amounts = ["reporting_sale_amount", "reporting_payout"].map(|name| dialect.amount(name));
-    let of_hours = "found.conversions, found.rejected, found.duplicates, found.first_deposits".to_owned();
-    let of_quarters = [
-        (is_counted.as_str(), "conversions", "conversions"),
-        (&is_rejected("found"), "conversions", "rejected"),
-        ("found.is_duplicate", "conversions", "duplicates"),
-        (&is_counted, "first_deposits", "first_deposits"),
-    ];
-    let hours: Vec<_> = std::iter::once(of_hours).chain(amounts.iter().map(|name| format!("found.{name}"))).collect();
-    let quarters: Vec<_> = of_quarters
-        .into_iter()
-        .chain(amounts.iter().map(|name| (is_counted.as_str(), name.as_str(), name.as_str())))
-        .map(|(condition, what, name)| format!("{} as {name}", case(condition, &format!("found.{what}"))))
-        .collect();
-    let numbers = ["conversions", "rejected", "duplicates", "first_deposits"];
+    let [mut hours, mut quarters] = [Vec::new(), Vec::new()];
+    let mut add = |hourly: &Hourly, name: String, of: &str| {
+        let of = hourly.over.only("found", &format!("found.{of}"));
+        quarters.push(format!("{of} as {name}"));
+        hours.push(format!("found.{name}"));
+    };
+    for hourly in &NUMBERS {
+        add(hourly, hourly.name.to_owned(), hourly.of);
+    }
+    for hourly in &SUMS {
+        let columns = dialect.sum_columns(hourly.name).into_iter().zip(dialect.sum_columns(hourly.of));
+        columns.for_each(|(name, of)| add(hourly, name, &of));
+    }
     let found = format!("{} union all {}", of(Source::Hours, &hours), of(Source::AroundHours, &quarters));
-    summed(
-        dialect,
-        "total",
-        &["span"],
-        &numbers,
-        &["reporting_sale_amount", "reporting_payout"],
-        &found,
-        "total.conversions <> 0 or total.rejected <> 0 or total.duplicates <> 0",
-    )
+    let are_any = ["conversions", "refunds", "chargebacks", "rejected", "duplicates"];
+    let are_any = are_any.map(|name| format!("total.{name} <> 0")).join(" or ");
+    let names = |hourly: &[Hourly]| hourly.iter().map(|hourly| hourly.name).collect::<Vec<_>>();
+    summed(dialect, "total", &["span"], &names(&NUMBERS), &names(&SUMS), &found, &are_any)
 }
 
 fn kinds(dialect: Dialect) -> String {
-    let names = ["event", "status", "currency", "is_duplicate", "conversions", "first_deposits"];
-    let amounts = ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
-    let columns: Vec<_> = names
-        .iter()
-        .map(|name| format!("found.{name}"))
-        .chain(amounts.iter().map(|name| format!("found.{}", dialect.amount(name))))
-        .collect();
+    let names = KIND.into_iter().chain(KIND_NUMBERS).map(str::to_owned);
+    let amounts = KIND_AMOUNTS.into_iter().flat_map(|name| dialect.sum_columns(name));
+    let columns: Vec<_> = names.chain(amounts).map(|column| format!("found.{column}")).collect();
     let found = format!("{} union all {}", of(Source::Days, &columns), of(Source::AroundDays, &columns));
-    let (kind, numbers) = names.split_at(4);
-    summed(dialect, "kind", kind, numbers, &amounts, &found, "kind.conversions <> 0")
+    summed(dialect, "kind", &KIND, &KIND_NUMBERS, &KIND_AMOUNTS, &found, "kind.conversions <> 0")
 }
 
 /// The rows of totals of what is to be summed from a table.
@@ -223,64 +138,50 @@ fn of(source: Source, columns: &[String]) -> String {
     )
 }
 
-/// Rows that were found, summed by their key, as answers of a name.
+/// Rows that were found, summed by their key, as answers of a name. D1 takes sixteen members in an object, so amounts have one of their
+/// own.
 fn summed(
     dialect: Dialect,
     name: &str,
-    key: &[&str],
-    numbers: &[&str],
-    amounts: &[&str],
+    key: &[&'static str],
+    numbers: &[&'static str],
+    amounts: &[&'static str],
     found: &str,
-    is_any: &str,
+    are_any: &str,
 ) -> String {
-    let sums = numbers.iter().map(|number| format!("sum(found.{number}) as {number}")).chain(
-        amounts
-            .iter()
-            .map(|amount| format!("{} as {amount}", dialect.sum_text(&format!("found.{}", dialect.amount(amount))))),
-    );
-    let grouped: Vec<_> = key.iter().map(|column| format!("found.{column}")).collect();
-    let grouped = grouped.join(", ");
+    let sums = numbers
+        .iter()
+        .map(|number| format!("sum(found.{number}) as {number}"))
+        .chain(amounts.iter().map(|amount| format!("{} as {amount}", dialect.sum_columns_text("found", amount))));
+    let grouped = key.iter().map(|column| format!("found.{column}")).collect::<Vec<_>>().join(", ");
+    let member = |column: &&'static str| (*column, format!("{name}.{column}"));
+    let money: Vec<_> = amounts.iter().map(member).collect();
     let members: Vec<_> =
-        [key, numbers, amounts].concat().into_iter().map(|column| (column, format!("{name}.{column}"))).collect();
+        key.iter().chain(numbers).map(member).chain([("money", dialect.json_members(&money))]).collect();
     format!(
         "select '{name}' as id, {} as answer
-         from (select {grouped}, {} from ({found}) as found group by {grouped}) as {name} where {is_any}",
+         from (select {grouped}, {} from ({found}) as found group by {grouped}) as {name} where {are_any}",
         dialect.json_object(&members),
         sums.collect::<Vec<_>>().join(", "),
     )
 }
 
-pub(super) fn read(done: Vec<Done>) -> Result<Totals, StoreError> {
-    let mut totals = Totals::default();
-    for (name, answer) in done.into_iter().flat_map(|done| done.answers) {
-        match name.as_str() {
-            "total" => totals.parts.push(read_json("a total", &answer)?),
-            _ => totals.kinds.push(read_json("a kind", &answer)?),
-        }
-    }
-    totals.parts.sort_by_key(|total| total.span);
-    totals.kinds.sort_by(|a, b| a.key().cmp(&b.key()));
-    Ok(totals)
+/// How many conversions that count have an amount that waits for a rate.
+pub(super) fn waiting_for_rates(dialect: Dialect) -> Step<()> {
+    // It needs no row: one that a statement has anyway.
+    const COLUMNS: &[Column<()>] = &[Column::number("asked", |()| 1)];
+    let statement = format!(
+        "select 'waiting' as id, cast(coalesce(sum(found.conversions), 0) as text) as answer from {} as found
+         where found.waiting <> '' and {}",
+        Table::Days.name(),
+        is_counted("found"),
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
 }
 
-impl Total {
-    /// Both together, under the number of the first.
-    #[must_use]
-    pub fn plus(self, other: &Total) -> Total {
-        Total {
-            span: self.span,
-            conversions: self.conversions.saturating_add(other.conversions),
-            rejected: self.rejected.saturating_add(other.rejected),
-            duplicates: self.duplicates.saturating_add(other.duplicates),
-            first_deposits: self.first_deposits.saturating_add(other.first_deposits),
-            reporting_sale_amount: self.reporting_sale_amount.saturating_add(other.reporting_sale_amount),
-            reporting_payout: self.reporting_payout.saturating_add(other.reporting_payout),
-        }
-    }
-}
-
-impl Kind {
-    fn key(&self) -> (&str, &str, &str, bool) {
-        (&self.event, &self.status, &self.currency, self.is_duplicate)
-    }
+/// The answer of that statement.
+pub(super) fn read_waiting_for_rates(done: Vec<Done>) -> Result<i64, StoreError> {
+    let answer = done.into_iter().flat_map(|done| done.answers).next();
+    let count = answer.and_then(|(_, count)| count.parse().ok());
+    count.ok_or_else(|| StoreError::Bug("a count of what waits that cannot be read".to_owned()))
 }

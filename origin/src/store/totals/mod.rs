@@ -2,15 +2,20 @@
 //! they came to before and puts in what they come to now.
 
 mod table;
+mod hours;
+mod amounts;
 #[cfg(not(target_family = "wasm"))]
 mod together;
 
-pub(super) use table::{Table, case, is_counted, is_rejected};
+pub(super) use amounts::in_reporting_currency;
+pub(super) use hours::{Hourly, NUMBERS, SUMS, is_counted};
+pub(super) use table::{KIND, KIND_AMOUNTS, KIND_NUMBERS, Table};
 
 use super::statement::{Column, Dialect, Statement, Step};
 use super::turns::{Turn, take_turns};
 use super::{Store, StoreError};
 use postback::time::Timestamp;
+use table::as_kind;
 
 /// PostgreSQL has many writers, and each holds what it wrote until its commit: with one row for one thing they would all stand in
 /// one line. So each transaction adds into the rows of one slot, and those of one slot take turns.
@@ -91,32 +96,26 @@ pub(super) fn count<T>(
             table.or_add(dialect),
         )
     };
-    let each = |table: Table| table.of_each(dialect, "known").join(", ");
+    let found =
+        format!("select input.slot, {} from input {join} where {condition}", as_kind(dialect, "known").join(", "));
+    let counted =
+        |table: Table| format!("select one.slot, {} from found as one", table.of_each(dialect, "one").join(", "));
     match dialect {
         Dialect::Postgres => {
-            let counted = |table: Table| format!("(select known.slot, {} from found as known) as counted", each(table));
-            let [quarters, hours, days] = Table::ALL.map(|table| put_in(table, &counted(table)));
-            let statement = format!(
-                ", found as materialized (select input.slot, known.* from input {join} where {condition}),
-                 quarters as ({quarters}), hours as ({hours}) {days}"
-            );
+            let [quarters, hours, days] =
+                Table::ALL.map(|table| put_in(table, &format!("({}) as counted", counted(table))));
+            let statement =
+                format!(", found as materialized ({found}), quarters as ({quarters}), hours as ({hours}) {days}");
             vec![Step::new(dialect, columns, &statement)]
         }
         Dialect::Sqlite => {
             let statement = |table: Table| {
-                let counted =
-                    format!(", counted as (select input.slot, {} from input {join} where {condition})", each(table));
-                Step::new(dialect, columns, &format!("{counted} {}", put_in(table, "counted")))
+                let rows = format!(", found as ({found}), counted as ({})", counted(table));
+                Step::new(dialect, columns, &format!("{rows} {}", put_in(table, "counted")))
             };
             Table::ALL.map(statement).into()
         }
     }
-}
-
-/// A conversion's amount in the reporting currency: what its sender says, or else what it was converted to.
-pub(super) fn in_reporting_currency(dialect: Dialect, conversion: &str, amount: &str) -> String {
-    let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{amount}")));
-    format!("coalesce({conversion}.{usd}, {conversion}.{fx})")
 }
 
 /// When a conversion happened: as it says itself, or else when its event did, or else when it was received.

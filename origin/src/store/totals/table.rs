@@ -5,39 +5,30 @@
 //! of a year.
 
 use super::super::statement::Dialect;
-use super::{happened_at, in_reporting_currency};
-use postback::status::Status;
+use super::amounts::{first_deposit, in_own_currency, in_reporting_currency, own_currency, waiting};
+use super::happened_at;
+use super::hours::{Hourly, NUMBERS, SUMS};
 
 /// A table of totals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::store) enum Table {
     /// Each kind of conversions by quarters of an hour.
     Quarters,
-    /// All of them by hours: those that count, those that do not.
+    /// All of them by hours: see [`super::hours`].
     Hours,
     /// Each kind by days of UTC.
     Days,
 }
 
-/// What stands in a column of numbers or of amounts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Held {
-    Number,
-    Amount,
-}
-
-impl Held {
-    /// The column of a name.
-    fn column(self, dialect: Dialect, name: &str) -> String {
-        match self {
-            Held::Number => name.to_owned(),
-            Held::Amount => dialect.amount(name),
-        }
-    }
-}
-
-/// What makes conversions one kind.
-const KIND: [&str; 4] = ["event", "status", "currency", "is_duplicate"];
+/// What makes conversions one kind. An amount that waits for a rate makes another kind of its conversion, so that what waits is summed
+/// apart without a column of its own.
+pub(in crate::store) const KIND: [&str; 6] =
+    ["event", "status", "currency", "payout_currency", "is_duplicate", "waiting"];
+/// What is counted of a kind.
+pub(in crate::store) const KIND_NUMBERS: [&str; 2] = ["conversions", "first_deposits"];
+/// What is summed of a kind.
+pub(in crate::store) const KIND_AMOUNTS: [&str; 4] =
+    ["sale_amount", "payout", "reporting_sale_amount", "reporting_payout"];
 
 impl Table {
     pub(in crate::store) const ALL: [Table; 3] = [Table::Quarters, Table::Hours, Table::Days];
@@ -72,52 +63,41 @@ impl Table {
 
     /// What is summed.
     pub(super) fn columns(self, dialect: Dialect) -> Vec<String> {
-        self.held().iter().map(|(name, held)| held.column(dialect, name)).collect()
+        let amounts = self.amounts().into_iter().flat_map(|name| dialect.sum_columns(name));
+        self.numbers().into_iter().map(str::to_owned).chain(amounts).collect()
     }
 
-    /// What a conversion is in it, under the names of the key and of the columns; its slot left out.
-    pub(super) fn of_each(self, dialect: Dialect, conversion: &str) -> Vec<String> {
-        let period = self.period_start(dialect, &happened_at(conversion));
-        let kind = if self.is_of_kinds() { kind(conversion) } else { Vec::new() };
-        let summed = |(name, held): &(&str, Held)| {
-            let column = held.column(dialect, name);
-            let what = match held {
-                Held::Number => self.number(conversion, name),
-                Held::Amount => {
-                    let amount = match name.strip_prefix("reporting_") {
-                        Some(reported) => in_reporting_currency(dialect, conversion, reported),
-                        None => format!("{conversion}.{column}"),
-                    };
-                    self.of_what_counts(conversion, &amount)
-                }
-            };
-            format!("{what} as {column}")
+    /// What a conversion is in it, under the names of the key, the numbers and the amounts, of a row as [`as_kind`] makes it.
+    pub(super) fn of_each(self, dialect: Dialect, row: &str) -> Vec<String> {
+        let period = self.period_start(dialect, &format!("{row}.happened_at"));
+        let own = |name: &str| format!("{row}.{name}");
+        let summed: Vec<_> = if self.is_of_kinds() {
+            KIND.into_iter().chain(KIND_NUMBERS).chain(KIND_AMOUNTS).map(own).collect()
+        } else {
+            let hourly = |hourly: &Hourly| format!("{} as {}", hourly.over.only(row, &own(hourly.of)), hourly.name);
+            NUMBERS.iter().chain(&SUMS).map(hourly).collect()
         };
-        std::iter::once(format!("{period} as period_start")).chain(kind).chain(self.held().iter().map(summed)).collect()
+        std::iter::once(format!("{period} as period_start")).chain(summed).collect()
     }
 
-    /// Its columns summed, with a sign in front.
+    /// Its columns summed, of rows as [`Table::of_each`] has them, with a sign in front.
     pub(super) fn sums(self, dialect: Dialect, sign: &str) -> Vec<String> {
-        let sum = |(name, held): &(&str, Held)| match held {
-            Held::Number => format!("{sign}sum({name})"),
-            Held::Amount => format!("{sign}{}", sum(dialect, &dialect.amount(name))),
-        };
-        self.held().iter().map(sum).collect()
+        let amounts = self.amounts().into_iter().flat_map(|name| dialect.sums_of_amount(name));
+        let numbers = self.numbers().into_iter().map(|name| format!("sum({name})"));
+        numbers.chain(amounts).map(|sum| format!("{sign}{sum}")).collect()
+    }
+
+    /// Its columns summed, of its own rows.
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) fn sums_of_own(self, dialect: Dialect) -> Vec<String> {
+        self.columns(dialect).iter().map(|column| format!("sum({column})")).collect()
     }
 
     /// The end of an insert: where there is such a row already, it is added to.
     pub(super) fn or_add(self, dialect: Dialect) -> String {
         let table = self.name();
-        let plus = |(name, held): &(&str, Held)| {
-            let name = held.column(dialect, name);
-            let plus = format!("{table}.{name} + excluded.{name}");
-            match (dialect, held) {
-                // It stays at the largest integer when it comes to more, see `sum`.
-                (Dialect::Sqlite, Held::Amount) => format!("{name} = cast({plus} as integer)"),
-                (Dialect::Sqlite, Held::Number) | (Dialect::Postgres, _) => format!("{name} = {plus}"),
-            }
-        };
-        let added: Vec<_> = self.held().iter().map(plus).collect();
+        let plus = |name: &String| format!("{name} = {table}.{name} + excluded.{name}");
+        let added: Vec<_> = self.columns(dialect).iter().map(plus).collect();
         format!("on conflict ({}) do update set {}", self.key(), added.join(", "))
     }
 
@@ -128,42 +108,12 @@ impl Table {
         }
     }
 
-    const fn held(self) -> &'static [(&'static str, Held)] {
-        match self {
-            Table::Quarters | Table::Days => &[
-                ("conversions", Held::Number),
-                ("first_deposits", Held::Number),
-                ("sale_amount", Held::Amount),
-                ("payout", Held::Amount),
-                ("usd_sale_amount", Held::Amount),
-                ("usd_payout", Held::Amount),
-                ("reporting_sale_amount", Held::Amount),
-                ("reporting_payout", Held::Amount),
-            ],
-            Table::Hours => &[
-                ("conversions", Held::Number),
-                ("rejected", Held::Number),
-                ("duplicates", Held::Number),
-                ("first_deposits", Held::Number),
-                ("reporting_sale_amount", Held::Amount),
-                ("reporting_payout", Held::Amount),
-            ],
-        }
+    fn numbers(self) -> Vec<&'static str> {
+        if self.is_of_kinds() { KIND_NUMBERS.into() } else { NUMBERS.iter().map(|hourly| hourly.name).collect() }
     }
 
-    /// What a conversion adds to a column of numbers.
-    fn number(self, conversion: &str, name: &str) -> String {
-        match name {
-            "rejected" => case(&is_rejected(conversion), "1"),
-            "duplicates" => case(&format!("{conversion}.is_duplicate"), "1"),
-            "first_deposits" => self.of_what_counts(conversion, &case(&format!("{conversion}.deposit = 'first'"), "1")),
-            _ => self.of_what_counts(conversion, "1"),
-        }
-    }
-
-    /// A number or an amount, where it is summed over all conversions: of those alone that count.
-    fn of_what_counts(self, conversion: &str, what: &str) -> String {
-        if self.is_of_kinds() { what.to_owned() } else { case(&is_counted(conversion), what) }
+    fn amounts(self) -> Vec<&'static str> {
+        if self.is_of_kinds() { KIND_AMOUNTS.into() } else { SUMS.iter().map(|hourly| hourly.name).collect() }
     }
 
     /// The beginning of an instant's period.
@@ -188,38 +138,33 @@ impl Table {
     }
 }
 
-/// What was rejected and what is marked as a duplicate is counted apart, and its money not at all. Of a conversion, or of a row of
-/// totals of kinds.
-pub(in crate::store) fn is_counted(of: &str) -> String {
-    format!("not {of}.is_duplicate and coalesce({of}.status, '') <> '{}'", Status::Rejected.name())
-}
-
-/// Whether it is rejected, and not marked as well.
-pub(in crate::store) fn is_rejected(of: &str) -> String {
-    format!("not {of}.is_duplicate and {of}.status = '{}'", Status::Rejected.name())
-}
-
-/// Something where a condition holds, and nothing where it does not.
-pub(in crate::store) fn case(condition: &str, what: &str) -> String {
-    format!("case when {condition} then {what} else 0 end")
-}
-
-fn kind(conversion: &str) -> Vec<String> {
-    let of = |name: &str| match name {
-        "status" | "currency" => format!("coalesce({conversion}.{name}, '') as {name}"),
-        _ => format!("{conversion}.{name}"),
+/// A conversion as a row of its kind: when it happened, the columns of the kind, and what it adds to its numbers and amounts. All tables
+/// are counted from such rows, so that what a conversion counts for is worked out once.
+pub(super) fn as_kind(dialect: Dialect, conversion: &str) -> Vec<String> {
+    let key = |name: &'static str| {
+        let expression = match name {
+            "status" => format!("coalesce({conversion}.status, '')"),
+            "currency" | "payout_currency" => format!("coalesce({}, '')", own_currency(conversion, name)),
+            "waiting" => waiting(dialect, conversion),
+            _ => format!("{conversion}.{name}"),
+        };
+        format!("{expression} as {name}")
     };
-    KIND.map(of).into()
+    let summed = |name: &'static str| format!("{} as {name}", of_kind(dialect, conversion, name));
+    std::iter::once(format!("{} as happened_at", happened_at(conversion)))
+        .chain(KIND.into_iter().map(key))
+        .chain(KIND_NUMBERS.into_iter().chain(KIND_AMOUNTS).map(summed))
+        .collect()
 }
 
-/// A sum of amounts. In SQLite units and micro-units apart: a sum of integers that is too large for one would be an error, and no
-/// postback is refused because there was too much money before it.
-fn sum(dialect: Dialect, amount: &str) -> String {
-    let amount = format!("coalesce({amount}, 0)");
-    match dialect {
-        Dialect::Postgres => format!("sum({amount})"),
-        Dialect::Sqlite => {
-            format!("cast(sum({amount} / 1000000) * 1000000 + sum({amount} % 1000000) as integer)")
-        }
+/// What a conversion adds to a number or an amount of its kind.
+fn of_kind(dialect: Dialect, conversion: &str, name: &str) -> String {
+    match name {
+        "conversions" => "1".to_owned(),
+        "first_deposits" => first_deposit(conversion),
+        _ => match name.strip_prefix("reporting_") {
+            Some(reported) => in_reporting_currency(dialect, conversion, reported),
+            None => in_own_currency(dialect, conversion, name),
+        },
     }
 }

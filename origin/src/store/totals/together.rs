@@ -50,7 +50,7 @@ fn put_together(dialect: Dialect, table: Table) -> Step<Timestamp> {
              insert into {name} ({group}, slot, {columns})
              select {group}, 0, {} from gone group by {group} order by {group}
              {}",
-            table.sums(dialect, "").join(", "),
+            table.sums_of_own(dialect).join(", "),
             table.or_add(dialect),
         ),
     )
