@@ -211,7 +211,7 @@ impl From<Conversion> for Ours {
             status: conversion.status.as_deref().and_then(Status::parse),
             happened_at: conversion.happened_at,
             money: amounts.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
-            currency: money.currency,
+            currency: money.payout_currency.or(money.currency),
             reporting: reporting.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             key: conversion.conversion_key,
             last: Last { received_s: conversion.origin.last_received_ms.div_euclid(1_000), changed_at: conversion.updated_at },

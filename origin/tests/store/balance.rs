@@ -16,7 +16,7 @@ const COUNTED: &str = "select conversion_id || ' ' || event || ' ' ||
 
 impl Fresh {
     /// Stores requests, each received a second after the one before, in an order of storing; evaluates after each where that is wanted.
-    async fn stored(&self, processing: &Processing, queries: &[&str], order: &[usize], evaluate: bool) -> Vec<String> {
+    async fn balanced(&self, processing: &Processing, queries: &[&str], order: &[usize], evaluate: bool) -> Vec<String> {
         self.clear().await;
         let base = crate::at("2025-11-21T07:00:00Z").unix_ms();
         let records: Vec<_> = (0..)
@@ -42,7 +42,7 @@ impl Fresh {
         let orders: Vec<_> = (0..queries.len()).permutations(queries.len()).collect();
         let every = orders.len().div_ceil(8);
         for (number, order) in orders.iter().enumerate().filter(|(number, _)| number % every == 0) {
-            let found = self.stored(processing, queries, order, number % 2 == 0).await;
+            let found = self.balanced(processing, queries, order, number % 2 == 0).await;
             assert_eq!(found, expected, "{queries:#?} in order {order:?}");
         }
     }
@@ -135,7 +135,7 @@ contract! {
             "c1 purchase 50.00 5.00 - []", "c1 refund -15.00 -1.50 - [\"in_proportion\"]",
         ]).await;
         let processing = crate::balance::processing(RefundRules { other_amount: OtherAmount::Stated, ..RefundRules::default() });
-        let found = db.stored(&processing, &queries, &[0, 1], true).await;
+        let found = db.balanced(&processing, &queries, &[0, 1], true).await;
         assert!(found[1].starts_with("c1 refund -15.00 ") && found[1].ends_with(" - []"), "{found:?}");
         assert!(!found[1].contains("1.50"), "{found:?}");
     }

@@ -182,15 +182,28 @@ pub struct Judged {
 pub(super) fn select(dialect: Dialect, page: &Page) -> Statement {
     let filter = &page.filter;
     let equal = |name: &str, is_given: bool| is_given.then(|| format!("known.{name} = (select {name} from input)"));
+    // A return has its sale's where it names none. It is found by keys, so that each part has an index.
+    let inherited = |name: &str, is_given: bool| {
+        is_given.then(|| {
+            let asked = format!("(select {name} from input)");
+            format!(
+                "known.conversion_key in (
+                    select own.conversion_key from conversions as own where own.{name} = {asked}
+                    union select back.conversion_key from conversions as own
+                        join conversions as back on back.refund_of = own.conversion_key where own.{name} = {asked})
+                 and coalesce(known.{name}, sale.{name}) = {asked}"
+            )
+        })
+    };
     let at = happened_at("known");
     let conditions = [
         filter.from.map(|_| format!("{at} >= (select from_at from input)")),
         filter.to.map(|_| format!("{at} < (select to_at from input)")),
         equal("event", filter.event.is_some()),
         equal("status", filter.status.is_some()),
-        equal("click_id", filter.click_id.is_some()),
+        inherited("click_id", filter.click_id.is_some()),
         equal("conversion_id", filter.conversion_id.is_some()),
-        equal("account_id", filter.account_id.is_some()),
+        inherited("account_id", filter.account_id.is_some()),
         page.after.as_ref().map(|_| {
             format!(
                 "({at}, known.conversion_key, known.occurrence) < ((select after_at from input),
@@ -201,9 +214,10 @@ pub(super) fn select(dialect: Dialect, page: &Page) -> Statement {
     let conditions: Vec<_> = conditions.into_iter().flatten().collect();
     let conditions = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
     let statement = format!(
-        "select known.conversion_key as id, {} as answer from conversions as known where {conditions}
+        "select known.conversion_key as id, {} as answer from conversions as known {} where {conditions}
          order by {at} desc, known.conversion_key desc, known.occurrence desc limit {}",
         object(dialect),
+        join_sale(dialect),
         page.limit,
     );
     Step::new(dialect, COLUMNS, &statement).answering().over(std::slice::from_ref(page))
@@ -230,37 +244,43 @@ pub(super) fn named(dialect: Dialect) -> Step<String> {
         IDS,
         &format!(
             "select known.conversion_key as id, {} as answer
-             from input join conversions as known on known.conversion_id = input.conversion_id
+             from input join conversions as known on known.conversion_id = input.conversion_id {}
              order by known.conversion_id, known.conversion_key, known.occurrence limit {NAMED_MAX}",
             object(dialect),
+            join_sale(dialect),
         ),
     )
     .answering()
 }
 
-/// A conversion in JSON. D1 takes sixteen members in an object, so there are several.
+/// A return's sale, or nothing.
+fn join_sale(dialect: Dialect) -> String {
+    dialect.left_join_by_key("conversions", "sale", "sale.conversion_key = known.refund_of and sale.occurrence = 1")
+}
+
+/// A conversion in JSON: a return has its sale's click, account and dimensions where it states none. D1 takes sixteen members in an object, so there are several.
 fn object(dialect: Dialect) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let time = |name: &'static str| (name, dialect.time_text(&format!("known.{name}")));
     let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));
     let amount = |name: &'static str| (name, dialect.micros(&format!("known.{}", dialect.amount(name))));
     let reporting = |name: &'static str, of: &str| (name, dialect.micros(&in_reporting_currency(dialect, "known", of)));
+    let inherited = |name: &'static str| (name, format!("coalesce(known.{name}, sale.{name})"));
     let origin = [
-        "click_id",
-        "media_id",
-        "sub_id",
-        "offer_id",
-        "offer_name",
-        "order_id",
-        "account_id",
-        "campaign",
-        "geo",
-        "device",
-        "payment_method",
-        "is_ftd",
-        "last_received_ms",
-    ]
-    .map(column);
+        inherited("click_id"),
+        inherited("media_id"),
+        inherited("sub_id"),
+        inherited("offer_id"),
+        inherited("offer_name"),
+        inherited("order_id"),
+        inherited("account_id"),
+        inherited("campaign"),
+        inherited("geo"),
+        inherited("device"),
+        column("payment_method"),
+        column("is_ftd"),
+        column("last_received_ms"),
+    ];
     let money = [
         amount("sale_amount"),
         amount("payout"),
