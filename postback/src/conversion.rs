@@ -287,8 +287,7 @@ impl Statement {
             return;
         }
         let states_both = said.amount.is_some() && said.dollars.is_some();
-        let drops =
-            self.amount.is_some() && said.amount.is_none() || self.dollars.is_some() && said.dollars.is_none();
+        let drops = self.amount.is_some() && said.amount.is_none() || self.dollars.is_some() && said.dollars.is_none();
         let is_dropped = !states_both && (drops || self.is_dropped);
         *self = Statement { amount: said.amount, currency, dollars: said.dollars, is_dropped };
     }
@@ -319,11 +318,7 @@ impl Notice {
         content: &BTreeMap<String, String>,
     ) -> Result<Notice, Field> {
         let text = |field: Field| content.get(field.name()).cloned();
-        fn read<T>(
-            text: Option<String>,
-            field: Field,
-            parse: impl Fn(&str) -> Option<T>,
-        ) -> Result<Option<T>, Field> {
+        fn read<T>(text: Option<String>, field: Field, parse: impl Fn(&str) -> Option<T>) -> Result<Option<T>, Field> {
             text.map(|text| parse(&text).ok_or(field)).transpose()
         }
         let utc = Zone::utc();

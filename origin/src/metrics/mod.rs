@@ -7,9 +7,9 @@ pub mod gauges;
 
 use crate::processing::Finding;
 use postback::time::Timestamp;
-use std::collections::BTreeMap;
 use prometheus::proto::MetricFamily;
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounterVec, Opts, Registry, TextEncoder};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The label that says whose a series is.

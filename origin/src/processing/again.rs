@@ -1,8 +1,8 @@
 //! Judging everything again: by other rules, by other rates. What would become of it is told before anything is changed.
 
 use super::judgement::{Judgement, judge, needs_rates};
-use super::{Groups, group};
 use super::rates::Rates;
+use super::{Groups, group};
 use crate::shared::Shared;
 use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, PAGE};
 use crate::store::{Store, StoreError};

@@ -140,16 +140,8 @@ fn as_balanced(member: &Member) -> balance::Member {
         received: (member.received_at.unix_ms(), member.first_request_id.clone()),
         status: member.status.as_deref().and_then(Status::parse),
         is_duplicate: member.is_duplicate,
-        sale: Statement {
-            amount: money.sale_amount,
-            currency: money.currency.clone(),
-            dollars: money.usd_sale_amount,
-        },
-        payout: Statement {
-            amount: money.payout,
-            currency: money.payout_currency.clone(),
-            dollars: money.usd_payout,
-        },
+        sale: Statement { amount: money.sale_amount, currency: money.currency.clone(), dollars: money.usd_sale_amount },
+        payout: Statement { amount: money.payout, currency: money.payout_currency.clone(), dollars: money.usd_payout },
         day: day(member),
         names: member.named.as_ref().map(|named| named.conversion_key.clone()),
         reductions: member.history.as_deref().map(reductions).unwrap_or_default(),
@@ -160,10 +152,7 @@ fn as_balanced(member: &Member) -> balance::Member {
 fn reductions(history: &[Stated]) -> Vec<(Side, Amount)> {
     let mut reductions = Vec::new();
     for (after, before) in history.iter().zip(history.iter().skip(1)) {
-        let sale = [
-            (before.sale_amount, after.sale_amount),
-            (before.usd_sale_amount, after.usd_sale_amount),
-        ];
+        let sale = [(before.sale_amount, after.sale_amount), (before.usd_sale_amount, after.usd_sale_amount)];
         let payout = [(before.payout, after.payout), (before.usd_payout, after.usd_payout)];
         for (side, [own, dollars]) in [(Side::Sale, sale), (Side::Payout, payout)] {
             let states_own = own.0.is_some() || own.1.is_some();

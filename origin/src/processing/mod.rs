@@ -19,10 +19,10 @@ use crate::shared::Shared;
 use crate::store::worklist::{Conclusion, Facts, Failure, GroupsRead, Item, Lease, Member, Next};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
+use group::Group;
 use postback::partner::Partner;
 use postback::retry::Schedule;
 use postback::time::Timestamp;
-use group::Group;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use tracing::{debug, error, warn};
 

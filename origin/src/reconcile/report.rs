@@ -214,7 +214,10 @@ impl From<Conversion> for Ours {
             currency: money.payout_currency.or(money.currency),
             reporting: reporting.into_iter().filter_map(|(field, amount)| Some((field, amount?))).collect(),
             key: conversion.conversion_key,
-            last: Last { received_s: conversion.origin.last_received_ms.div_euclid(1_000), changed_at: conversion.updated_at },
+            last: Last {
+                received_s: conversion.origin.last_received_ms.div_euclid(1_000),
+                changed_at: conversion.updated_at,
+            },
             is_duplicate: conversion.is_duplicate,
         }
     }

@@ -16,7 +16,13 @@ const COUNTED: &str = "select conversion_id || ' ' || event || ' ' ||
 
 impl Fresh {
     /// Stores requests, each received a second after the one before, in an order of storing; evaluates after each where that is wanted.
-    async fn balanced(&self, processing: &Processing, queries: &[&str], order: &[usize], evaluate: bool) -> Vec<String> {
+    async fn balanced(
+        &self,
+        processing: &Processing,
+        queries: &[&str],
+        order: &[usize],
+        evaluate: bool,
+    ) -> Vec<String> {
         self.clear().await;
         let base = crate::at("2025-11-21T07:00:00Z").unix_ms();
         let records: Vec<_> = (0..)

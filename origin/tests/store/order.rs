@@ -58,7 +58,11 @@ fn query() -> impl Strategy<Value = String> {
     ]);
     let texts = proptest::sample::select(vec!["", "&account_id=u1", "&account_id=u2&sub_id=s1", "&sub_id=s2"]);
     let clicks = proptest::sample::select(vec!["", "&click_id=k0", "&click_id=k1"]);
-    let times = proptest::sample::select(vec!["", "&datetime_conversion=2025-11-20+12:13", "&datetime_conversion=2025-11-19+01:00"]);
+    let times = proptest::sample::select(vec![
+        "",
+        "&datetime_conversion=2025-11-20+12:13",
+        "&datetime_conversion=2025-11-19+01:00",
+    ]);
     (0..2_u8, events, statuses, money, texts, clicks, times, 0..5_u8).prop_map(
         |(conversion, event, status, money, texts, click, time, id)| {
             let event = if event.is_empty() { String::new() } else { format!("&event={event}") };
@@ -132,7 +136,11 @@ fn model_rows(conversions: &BTreeMap<String, Vec<Conversion>>) -> Vec<String> {
             for (number, (event, status, sale, payout)) in (1..).zip(&conversion.history) {
                 let status = status.clone().unwrap_or_else(|| "-".to_owned());
                 let plain = |money: &Money| say(&Money { dropped: false, ..money.clone() });
-                rows.push(format!("{key} {occurrence} #{number} {event} {status} | {} | {}", plain(sale), plain(payout)));
+                rows.push(format!(
+                    "{key} {occurrence} #{number} {event} {status} | {} | {}",
+                    plain(sale),
+                    plain(payout)
+                ));
             }
         }
     }
@@ -148,7 +156,8 @@ impl Fresh {
             Database::Sqlite(_) | Database::D1(_) => "replace(substr(conversion_datetime, 1, 19), 'T', ' ')",
         };
         let or_none = |column: &str| format!("coalesce(cast({column} as text), '-')");
-        let join = |columns: &[&str]| columns.iter().map(|column| or_none(column)).collect::<Vec<_>>().join(" || ' ' || ");
+        let join =
+            |columns: &[&str]| columns.iter().map(|column| or_none(column)).collect::<Vec<_>>().join(" || ' ' || ");
         let conversions = format!(
             "select {} || ' | ' || {} || case when is_sale_amount_dropped then ' dropped' else '' end || ' | ' || {} ||
                 case when is_payout_dropped then ' dropped' else '' end || ' | ' ||
@@ -210,8 +219,10 @@ impl Fresh {
         rest.shuffle(dice);
         while !rest.is_empty() {
             let size = dice.random_range(1..=rest.len().min(6));
-            let group: Vec<_> = rest.drain(..size).flat_map(|sent| vec![sent; if dice.random_bool(0.2) { 2 } else { 1 }]).collect();
-            let stored = group.into_iter().map(|sent| self.store.record(Record { receipt_id: nonce(), ..received(sent) }));
+            let group: Vec<_> =
+                rest.drain(..size).flat_map(|sent| vec![sent; if dice.random_bool(0.2) { 2 } else { 1 }]).collect();
+            let stored =
+                group.into_iter().map(|sent| self.store.record(Record { receipt_id: nonce(), ..received(sent) }));
             for outcome in futures_util::future::join_all(stored).await {
                 outcome.unwrap();
             }
@@ -226,8 +237,7 @@ impl Fresh {
 }
 
 /// Links, and by which event.
-const LINKS: &str =
-    "select click_id || ' ' || kind || ' ' || linked_id || ' ' || event_id from links order by click_id, kind, linked_id";
+const LINKS: &str = "select click_id || ' ' || kind || ' ' || linked_id || ' ' || event_id from links order by click_id, kind, linked_id";
 
 /// The same of the model: of those that name the same, the first received.
 fn model_links(events: &BTreeMap<String, Event>, receipts: &[model::Receipt]) -> Vec<String> {
@@ -251,7 +261,8 @@ fn modelled(policy: &DuplicatePolicy, history: &[Sent]) -> (BTreeMap<String, Eve
         let postback = &record.reading.postback;
         let id = postback.event_id().to_string();
         let says = postback.fields().map(|(field, text)| (field.name().to_owned(), text)).collect();
-        let event = Event { id: id.clone(), key: policy.conversion_key(postback), named: record.reading.names_event, says };
+        let event =
+            Event { id: id.clone(), key: policy.conversion_key(postback), named: record.reading.names_event, says };
         let at_ms = record.receipt.received_at.unix_ms();
         receipts.push(model::Receipt { at_ms, request: sent.request.clone(), event: id.clone() });
         events.entry(id).or_insert(event);
@@ -265,7 +276,8 @@ pub fn scale() -> u32 {
 
 fn policies() -> [DuplicatePolicy; 5] {
     let retry_window_s = 0;
-    let of = |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s, ..DuplicatePolicy::default() };
+    let of =
+        |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s, ..DuplicatePolicy::default() };
     [
         of(DuplicateKey::ConversionId, None, OnRepeat::Revise),
         DuplicatePolicy { retry_window_s: 60, ..of(DuplicateKey::ConversionIdAndEvent, Some(60), OnRepeat::Revise) },
@@ -276,7 +288,8 @@ fn policies() -> [DuplicatePolicy; 5] {
 }
 
 /// What conversions were evaluated to.
-const EVALUATED: &str = "select conversion_key || ' ' || cast(occurrence as text) || ' ' || coalesce(attribution, '-') || ' ' ||
+const EVALUATED: &str =
+    "select conversion_key || ' ' || cast(occurrence as text) || ' ' || coalesce(attribution, '-') || ' ' ||
     coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' ' || coalesce(refund_of, '-') || ' fx ' ||
     coalesce(cast(fx_sale_amount as text), '-') || ' ' || coalesce(cast(fx_payout as text), '-') || ' ' ||
     coalesce(cast(fx_rate_date as text), '-') || ' counted ' ||
@@ -295,7 +308,8 @@ fn every_order_comes_to_what_the_model_says(kind: &str, histories: u32, orders: 
     let each = (histories * scale()).div_ceil(u32::try_from(policies.len()).unwrap());
     for (number, policy) in (0_u8..).zip(policies) {
         let db = runtime.block_on(fresh_with(kind, policy));
-        let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]));
+        let mut runner =
+            TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]));
         for at in 0..each {
             let history = history().new_tree(&mut runner).unwrap().current();
             let (events, receipts) = modelled(&policy, &history);

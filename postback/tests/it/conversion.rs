@@ -54,7 +54,8 @@ fn never_retries() -> DuplicatePolicy {
 #[test]
 fn the_order_of_receipt_decides_and_not_that_of_storing() {
     let policy = DuplicatePolicy::default();
-    let [approved, rejected] = ["conversion_id=y1&rewars=10&status=Approved", "conversion_id=y1&rewars=10&status=Rejected"];
+    let [approved, rejected] =
+        ["conversion_id=y1&rewars=10&status=Approved", "conversion_id=y1&rewars=10&status=Rejected"];
     for sent in [[(0, approved), (45, rejected)], [(45, rejected), (0, approved)]] {
         assert_eq!(only(&policy, &sent).state.status, Some(Status::Rejected), "{sent:?}");
     }

@@ -121,7 +121,11 @@ fn said() -> impl Strategy<Value = Said> {
 fn rules() -> impl Strategy<Value = RefundRules> {
     let exceeding = prop::sample::select(vec![OnExceeding::Flag, OnExceeding::Cap]);
     let other_amount = prop::sample::select(vec![OtherAmount::InProportion, OtherAmount::Stated]);
-    (exceeding, other_amount).prop_map(|(exceeding, other_amount)| RefundRules { exceeding, other_amount, repeat: RefundRepeat::Restate })
+    (exceeding, other_amount).prop_map(|(exceeding, other_amount)| RefundRules {
+        exceeding,
+        other_amount,
+        repeat: RefundRepeat::Restate,
+    })
 }
 
 fn status() -> impl Strategy<Value = Status> {

@@ -22,9 +22,15 @@ pub(super) fn rates() -> Rates {
     rates
 }
 
-const FLAG: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
-const CAP: RefundRules = RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
-const STATED: RefundRules = RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::Stated, repeat: RefundRepeat::Restate };
+const FLAG: RefundRules = RefundRules {
+    exceeding: OnExceeding::Flag,
+    other_amount: OtherAmount::InProportion,
+    repeat: RefundRepeat::Restate,
+};
+const CAP: RefundRules =
+    RefundRules { exceeding: OnExceeding::Cap, other_amount: OtherAmount::InProportion, repeat: RefundRepeat::Restate };
+const STATED: RefundRules =
+    RefundRules { exceeding: OnExceeding::Flag, other_amount: OtherAmount::Stated, repeat: RefundRepeat::Restate };
 
 /// `470 MYR`, `470 MYR = 100`, `= 100` (dollars), `470` (no currency), or nothing.
 fn statement(text: &str) -> Statement {

@@ -3,7 +3,7 @@
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::happened_at;
 use super::entry::{
-    CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, LAST_RECEIVED_MS, RECEIPT_ID, RECEIVED_AT, REQUEST_ID,
+    CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, IS_DEFERRED, LAST_RECEIVED_MS, RECEIPT_ID, RECEIVED_AT, REQUEST_ID,
 };
 use super::{event_is_new, of};
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
@@ -16,12 +16,8 @@ use postback::status::{Status, Transition};
 pub(super) fn create_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
     let amounts = AMOUNTS.map(|name| dialect.amount(name));
     let amounts = amounts.each_ref().map(String::as_str);
-    let names = [
-        &["conversion_id", "event", "received_at", "created_at", "last_received_ms"],
-        &CARRIED[..],
-        &amounts,
-    ]
-    .concat();
+    let names =
+        [&["conversion_id", "event", "received_at", "created_at", "last_received_ms"], &CARRIED[..], &amounts].concat();
     let [sale_amount, payout, ..] = &amounts;
     let is_apart = is_apart(policy, "last");
     let is_newest = is_newest("last");
@@ -39,7 +35,7 @@ pub(super) fn create_conversion(dialect: Dialect, policy: DuplicatePolicy) -> St
                 case when input.{sale_amount} is not null then input.currency end,
                 case when input.{payout} is not null then input.currency end,
                 input.request_id, input.event_id, input.request_id, {}
-             from input {} where {} and (last.occurrence is null or {is_new})",
+             from input {} where {} and not input.is_deferred and (last.occurrence is null or {is_new})",
             names.join(", "),
             of("input", &names),
             left_join_last(dialect, "last"),
@@ -59,12 +55,12 @@ pub(super) fn is_apart(policy: DuplicatePolicy, conversion: &str) -> String {
     }
 }
 
-/// That a row was received later than all that a conversion is known by: by milliseconds, then by the bytes of the request id, then of
+/// That a row is to be applied, and was received later than all that a conversion is known by: by milliseconds, then by the bytes of the request id, then of
 /// the event id.
 pub(super) fn is_newest(conversion: &str) -> String {
     format!(
-        "(input.last_received_ms, input.request_id, input.event_id)
-            > ({conversion}.last_received_ms, {conversion}.last_request_id, {conversion}.last_event_id)"
+        "(not input.is_deferred and (input.last_received_ms, input.request_id, input.event_id)
+            > ({conversion}.last_received_ms, {conversion}.last_request_id, {conversion}.last_event_id))"
     )
 }
 
@@ -171,9 +167,7 @@ fn statement(dialect: Dialect, late: &str, money: &Money) -> String {
         "(known.{amount} is not null and input.{amount} is null
             or known.{dollars} is not null and input.{dollars} is null)"
     );
-    let dropped = format!(
-        "(input.{amount} is null or input.{dollars} is null) and ({drops} or known.{is_dropped})"
-    );
+    let dropped = format!("(input.{amount} is null or input.{dollars} is null) and ({drops} or known.{is_dropped})");
     let taken = |name: &str, said: &str| format!("{name} = case when {is_taken} then {said} else known.{name} end");
     [
         taken(&amount, &format!("input.{amount}")),
@@ -197,7 +191,8 @@ fn late() -> String {
 /// Notes which event made which revision, and what the conversion states behind it: the first, and each further one, late ones
 /// too. An event that was ignored made none.
 pub(super) fn note_revision(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
-    const COLUMNS: &[Column<Entry>] = &[RECEIPT_ID, EVENT_ID, CONVERSION_KEY, RECEIVED_AT, REQUEST_ID, LAST_RECEIVED_MS];
+    const COLUMNS: &[Column<Entry>] =
+        &[RECEIPT_ID, EVENT_ID, CONVERSION_KEY, RECEIVED_AT, REQUEST_ID, LAST_RECEIVED_MS];
     let made_one = is_of_the_event(policy);
     let amounts = AMOUNTS.map(|name| dialect.amount(name));
     let stated = [&["status", "currency", "payout_currency"][..], &amounts.each_ref().map(String::as_str)].concat();
@@ -281,6 +276,7 @@ const CONVERSION: &[Column<Entry>] = &[
     Column::text("original_event_id", |entry| entry.postback().text(Field::OriginalEventId)),
     LAST_RECEIVED_MS,
     REQUEST_ID,
+    IS_DEFERRED,
 ];
 
 /// Columns of a conversion that a further notice replaces where it has a value.

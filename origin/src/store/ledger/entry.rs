@@ -17,6 +17,8 @@ pub struct Entry {
     pub(super) warnings: String,
     /// Into which rows of the totals its transaction adds.
     pub(super) slot: i64,
+    /// Whether it is entered alone and applied by a rebuild.
+    pub(super) is_deferred: bool,
 }
 
 impl Entry {
@@ -32,6 +34,7 @@ impl Entry {
             fingerprint: postback.fingerprint(),
             warnings: warnings.collect::<serde_json::Value>().to_string(),
             slot: 0,
+            is_deferred: false,
             record,
         }
     }
@@ -63,3 +66,4 @@ pub(super) const REQUEST_ID: Column<Entry> =
 /// When it was received, in Unix milliseconds: receipts are ordered by it.
 pub(super) const LAST_RECEIVED_MS: Column<Entry> =
     Column::number("last_received_ms", |entry| entry.record.receipt.received_at.unix_ms());
+pub(super) const IS_DEFERRED: Column<Entry> = Column::flag("is_deferred", |entry| Some(entry.is_deferred));

@@ -3,8 +3,8 @@
 use super::super::statement::{Column, Dialect, Step};
 use super::conversions::{is_apart, is_last, is_last_receipt, is_newest};
 use super::entry::{
-    CONTENT, CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, FINGERPRINT, LAST_RECEIVED_MS, NONCE, RECEIPT_ID, RECEIVED_AT,
-    REQUEST_ID,
+    CONTENT, CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, FINGERPRINT, IS_DEFERRED, LAST_RECEIVED_MS, NONCE,
+    RECEIPT_ID, RECEIVED_AT, REQUEST_ID,
 };
 use super::{enter_once, nonce_is_own, of};
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
@@ -95,6 +95,7 @@ pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entr
         RECEIVED_AT,
         REQUEST_ID,
         LAST_RECEIVED_MS,
+        IS_DEFERRED,
         Column::text("auth_mode", |entry| Some(entry.record.receipt.auth_mode.clone())),
         Column::text("key_id", |entry| entry.record.receipt.key_id.clone()),
         Column::text("client_ip", |entry| entry.record.receipt.client_ip.clone()),
@@ -245,11 +246,8 @@ pub(super) fn keep_order(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<
          on conflict (event_id, request_id) do nothing",
         nonce_is_own(dialect),
     );
-    let may_return = format!(
-        "input.last_received_ms - {} > {}",
-        dialect.unix_ms("events.received_at"),
-        policy.retry_window_ms()
-    );
+    let may_return =
+        format!("input.last_received_ms - {} > {}", dialect.unix_ms("events.received_at"), policy.retry_window_ms());
     let is_looked_at = match (policy.window_s, policy.repeat) {
         (Some(_), _) => "true".to_owned(),
         (None, OnRepeat::Revise) => format!("({} or {may_return})", is_earlier(dialect)),

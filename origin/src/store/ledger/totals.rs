@@ -3,7 +3,7 @@
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::{Count, count};
 use super::conversions::{is_apart, is_newest, is_of_the_event, left_join_last};
-use super::entry::{CONVERSION_KEY, EVENT_ID, Entry, LAST_RECEIVED_MS, RECEIPT_ID, REQUEST_ID};
+use super::entry::{CONVERSION_KEY, EVENT_ID, Entry, IS_DEFERRED, LAST_RECEIVED_MS, RECEIPT_ID, REQUEST_ID};
 use super::event_is_new;
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
 
@@ -13,6 +13,7 @@ const COLUMNS: &[Column<Entry>] = &[
     CONVERSION_KEY,
     LAST_RECEIVED_MS,
     REQUEST_ID,
+    IS_DEFERRED,
     Column::number("slot", |entry| entry.slot),
 ];
 
@@ -20,11 +21,8 @@ const COLUMNS: &[Column<Entry>] = &[
 /// which comes behind: the event is new and the newest, and the last conversion under its key is not another. Where a repeat revises nothing,
 /// there is nothing to take out.
 pub(super) fn count_out(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<Entry>> {
-    let is_revised = format!(
-        "known.occurrence is not null and {} and not {}",
-        is_newest("known"),
-        is_apart(policy, "known")
-    );
+    let is_revised =
+        format!("known.occurrence is not null and {} and not {}", is_newest("known"), is_apart(policy, "known"));
     match policy.repeat {
         OnRepeat::Revise => count_of_new(dialect, Count::Out, &is_revised),
         OnRepeat::Ignore | OnRepeat::Flag => Vec::new(),

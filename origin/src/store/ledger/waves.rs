@@ -1,11 +1,21 @@
 //! Which postbacks one set of statements can record.
 
 use super::Entry;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
-/// Parts entries into waves that one set of statements can record: in each, every nonce, event and conversion is there
-/// once. What is about the same keeps its order.
-pub fn waves(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+/// Entries of one conversion that a transaction applies one behind the other. Each takes a wave of its own, so of a storm of notices about
+/// one conversion the others are deferred: they enter, and the conversion is rebuilt from all of them at once.
+const APPLIED_MAX: usize = 2;
+
+/// Parts entries into waves that one set of statements can record: in each, every nonce and event is there once, and every
+/// conversion once that an entry is applied to. What is about the same keeps its order.
+pub fn waves(mut entries: Vec<Entry>) -> Vec<Vec<Entry>> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    for entry in &mut entries {
+        let count = counts.entry(entry.conversion_key.clone()).or_default();
+        *count = count.saturating_add(1);
+        entry.is_deferred = *count > APPLIED_MAX;
+    }
     let mut waves = Vec::new();
     let mut rest = entries;
     while !rest.is_empty() {
@@ -14,7 +24,8 @@ pub fn waves(entries: Vec<Entry>) -> Vec<Vec<Entry>> {
         for entry in rest {
             let nonce = entry.record.receipt.nonce.as_ref().map(|nonce| ("nonce", nonce.to_string()));
             let event = ("event", entry.postback().event_id().to_string());
-            let keys: Vec<_> = [event, ("conversion", entry.conversion_key.clone())].into_iter().chain(nonce).collect();
+            let conversion = (!entry.is_deferred).then(|| ("conversion", entry.conversion_key.clone()));
+            let keys: Vec<_> = [event].into_iter().chain(conversion).chain(nonce).collect();
             let is_free = !keys.iter().any(|key| taken.contains(key));
             // Also of one that has to wait: nothing about the same may overtake it.
             taken.extend(keys);
@@ -66,6 +77,7 @@ mod tests {
             entry(2, "conversion_id=b&rewars=1", 2),
             entry(3, "conversion_id=a&rewars=2", 3),
             entry(4, "conversion_id=c&rewars=1", 2),
+            // The third of one conversion is deferred: it waits for none of the others.
             entry(5, "conversion_id=a&rewars=3", 0),
             entry(6, "conversion_id=d&rewars=1&event_id=same", 0),
             // Waits for the one before, whose event it is, and so may not be overtaken by what shares its conversion.
@@ -74,6 +86,8 @@ mod tests {
         ]);
         let numbers =
             |wave: &Vec<Entry>| wave.iter().map(|entry| entry.record.receipt.request_id.clone()).collect::<String>();
-        assert_eq!(waves.iter().map(numbers).collect::<Vec<_>>(), ["126", "347", "58"]);
+        let deferred = waves.iter().flatten().filter(|entry| entry.is_deferred);
+        assert_eq!(deferred.map(|entry| entry.record.receipt.request_id.as_str()).collect::<String>(), "5");
+        assert_eq!(waves.iter().map(numbers).collect::<Vec<_>>(), ["1256", "347", "8"]);
     }
 }

@@ -24,21 +24,19 @@ const MEMBERS_MAX: usize = 16;
 /// The columns of a table, amounts as decimals. PostgreSQL knows them itself; a test holds this list to it.
 pub fn columns(table: &str) -> &'static [&'static str] {
     match table {
-        "events" => {
-            &[
-                "event_id",
-                "event",
-                "conversion_id",
-                "fingerprint",
-                "content",
-                "words",
-                "received_at",
-                "receipt_id",
-                "conversion_key",
-                "request_id",
-                "names_event",
-            ]
-        }
+        "events" => &[
+            "event_id",
+            "event",
+            "conversion_id",
+            "fingerprint",
+            "content",
+            "words",
+            "received_at",
+            "receipt_id",
+            "conversion_key",
+            "request_id",
+            "names_event",
+        ],
         "postbacks" => &[
             "postback_id",
             "receipt_id",

@@ -173,7 +173,9 @@ const ROW: &[Column<Row>] = &[
     Column::text("counted_currency", |row| row.judged().and_then(|judged| judged.counted.currency.clone())),
     Column::amount("counted_usd_sale_amount", |row| row.judged().and_then(|judged| judged.counted.usd_sale_amount)),
     Column::amount("counted_payout", |row| row.judged().and_then(|judged| judged.counted.payout)),
-    Column::text("counted_payout_currency", |row| row.judged().and_then(|judged| judged.counted.payout_currency.clone())),
+    Column::text("counted_payout_currency", |row| {
+        row.judged().and_then(|judged| judged.counted.payout_currency.clone())
+    }),
     Column::amount("counted_usd_payout", |row| row.judged().and_then(|judged| judged.counted.usd_payout)),
     Column::flag("is_charged_back", |row| Some(row.judged().is_some_and(|judged| judged.is_charged_back))),
     Column::text("fx_rate", |row| row.judged().and_then(|judged| judged.fx_rate.clone())),
@@ -193,7 +195,11 @@ pub(super) fn once_for_each_conversion(conclusions: Vec<Conclusion>) -> Vec<Conc
         let is_first = conclusion.judged.as_ref().is_none_or(|(facts, _)| {
             seen.insert((facts.conversion.conversion_key.clone(), facts.conversion.occurrence))
         });
-        if is_first { conclusion } else { Conclusion { judged: None, next: Next::Done, others: Vec::new(), ..conclusion } }
+        if is_first {
+            conclusion
+        } else {
+            Conclusion { judged: None, next: Next::Done, others: Vec::new(), ..conclusion }
+        }
     };
     conclusions.into_iter().map(once).collect()
 }
@@ -293,7 +299,8 @@ fn rank(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
 
 /// Finds what is odd about a deposit that could be the first: its sender says otherwise, or it was charged back.
 fn find_first(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
-    let differs = "known.is_ftd is not null and known.deposit <> 'undecided' and known.is_ftd <> (known.deposit = 'first')";
+    let differs =
+        "known.is_ftd is not null and known.deposit <> 'undecided' and known.is_ftd <> (known.deposit = 'first')";
     let is_reversed = "known.deposit = 'first' and input.is_charged_back";
     let found = dialect.with_note("known.findings", &[(differs.to_owned(), Judged::FTD_DIFFERS)]);
     let found = dialect.with_note(&found, &[(is_reversed.to_owned(), Judged::FIRST_DEPOSIT_REVERSED)]);

@@ -1,8 +1,8 @@
 //! What a conversion is judged by, read in one statement.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::reader::{flag, optional_flag};
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
 use super::take::Item;
 use postback::money::Amount;

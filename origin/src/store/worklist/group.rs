@@ -2,8 +2,8 @@
 //! events.
 
 use super::super::StoreError;
-use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::reader::flag;
+use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
 use super::facts::{Counted, Facts, Money, RETURNS, amount, counted, money, time};
 use postback::event::Event;

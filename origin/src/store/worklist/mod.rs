@@ -19,8 +19,8 @@ mod backlog;
 pub use backlog::Backlog;
 pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
 pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
-pub use group::{Evaluated, Member, Named, Read as GroupsRead, Stated};
 pub(super) use facts::{amount, time};
+pub use group::{Evaluated, Member, Named, Read as GroupsRead, Stated};
 pub use put_back::Again;
 pub(super) use put_back::{Account, again, firsts_of, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
@@ -110,8 +110,10 @@ impl Worklist {
 fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conclude::Revoked>) {
     let judged: HashSet<_> = conclusions.iter().map(|conclusion| conclusion.item.event_id.as_str()).collect();
     let others = conclusions.iter().flat_map(|conclusion| &conclusion.others);
-    let others: BTreeMap<_, _> =
-        others.filter(|other| !judged.contains(other.event_id.as_str())).map(|other| (&other.event_id, other)).collect();
+    let others: BTreeMap<_, _> = others
+        .filter(|other| !judged.contains(other.event_id.as_str()))
+        .map(|other| (&other.event_id, other))
+        .collect();
     let again = |other: &&Other| Again {
         event_id: other.event_id.clone(),
         conversion_key: other.conversion_key.clone(),
@@ -122,7 +124,8 @@ fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conc
         claim_id: lease.id.clone(),
         at: lease.now,
     };
-    let (outdated, up_to_date): (Vec<_>, Vec<_>) = others.into_values().partition(|other| other.standing == Standing::Outdated);
+    let (outdated, up_to_date): (Vec<_>, Vec<_>) =
+        others.into_values().partition(|other| other.standing == Standing::Outdated);
     (outdated.iter().map(again).collect(), up_to_date.iter().map(revoked).collect())
 }
 
