@@ -5,7 +5,7 @@ import { Log, LogLevel, Miniflare } from "miniflare";
 import { D1_MIGRATIONS, d1Migrations } from "./d1.mjs";
 
 /** As many databases as the tests ask for; each is made when it is first used. */
-const DATABASES = 400;
+const DATABASES = 600;
 
 /** Runs a batch as the origin's Worker does (origin/src/store/d1.rs says what goes over). */
 const BRIDGE = `export default { async fetch(request, env) {
