@@ -223,7 +223,7 @@ contract! {
         assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
         // What the sender says in dollars afterwards is what counts.
         db.record("conversion_id=d1&usd_sale_amount=116").await;
-        assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - - - []");
+        assert_eq!(db.processed(&processing, CONVERSIONS).await[0], "d1 deposit - no_click first - - - [\"amount_dropped\"]");
     }
 
     a_wrong_day_that_is_deleted_is_counted_before_and_what_it_made_final_is_open_again(db) {

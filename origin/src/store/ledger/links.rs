@@ -6,7 +6,8 @@ use super::event_is_new;
 use postback::field::Field;
 
 /// Keeps which account and which installation events name together with a click, and of several events that name the same the one that
-/// was received first: by the time, then by the request id. A repeat that was received before its event may be that; it makes no link that was erased. One order for all rows of a
+/// was received first: by the time, then by the request id. A repeat that was received before its event may be that; where the event still names what its sender named: what was
+/// erased is not linked again. One order for all rows of a
 /// transaction, so that two transactions cannot deadlock.
 pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
     const COLUMNS: &[Column<Entry>] = &[
@@ -23,8 +24,9 @@ pub(super) fn enter_links(dialect: Dialect) -> Step<Entry> {
         format!(
             "exists (select 1 from repeats where repeats.event_id = input.event_id
                 and repeats.request_id = input.request_id and repeats.receipt_id = input.receipt_id{by_key})
-             and exists (select 1 from links where links.click_id = input.click_id and links.kind = input.kind
-                and links.linked_id = input.linked_id{by_key})",
+             and exists (select 1 from events where events.event_id = input.event_id
+                and (events.content ->> 'account_id' = input.linked_id
+                    or events.content ->> 'install_id' = input.linked_id){by_key})",
             by_key = dialect.by_key(),
         ),
     ];
