@@ -51,7 +51,7 @@ struct RevisionRow {
 /// (2) their history goes, and those that are no more
 /// (3) the conversions and their history are as they were folded
 /// (4) what they come to now is put into the totals
-/// (5) they are evaluated again, and so is which deposit of an account is the first
+/// (5) they are evaluated again, once for all receipts that came late, and so is which deposit of an account is the first
 /// (6) the request is done; this is answered
 pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Statement> {
     let slot = judging_slot(dialect);
@@ -79,6 +79,7 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     let work: Vec<_> = conversions.iter().map(ConversionRow::work).collect();
     let accounts: Vec<_> =
         key.deposit_accounts.iter().map(|account| Account { account_id: account.clone(), at: key.now }).collect();
+    statements.push(drop_jobs(dialect).over(&of_key));
     statements.extend([again(dialect).over(&work), firsts_of(dialect).over(&accounts)]);
     // (6)
     statements.push(finish(dialect).over(&of_key));
@@ -110,6 +111,22 @@ fn forget_history(dialect: Dialect) -> Step<KeyRow> {
 fn forget_vanished(dialect: Dialect) -> Step<KeyRow> {
     let statement = format!(
         "delete from conversions where conversion_key in ({KEYS_AS_READ}) and occurrence > (select occurrences from input)"
+    );
+    Step::new(dialect, KEY, &statement)
+}
+
+/// Drops the jobs that the receipts brought: each would evaluate a conversion that has a job of its own in a moment, and find it among as
+/// many revisions as there are receipts. Jobs that somebody has leased are left to them.
+fn drop_jobs(dialect: Dialect) -> Step<KeyRow> {
+    let skip = match dialect {
+        Dialect::Postgres => "for update of work_items skip locked",
+        Dialect::Sqlite => "",
+    };
+    let statement = format!(
+        "delete from work_items where work_item_id in (
+            select work_items.work_item_id from work_items
+            where work_items.state = 'waiting' and work_items.claim_id is null and work_items.event_id in (
+                select events.event_id from events where events.conversion_key in ({KEYS_AS_READ})) {skip})"
     );
     Step::new(dialect, KEY, &statement)
 }
