@@ -22,7 +22,7 @@ fn receipts(sent: &[(i64, &str)]) -> (Vec<Receipt>, HashMap<String, Notice>) {
         let notice = Notice::from_stored(id, event, reading.names_event, &content).expect("a notice");
         let event_id = postback.event_id().to_string();
         notices.insert(event_id.clone(), notice);
-        let received_at = postback::time::Timestamp::from_unix_ms(noon_ms + second * 1000).expect("a time");
+        let received_at = postback::time::Timestamp::from_unix_ms(noon_ms.saturating_add(second.saturating_mul(1000))).expect("a time");
         receipts.push(Receipt { received_at, request_id: format!("r{place:03}"), event_id });
     }
     (receipts, notices)
@@ -163,7 +163,7 @@ proptest! {
         let mut other = all.clone();
         let count = u64::try_from(other.len()).expect("few");
         for place in (1..other.len()).rev() {
-            let with = usize::try_from(seed.rotate_left(u32::try_from(place).expect("few")) % count).expect("few");
+            let with = usize::try_from(seed.rotate_left(u32::try_from(place).expect("few")).checked_rem(count).expect("some")).expect("few");
             other.swap(place, with);
         }
         prop_assert_eq!(fold(&policy, all, &notices), fold(&policy, other, &notices));
