@@ -66,6 +66,7 @@ export async function startOrigin({ env, port, start }) {
   return {
     url,
     port,
+    pid: program.pid,
     lines: program.output,
     fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
     stop: (signal) => program.stop(signal),
