@@ -31,6 +31,7 @@ mod totals;
 mod rejections;
 mod model;
 mod order;
+mod recount;
 mod groups;
 mod retention;
 mod upgrade;

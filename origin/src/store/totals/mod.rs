@@ -113,6 +113,12 @@ pub(super) fn count<T>(
     }
 }
 
+/// A query for the rows that conversions are in a table, of those that a condition on `known` finds: under the names of the table's key and
+/// columns, not summed.
+pub(super) fn counted(dialect: Dialect, table: Table, condition: &str) -> String {
+    format!("select {} from conversions as known where {condition}", table.of_each(dialect, "known").join(", "))
+}
+
 /// A conversion's amount in the reporting currency: what its sender says, or else what it was converted to.
 pub(super) fn in_reporting_currency(dialect: Dialect, conversion: &str, amount: &str) -> String {
     let [usd, fx] = ["usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{amount}")));

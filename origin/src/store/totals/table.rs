@@ -60,7 +60,7 @@ impl Table {
     }
 
     /// What rows of several slots have in common that are for one thing.
-    pub(super) fn group(self) -> String {
+    pub(in crate::store) fn group(self) -> String {
         let kind = if self.is_of_kinds() { &KIND[..] } else { &[] };
         [&["period_start"], kind].concat().join(", ")
     }
@@ -71,7 +71,7 @@ impl Table {
     }
 
     /// What is summed.
-    pub(super) fn columns(self, dialect: Dialect) -> Vec<String> {
+    pub(in crate::store) fn columns(self, dialect: Dialect) -> Vec<String> {
         self.held().iter().map(|(name, held)| held.column(dialect, name)).collect()
     }
 
@@ -97,7 +97,7 @@ impl Table {
     }
 
     /// Its columns summed, with a sign in front.
-    pub(super) fn sums(self, dialect: Dialect, sign: &str) -> Vec<String> {
+    pub(in crate::store) fn sums(self, dialect: Dialect, sign: &str) -> Vec<String> {
         let sum = |(name, held): &(&str, Held)| match held {
             Held::Number => format!("{sign}sum({name})"),
             Held::Amount => format!("{sign}{}", sum(dialect, &dialect.amount(name))),
