@@ -2,7 +2,7 @@
 -- it found.
 create table recounts (
     -- the date of the night in UTC
-    day          text        not null constraint recounts_pk primary key,
+    day          date        not null constraint recounts_pk primary key,
     -- the origin that does it has it until then; another one goes on from where it came to
     lease_id     text        not null,
     leased_until timestamptz not null,

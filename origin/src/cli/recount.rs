@@ -1,7 +1,7 @@
 //! `recount`: conversions are folded again from their receipts, totals counted again from conversions, and what differs is said and mended.
 
 use super::stores::{self, in_each};
-use super::terminal::plain;
+use super::terminal::{json_line, plain};
 use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::config::registry;
 use crate::recount::mend::{Keys, mend};
@@ -146,7 +146,8 @@ impl<'a> Shown<'a> {
     fn show(&mut self, difference: &Difference) {
         self.count = self.count.saturating_add(1);
         match self.output {
-            Output::Json => print(&self.json(difference).to_string()),
+            // A difference is JSON in any case.
+            Output::Json => print(&json_line(&self.json(difference)).unwrap_or_default()),
             Output::Terminal if self.count <= SHOWN_MAX => {
                 let left = match self.phase {
                     Phase::Found => "",

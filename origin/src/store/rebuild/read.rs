@@ -30,10 +30,17 @@ const KEY: &[Column<String>] = &[Column::text("conversion_key", |key| Some(key.c
 
 /// The statement about keys.
 pub(super) fn receipts(dialect: Dialect) -> Step<String> {
-    Step::new(dialect, KEY, &select(dialect)).answering()
+    let accounts = format!(
+        "select '{ACCOUNT} ' || input.conversion_key as id, conversions.deposit_account as answer
+         from input {}
+         where conversions.deposit in ('first', 'repeat') and conversions.deposit_account is not null",
+        of_key(dialect, "conversions"),
+    );
+    receipts_and(dialect, &accounts)
 }
 
-/// The same, and further answers with it. The `id` of each is what it is, a space, and its key.
+/// The receipts of keys and the generations of their requests, and further answers with them: two at most, because D1 takes five in all. The
+/// `id` of each is what it is, a space, and its key.
 pub(in crate::store) fn receipts_and(dialect: Dialect, further: &str) -> Step<String> {
     Step::new(dialect, KEY, &format!("{} union all {further}", select(dialect))).answering()
 }
@@ -53,21 +60,21 @@ fn select(dialect: Dialect) -> String {
         ("request_id", "repeats.request_id".to_owned()),
         ("received_at", dialect.time_text("repeats.received_at")),
     ]);
-    let of_key = |table: &str| dialect.join_by_key(table, table, &format!("{table}.conversion_key = input.conversion_key"));
-    let [rebuilds, conversions, events] = ["rebuilds", "conversions", "events"].map(of_key);
+    let [rebuilds, events] = ["rebuilds", "events"].map(|table| of_key(dialect, table));
     let repeats = dialect.join_by_key("repeats", "repeats", "repeats.event_id = events.event_id");
     format!(
         "select '{GENERATION} ' || input.conversion_key as id, cast(rebuilds.generation as text) as answer
          from input {rebuilds}
          union all
-         select '{ACCOUNT} ' || input.conversion_key as id, conversions.deposit_account as answer
-         from input {conversions}
-         where conversions.deposit in ('first', 'repeat') and conversions.deposit_account is not null
-         union all
          select '{EVENT} ' || input.conversion_key as id, {event} as answer from input {events}
          union all
          select '{REPEAT} ' || input.conversion_key as id, {repeat} as answer from input {events} {repeats}"
     )
+}
+
+/// The rows that a table has of a key.
+fn of_key(dialect: Dialect, table: &str) -> String {
+    dialect.join_by_key(table, table, &format!("{table}.conversion_key = input.conversion_key"))
 }
 
 /// What that statement answers of one key.
