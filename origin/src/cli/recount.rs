@@ -105,7 +105,8 @@ async fn one(
         shared.note("recount", code, &json!(found), change).await.map_err(|error| error.to_string())?;
         let mut shown = Shown::new(code, output, Phase::Left);
         let mut progress = Progress::new(format!("{code}: mending"));
-        let mended = mend(shared, partner, store, &keys, |done| progress.at(done), |difference| shown.show(&difference));
+        let mended =
+            mend(shared, partner, store, &keys, |done| progress.at(done), |difference| shown.show(&difference));
         left = mended.await.map_err(|error| error.to_string())?;
         drop(progress);
         shown.end();
@@ -114,7 +115,10 @@ async fn one(
     match output {
         Output::Json => {
             let applied = apply.is_some();
-            print(&json!({"partner": code, "kind": "summary", "applied": applied, "found": found, "left": left}).to_string());
+            print(
+                &json!({"partner": code, "kind": "summary", "applied": applied, "found": found, "left": left})
+                    .to_string(),
+            );
         }
         Output::Terminal => {
             print(&format!(
@@ -188,7 +192,8 @@ fn text(difference: &Difference) -> String {
 
 fn conversion_text(difference: &ConversionDifference) -> String {
     let ConversionDifference { conversion_key, occurrence, revision, found } = difference;
-    let number = |name: &str, number: &Option<i64>| number.map(|number| format!(", {name} {number}")).unwrap_or_default();
+    let number =
+        |name: &str, number: &Option<i64>| number.map(|number| format!(", {name} {number}")).unwrap_or_default();
     let what = match found {
         Found::Missing => "is not stored".to_owned(),
         Found::Surplus => "is stored, and no receipt says it".to_owned(),
@@ -201,7 +206,8 @@ fn conversion_text(difference: &ConversionDifference) -> String {
 
 fn total_text(day: NaiveDate, total: &TotalDifference) -> String {
     let TotalDifference { table, key, columns } = total;
-    let key: Vec<_> = key.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name} {value}")).collect();
+    let key: Vec<_> =
+        key.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name} {value}")).collect();
     let columns = columns.iter().map(|(name, both)| format!("{name} {} -> {}", both.stored, both.recounted));
     format!("{table} of {day}, {}: {}", key.join(", "), columns.collect::<Vec<_>>().join(", "))
 }

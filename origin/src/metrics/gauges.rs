@@ -6,7 +6,7 @@ use crate::store::recount::Recounted;
 use crate::store::worklist::Backlog;
 use crate::store::{Connections, StoreError};
 use crate::watch::{Watched, watch};
-use futures_util::future::{join, join3, join_all};
+use futures_util::future::{join, join_all, join3};
 use postback::time::Timestamp;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -102,12 +102,18 @@ fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
             "When the last recount of a night was finished, in Unix seconds; 0 where there was none yet",
             &seen(|seen| Some(seen.recounted.as_ref().map_or(0, |recounted| recounted.finished_s))),
         ),
-        by_label(looks, &[PARTNER, "what"], "recount_differences", "What the last recount of a night found to differ", |seen| {
-            let differences = |Recounted { progress, .. }: &Recounted| {
-                vec![("conversions", progress.conversions_differ), ("totals", progress.totals_differ)]
-            };
-            seen.recounted.as_ref().map(differences).unwrap_or_default()
-        }),
+        by_label(
+            looks,
+            &[PARTNER, "what"],
+            "recount_differences",
+            "What the last recount of a night found to differ",
+            |seen| {
+                let differences = |Recounted { progress, .. }: &Recounted| {
+                    vec![("conversions", progress.conversions_differ), ("totals", progress.totals_differ)]
+                };
+                seen.recounted.as_ref().map(differences).unwrap_or_default()
+            },
+        ),
     ]
 }
 

@@ -77,7 +77,10 @@ fn say(partner: &str, progress: &Progress) {
     if conversions == 0 && totals == 0 {
         info!(partner, keys, days, "recount finished, nothing differs");
     } else {
-        error!(partner, keys, days, conversions, totals, "recount found differences; see bytec-origin recount --dry-run");
+        error!(
+            partner,
+            keys, days, conversions, totals, "recount found differences; see bytec-origin recount --dry-run"
+        );
     }
 }
 
@@ -205,7 +208,9 @@ mod tests {
         for text in ["2025-11-21T04:00:00Z", "2025-11-21T06:59:59Z"] {
             assert_eq!(due("rector", at(text)), NaiveDate::from_ymd_opt(2025, 11, 21), "{text}");
         }
-        let begins = |partner: &str| (0..60).find(|minute| due(partner, at(&format!("2025-11-21T03:{minute:02}:00Z"))).is_some());
+        let begins = |partner: &str| {
+            (0..60).find(|minute| due(partner, at(&format!("2025-11-21T03:{minute:02}:00Z"))).is_some())
+        };
         let minutes: BTreeSet<_> = ["rector", "involve_asia", "s2s"].map(begins).into();
         assert_eq!(minutes.len(), 3, "{minutes:?}");
     }

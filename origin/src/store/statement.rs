@@ -90,10 +90,9 @@ impl<T> Column<T> {
     pub fn read_stored(&self, stored: serde_json::Value) -> serde_json::Value {
         match (&self.read, stored.as_i64()) {
             (Read::Flag(_), Some(number)) => (number != 0).into(),
-            (
-                Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Time(_) | Read::Amount(_) | Read::Json(_),
-                _,
-            ) => stored,
+            (Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Time(_) | Read::Amount(_) | Read::Json(_), _) => {
+                stored
+            }
         }
     }
 

@@ -57,7 +57,8 @@ impl Fresh {
 
     /// Three conversions, one of them revised, one of them of the day before.
     async fn three(&self, processing: &Processing) {
-        self.record("conversion_id=c1&event=purchase&status=Pending&payout_local=10&conversion_currency=EUR&rewars=11").await;
+        self.record("conversion_id=c1&event=purchase&status=Pending&payout_local=10&conversion_currency=EUR&rewars=11")
+            .await;
         self.record("conversion_id=c1&status=Approved&payout_local=12").await;
         self.record("conversion_id=c2&event=purchase&rewars=2.5").await;
         self.record("conversion_id=c3&event=purchase&rewars=4&event_time=2025-11-20+12:30:00").await;
@@ -68,7 +69,13 @@ impl Fresh {
 
 /// Random histories, some of them with late receipts and repeats, until there are several of each.
 async fn right_histories_differ_in_nothing(kind: &str, count: usize) {
-    let of = |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s: 0, ..DuplicatePolicy::default() };
+    let of = |key, window_s, repeat| DuplicatePolicy {
+        key,
+        window_s,
+        repeat,
+        retry_window_s: 0,
+        ..DuplicatePolicy::default()
+    };
     for (number, policy) in (0_u8..).zip([
         of(DuplicateKey::ConversionId, None, OnRepeat::Revise),
         of(DuplicateKey::ConversionIdAndEvent, Some(60), OnRepeat::Revise),
@@ -77,7 +84,8 @@ async fn right_histories_differ_in_nothing(kind: &str, count: usize) {
     ]) {
         let db = fresh_with(kind, policy).await;
         let processing = Processing::new();
-        let mut runner = TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]));
+        let mut runner =
+            TestRunner::new_with_rng(Config::default(), TestRng::from_seed(RngAlgorithm::ChaCha, &[number; 32]));
         for turn in 0..count {
             let history = history().new_tree(&mut runner).unwrap().current();
             db.clear().await;

@@ -128,8 +128,10 @@ fn due(dialect: Dialect) -> Step<Timestamp> {
 }
 
 fn request(dialect: Dialect) -> Step<(String, Timestamp)> {
-    const COLUMNS: &[Column<(String, Timestamp)>] =
-        &[Column::text("conversion_key", |(key, _)| Some(key.clone())), Column::time("due_at", |(_, due_at)| Some(*due_at))];
+    const COLUMNS: &[Column<(String, Timestamp)>] = &[
+        Column::text("conversion_key", |(key, _)| Some(key.clone())),
+        Column::time("due_at", |(_, due_at)| Some(*due_at)),
+    ];
     Step::new(
         dialect,
         COLUMNS,

@@ -111,8 +111,7 @@ impl Receipts {
     fn add(&mut self, stored: Stored) -> Result<(), StoreError> {
         let Stored { event_id, request_id, received_at, conversion_id, event, names_event, content } = stored;
         let unreadable = |what: &str| StoreError::Bug(format!("event {event_id}: its {what} cannot be read"));
-        let received_at =
-            Timestamp::parse(&received_at, &Zone::utc()).ok_or_else(|| unreadable("time of receipt"))?;
+        let received_at = Timestamp::parse(&received_at, &Zone::utc()).ok_or_else(|| unreadable("time of receipt"))?;
         if let (Some(conversion_id), Some(event), Some(content)) = (conversion_id, event, content) {
             let content: BTreeMap<String, String> =
                 serde_json::from_str(&content).map_err(|_| unreadable("content"))?;

@@ -224,8 +224,7 @@ pub(in crate::store) const CONVERSION: &[Column<ConversionRow>] = &[
 fn put_conversions(dialect: Dialect) -> Step<ConversionRow> {
     let amounts = ["sale_amount", "usd_sale_amount", "payout", "usd_payout"];
     let column = |name: &str| if amounts.contains(&name) { dialect.amount(name) } else { name.to_owned() };
-    let names: Vec<_> =
-        CONVERSION.iter().map(Column::name).filter(|name| *name != "generation").map(column).collect();
+    let names: Vec<_> = CONVERSION.iter().map(Column::name).filter(|name| *name != "generation").map(column).collect();
     let is_kept = |name: &String| ["conversion_key", "occurrence", "created_at"].contains(&name.as_str());
     let replaced = names.iter().filter(|name| !is_kept(name)).map(|name| format!("{name} = excluded.{name}"));
     let values: Vec<_> = names.iter().map(|name| format!("input.{name}")).collect();
