@@ -233,9 +233,8 @@ contract! {
         let found = loop {
             calls += 1;
             assert!(calls < 10, "it is never finished");
-            match night::recount(&night(), "rector", &db.store, ONE).await.unwrap() {
-                Some(found) => break found,
-                None => {}
+            if let Some(found) = night::recount(&night(), "rector", &db.store, ONE).await.unwrap() {
+                break found;
             }
         };
         assert!(calls > 1);
