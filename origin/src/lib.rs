@@ -21,6 +21,7 @@ pub mod databases;
 pub mod shared;
 pub mod store;
 pub mod processing;
+pub mod recount;
 pub mod reports;
 pub mod watch;
 pub mod metrics;

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::config;
 use crate::processing::{self, Processed};
+use crate::recount::night::{self, Budget};
 use crate::store::{Store, StoreError};
 use postback::time::Timestamp;
 use tracing::{info, warn};
@@ -76,6 +77,20 @@ pub async fn process_all(app: &App, rounds_max: usize) {
                 }
             }
         }
+    }
+}
+
+/// Recounts a part of each database that is open, at night. Once a minute is often enough.
+pub async fn recount_all(app: &App, budget: Budget) {
+    for (code, store) in app.databases.opened() {
+        recount(app, code, store, budget).await;
+    }
+}
+
+/// Recounts a part of one database, at night.
+pub async fn recount(app: &App, code: &str, store: &Store, budget: Budget) {
+    if let Err(error) = night::recount(&app.platform, code, store, budget).await {
+        warn!(partner = code, reason = %error, "the recount of the night stopped; trying again later");
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::{Config, Settings};
+use crate::recount::night::Budget;
 use crate::store::d1::{Batch, D1};
 use crate::upkeep;
 use axum::body::Body;
@@ -12,6 +13,7 @@ use serde_json::{Value, json};
 use std::cell::OnceCell;
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 use tower_service::Service;
 use worker::send::SendFuture;
 use worker::wasm_bindgen::{self, JsValue, prelude::wasm_bindgen};
@@ -19,6 +21,8 @@ use worker::{D1Database, Env, HttpRequest, Request, Response, web_sys};
 
 /// Rounds of processing for each partner and run of the cron trigger.
 const ROUNDS_MAX: usize = 10;
+/// The recount of the night, for each partner and run of the cron trigger: some thousand conversions. The next run goes on.
+const RECOUNT_BUDGET: Budget = Budget { steps_max: 3, pause: Duration::ZERO };
 
 thread_local! {
     /// The origin of this isolate, made with its first request.
@@ -57,6 +61,7 @@ pub async fn scheduled(env: Env) -> Result<(), JsValue> {
     upkeep::process_all(&app, ROUNDS_MAX).await;
     upkeep::forget_nonces(&app).await;
     upkeep::tidy(&app).await;
+    upkeep::recount_all(&app, RECOUNT_BUDGET).await;
     let _ = upkeep::sync_partners(&app).await;
     Ok(())
 }

@@ -20,7 +20,7 @@ for (const kind of KINDS) {
       const csv = join(folder, "report.csv");
       writeFileSync(csv, "conversion_id,payout\nc1,1.00\n");
       commands = [["report"], ["subject", "find", "u_1"], ["reconcile", csv, "--partner", "rector", "--from", "2025-11-01", "--to", "2025-11-30"]];
-      withShared = [["subject", "erase", "u_1", "--yes"], ["reprocess", "--dry-run"], [...commands.at(-1), "--replay", "--yes"]];
+      withShared = [["subject", "erase", "u_1", "--yes"], ["reprocess", "--dry-run"], ["recount", "--dry-run"], [...commands.at(-1), "--replay", "--yes"]];
     });
     after(() => {
       databases?.remove();

@@ -231,6 +231,33 @@ for (const kind of KINDS) {
       assert.deepEqual(noted.map(({ action, details }) => [action, details.forced ?? details.before]), [["rates.import", 1], ["rates.set", "11.7"], ["rates.delete", { USD: "1.18" }]]);
     });
 
+    test("a recount finds what is wrong, says it in its exit code, and fixes it", () => {
+      const lines = (line) => {
+        const { status, stdout, stderr } = command(`recount ${line} --partner involve_asia --json`);
+        return { status, stderr, lines: stdout.trim().split("\n").map((text) => JSON.parse(text)) };
+      };
+      const clean = lines("--dry-run");
+      assert.deepEqual([clean.status, clean.lines.length], [0, 1], JSON.stringify(clean));
+      assert.ok(clean.lines[0].found.keys >= 7 && clean.lines[0].found.days >= 5, JSON.stringify(clean));
+      assert.equal(command("recount --partner involve_asia").status, 2, "dry run or yes");
+      databases.execute("involve_asia_db", "update conversions set status = 'rejected' where conversion_key = 'r1'");
+      databases.execute("involve_asia_db", "update totals_by_hour set first_deposits = first_deposits + 1");
+      const found = lines("--dry-run");
+      assert.equal(found.status, 1, found.stderr);
+      const conversions = found.lines.filter(({ kind }) => kind === "conversion").map(({ difference }) => difference);
+      assert.deepEqual(conversions, [{ conversion_key: "r1", occurrence: 1, revision: null, found: "differs", columns: ["status"] }]);
+      const tables = new Set(found.lines.filter(({ kind }) => kind === "total").map(({ difference }) => difference.total.table));
+      assert.deepEqual([...tables].sort(), ["totals", "totals_by_day", "totals_by_hour"]);
+      assert.match(command("recount --dry-run --partner involve_asia").stdout, /^involve_asia: conversion r1, occurrence 1: differs in status$/m);
+      const fixed = lines("--yes");
+      assert.equal(fixed.status, 0, fixed.stderr);
+      const { applied, found: before, left } = fixed.lines.at(-1);
+      assert.deepEqual([applied, before.conversions_differ, left.conversions_differ, left.totals_differ], [true, 1, 0, 0]);
+      assert.equal(lines("--dry-run").status, 0);
+      const noted = JSON.parse(done("audit --json")).filter(({ action }) => action === "recount");
+      assert.deepEqual(noted.map(({ subject, details }) => [subject, details.conversions_differ]), [["involve_asia", 1]]);
+    });
+
     test("a key opens its own partner's data and nothing else, by any way", async () => {
       const rectors = JSON.parse(done("keys create --tenant bytec --scope read --for-partner rector --json")).secret;
       await until("the key", async () => (await ask("rector/event/stats", { secret: rectors })).status === 200, { everyMs: 200, timeoutMs: 5_000 });

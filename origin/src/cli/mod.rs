@@ -13,6 +13,7 @@ mod partners;
 mod progress;
 mod rates;
 mod reconcile;
+mod recount;
 mod report;
 mod reprocess;
 mod request;
@@ -72,6 +73,9 @@ enum Command {
     Reconcile(Box<reconcile::Reconcile>),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
+    /// Recount conversions and totals from what they are made of, and say what differs. Exits with 0 when nothing differs, or nothing is
+    /// left that does, and with 1 otherwise.
+    Recount(recount::Recount),
     /// What is stored about a person, by the person's account with an advertiser: find it, erase it.
     #[command(subcommand)]
     Subject(subject::Subject),
@@ -244,6 +248,7 @@ pub async fn run() -> ExitCode {
         Command::Report(command) => return report::report(command).await,
         Command::Reconcile(command) => return reconcile::run(*command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
+        Command::Recount(command) => return recount::recount(command).await,
         Command::Backup(command) => return backup::backup(command).await,
         Command::Restore(command) => return backup::restore(command).await,
         Command::Parked(command) => return parked::parked(command).await,

@@ -4,6 +4,7 @@ use crate::api::router;
 use crate::app::{App, Platform};
 use crate::config::Config;
 use crate::processing::{self, Processed};
+use crate::recount::night::Budget;
 use crate::shared::READ_EVERY;
 use crate::store::worklist::ITEMS_MAX;
 use crate::upkeep;
@@ -29,6 +30,10 @@ const YIELD_TIMES: u32 = 4;
 const YIELD_FOR: Duration = Duration::from_secs(30);
 /// How often databases are made ready for what comes, and freed of what is too old.
 const TIDY_EVERY: Duration = Duration::from_secs(3600);
+/// How often it looks whether the recount of the night is due.
+const RECOUNT_EVERY: Duration = Duration::from_secs(60);
+/// The recount of the night goes on until it is finished, and lets others at the database between its pages.
+const RECOUNT_BUDGET: Budget = Budget { steps_max: usize::MAX, pause: Duration::from_millis(200) };
 
 /// Serves until SIGTERM or Ctrl-C, then lets running requests end.
 ///
@@ -48,6 +53,7 @@ pub async fn serve(config: Config) -> Result<(), String> {
     tokio::spawn(forget_nonces(Arc::clone(&app)));
     tokio::spawn(tidy(Arc::clone(&app)));
     for code in app.databases.locations().map(|(code, _)| code.to_owned()) {
+        tokio::spawn(recount(Arc::clone(&app), code.clone()));
         tokio::spawn(process(Arc::clone(&app), code));
     }
     info!(%bind, ?environment, version = env!("CARGO_PKG_VERSION"), "origin listens");
@@ -169,6 +175,18 @@ async fn process(app: Arc<App>, code: String) {
             }
         };
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Recounts a part of one partner's database every night.
+async fn recount(app: Arc<App>, code: String) {
+    let mut ticks = tokio::time::interval(RECOUNT_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        if let Ok(store) = app.databases.of(&code).await {
+            upkeep::recount(&app, &code, store, RECOUNT_BUDGET).await;
+        }
     }
 }
 

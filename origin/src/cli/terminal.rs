@@ -41,7 +41,18 @@ pub fn columns(rows: &[Vec<String>]) -> String {
 /// # Errors
 /// It cannot be JSON.
 pub fn json(value: &impl Serialize) -> Result<String, String> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| error.to_string())?;
+    Ok(escaped(&serde_json::to_string_pretty(value).map_err(|error| error.to_string())?))
+}
+
+/// Something as JSON in one line, as [`json`] has it in several.
+///
+/// # Errors
+/// It cannot be JSON.
+pub fn json_line(value: &impl Serialize) -> Result<String, String> {
+    Ok(escaped(&serde_json::to_string(value).map_err(|error| error.to_string())?))
+}
+
+fn escaped(text: &str) -> String {
     // Such characters are in strings alone; line feeds are what parts the lines.
     let escaped = text.chars().map(|char| match char {
         char if char != '\n' && is_unseen(char) => {
@@ -49,7 +60,7 @@ pub fn json(value: &impl Serialize) -> Result<String, String> {
         }
         char => char.to_string(),
     });
-    Ok(escaped.collect())
+    escaped.collect()
 }
 
 /// Asks at the terminal, and goes on only with a yes. `otherwise` is told where there is no terminal.

@@ -2,10 +2,11 @@
 
 use super::PARTNER;
 use crate::app::App;
+use crate::store::recount::Recounted;
 use crate::store::worklist::Backlog;
 use crate::store::{Connections, StoreError};
 use crate::watch::{Watched, watch};
-use futures_util::future::{join, join_all};
+use futures_util::future::{join, join_all, join3};
 use postback::time::Timestamp;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
@@ -22,6 +23,7 @@ struct Seen {
     waiting_for_rates: i64,
     watched: Watched,
     connections: Connections,
+    recounted: Option<Recounted>,
 }
 
 /// A gauge and its values, each with those of its labels.
@@ -101,6 +103,23 @@ fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
             "By how many half hours the times that the partner sends are in the past: a wrong time zone, unless 0",
             &seen(|seen| Some(seen.watched.clock_offset_s)),
         ),
+        by_partner(
+            "recount_last_run_timestamp_seconds",
+            "When the last recount of a night was finished, in Unix seconds; 0 where there was none yet",
+            &seen(|seen| Some(seen.recounted.as_ref().map_or(0, |recounted| recounted.finished_s))),
+        ),
+        by_label(
+            looks,
+            &[PARTNER, "what"],
+            "recount_differences",
+            "What the last recount of a night found to differ",
+            |seen| {
+                let differences = |Recounted { progress, .. }: &Recounted| {
+                    vec![("conversions", progress.conversions_differ), ("totals", progress.totals_differ)]
+                };
+                seen.recounted.as_ref().map(differences).unwrap_or_default()
+            },
+        ),
     ]
 }
 
@@ -110,9 +129,16 @@ async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
         // It answers what it is asked; that it can be written to is asked apart.
         store.ping().await?;
         let waiting = async { Ok((store.backlog(now).await?, store.waiting_for_rates().await?)) };
-        let (waiting, watched): (Result<_, StoreError>, _) = join(waiting, watch(store, now)).await;
+        let (waiting, watched, recounted): (Result<_, StoreError>, _, _) =
+            join3(waiting, watch(store, now), store.last_recount(now)).await;
         let (backlog, waiting_for_rates) = waiting?;
-        Ok(Seen { backlog, waiting_for_rates, watched: watched?, connections: store.database().connections() })
+        Ok(Seen {
+            backlog,
+            waiting_for_rates,
+            watched: watched?,
+            connections: store.database().connections(),
+            recounted: recounted?,
+        })
     };
     let seen: Result<Seen, StoreError> = seen.await;
     if let Err(error) = &seen {
@@ -131,11 +157,21 @@ fn by_state(
     help: &'static str,
     of: fn(&Seen) -> Vec<(&'static str, u64)>,
 ) -> Gauge {
+    by_label(looks, &[PARTNER, "state"], name, help, of)
+}
+
+fn by_label(
+    looks: &[Look<'_>],
+    labels: &'static [&'static str],
+    name: &'static str,
+    help: &'static str,
+    of: fn(&Seen) -> Vec<(&'static str, u64)>,
+) -> Gauge {
     let values = looks.iter().flat_map(|look| {
         let states = look.seen.as_ref().map(of).unwrap_or_default();
         states.into_iter().map(|(state, value)| (vec![look.partner.to_owned(), state.to_owned()], number(value)))
     });
-    Gauge { name, help, labels: &[PARTNER, "state"], values: values.collect() }
+    Gauge { name, help, labels, values: values.collect() }
 }
 
 fn number(value: u64) -> i64 {

@@ -25,6 +25,7 @@ mod totals;
 mod ledger;
 pub mod worklist;
 pub mod rebuild;
+pub mod recount;
 pub mod reader;
 mod retention;
 #[cfg(not(target_family = "wasm"))]

@@ -74,6 +74,31 @@ impl<T> Column<T> {
         self.name
     }
 
+    /// Its value of an entry, as JSON.
+    pub fn value(&self, entry: &T) -> serde_json::Value {
+        self.values(std::slice::from_ref(entry)).json(0)
+    }
+
+    /// The expression for the same JSON of a row of a table that has this column.
+    pub fn stored(&self, dialect: Dialect, table: &str) -> String {
+        let name = format!("{table}.{}", self.name);
+        match self.read {
+            Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Json(_) => name,
+            Read::Time(_) => dialect.time_text(&name),
+            Read::Amount(_) => dialect.micros(&format!("{table}.{}", dialect.amount(self.name))),
+        }
+    }
+
+    /// Reads what that expression comes to: SQLite has a number for yes and no.
+    pub fn read_stored(&self, stored: serde_json::Value) -> serde_json::Value {
+        match (&self.read, stored.as_i64()) {
+            (Read::Flag(_), Some(number)) => (number != 0).into(),
+            (Read::Text(_) | Read::Number(_) | Read::Flag(_) | Read::Time(_) | Read::Amount(_) | Read::Json(_), _) => {
+                stored
+            }
+        }
+    }
+
     fn values(&self, entries: &[T]) -> Values {
         match self.read {
             Read::Text(read) => Values::Texts(entries.iter().map(read).collect()),
@@ -234,6 +259,16 @@ impl Dialect {
         }
     }
 
+    /// A join of each row of `input` with the rows of a table that a condition on its key finds.
+    pub fn join_by_key(self, table: &str, name: &str, condition: &str) -> String {
+        match self {
+            Dialect::Postgres => {
+                format!("join lateral (select * from {table} as {name} where {condition} offset 0) as {name} on true")
+            }
+            Dialect::Sqlite => format!("join {table} as {name} on {condition}"),
+        }
+    }
+
     /// For the table that a statement updates, which has no subquery: that its column is among the values that a column of text
     /// has in the rows.
     pub fn among<T>(self, columns: &[Column<T>], table_column: &str, name: &str) -> String {
@@ -265,6 +300,19 @@ impl Dialect {
         match self {
             Dialect::Postgres => format!("{}::text", self.json_members(members)),
             Dialect::Sqlite => self.json_members(members),
+        }
+    }
+
+    /// A list of lists in JSON of these expressions, as text: a function of D1 takes 32 arguments at most.
+    pub fn json_lists(self, expressions: &[String]) -> String {
+        let list = |items: &[String]| match self {
+            Dialect::Postgres => format!("json_build_array({})", items.join(", ")),
+            Dialect::Sqlite => format!("json_array({})", items.join(", ")),
+        };
+        let lists: Vec<_> = expressions.chunks(30).map(list).collect();
+        match self {
+            Dialect::Postgres => format!("{}::text", list(&lists)),
+            Dialect::Sqlite => list(&lists),
         }
     }
 

@@ -42,6 +42,7 @@ mod rejections;
 mod model;
 mod order;
 mod late;
+mod recount;
 mod groups;
 mod retention;
 mod upgrade;

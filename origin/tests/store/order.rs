@@ -80,7 +80,7 @@ fn digest(text: &str) -> u64 {
 }
 
 /// A history: queries, some of them sent again, at times that may be the same.
-fn history() -> impl Strategy<Value = Vec<Sent>> {
+pub fn history() -> impl Strategy<Value = Vec<Sent>> {
     let again = proptest::collection::vec((any::<prop::sample::Index>(), 0..400_000_i64), 0..8);
     (proptest::collection::vec((query(), 0..400_000_i64), 1..12), again).prop_map(|(queries, again)| {
         let repeats: Vec<_> =

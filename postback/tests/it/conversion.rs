@@ -22,7 +22,8 @@ fn receipts(sent: &[(i64, &str)]) -> (Vec<Receipt>, HashMap<String, Notice>) {
         let notice = Notice::from_stored(id, event, reading.names_event, &content).expect("a notice");
         let event_id = postback.event_id().to_string();
         notices.insert(event_id.clone(), notice);
-        let received_at = postback::time::Timestamp::from_unix_ms(noon_ms.saturating_add(second.saturating_mul(1000))).expect("a time");
+        let received_at = postback::time::Timestamp::from_unix_ms(noon_ms.saturating_add(second.saturating_mul(1000)))
+            .expect("a time");
         receipts.push(Receipt { received_at, request_id: format!("r{place:03}"), event_id });
     }
     (receipts, notices)

@@ -8,11 +8,13 @@
 mod read;
 mod write;
 
+pub(super) use read::{Receipts, receipts_and};
+pub(super) use write::{CONVERSION, ConversionRow, REVISION, RevisionRow, folded_rows};
+
 use super::statement::{Column, Dialect, Done, Step, read_json};
 use super::{End, Store, StoreError, in_time};
 use postback::conversion::fold;
 use postback::time::Timestamp;
-use read::Receipts;
 use serde::Deserialize;
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Reading all receipts of a key, in one statement: of one moment.
+//! Reading all receipts of keys, in one statement: of one moment.
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step};
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, HashMap};
 
 /// What the receipts of a key are.
 #[derive(Debug, Default)]
-pub(super) struct Receipts {
+pub(in crate::store) struct Receipts {
     /// The generation of the request; none where nothing is requested.
     pub generation: Option<i64>,
     /// Every receipt, repeats included.
@@ -26,8 +26,26 @@ const ACCOUNT: &str = "account";
 const EVENT: &str = "event";
 const REPEAT: &str = "repeat";
 
+const KEY: &[Column<String>] = &[Column::text("conversion_key", |key| Some(key.clone()))];
+
+/// The statement about keys.
 pub(super) fn receipts(dialect: Dialect) -> Step<String> {
-    const COLUMNS: &[Column<String>] = &[Column::text("conversion_key", |key| Some(key.clone()))];
+    let accounts = format!(
+        "select '{ACCOUNT} ' || input.conversion_key as id, conversions.deposit_account as answer
+         from input {}
+         where conversions.deposit in ('first', 'repeat') and conversions.deposit_account is not null",
+        of_key(dialect, "conversions"),
+    );
+    receipts_and(dialect, &accounts)
+}
+
+/// The receipts of keys and the generations of their requests, and further answers with them: two at most, because D1 takes five in all. The
+/// `id` of each is what it is, a space, and its key.
+pub(in crate::store) fn receipts_and(dialect: Dialect, further: &str) -> Step<String> {
+    Step::new(dialect, KEY, &format!("{} union all {further}", select(dialect))).answering()
+}
+
+fn select(dialect: Dialect) -> String {
     let event = dialect.json_object(&[
         ("event_id", "events.event_id".to_owned()),
         ("request_id", "events.request_id".to_owned()),
@@ -42,49 +60,54 @@ pub(super) fn receipts(dialect: Dialect) -> Step<String> {
         ("request_id", "repeats.request_id".to_owned()),
         ("received_at", dialect.time_text("repeats.received_at")),
     ]);
-    Step::new(
-        dialect,
-        COLUMNS,
-        &format!(
-            "select '{GENERATION}' as id, cast(rebuilds.generation as text) as answer
-             from input join rebuilds on rebuilds.conversion_key = input.conversion_key
-             union all
-             select '{ACCOUNT}' as id, known.deposit_account as answer
-             from input join conversions as known on known.conversion_key = input.conversion_key
-             where known.deposit in ('first', 'repeat') and known.deposit_account is not null
-             union all
-             select '{EVENT}' as id, {event} as answer
-             from input join events on events.conversion_key = input.conversion_key
-             union all
-             select '{REPEAT}' as id, {repeat} as answer
-             from input join events on events.conversion_key = input.conversion_key
-                join repeats on repeats.event_id = events.event_id"
-        ),
+    let [rebuilds, events] = ["rebuilds", "events"].map(|table| of_key(dialect, table));
+    let repeats = dialect.join_by_key("repeats", "repeats", "repeats.event_id = events.event_id");
+    format!(
+        "select '{GENERATION} ' || input.conversion_key as id, cast(rebuilds.generation as text) as answer
+         from input {rebuilds}
+         union all
+         select '{EVENT} ' || input.conversion_key as id, {event} as answer from input {events}
+         union all
+         select '{REPEAT} ' || input.conversion_key as id, {repeat} as answer from input {events} {repeats}"
     )
-    .answering()
 }
 
-/// What that statement answers.
+/// The rows that a table has of a key.
+fn of_key(dialect: Dialect, table: &str) -> String {
+    dialect.join_by_key(table, table, &format!("{table}.conversion_key = input.conversion_key"))
+}
+
+/// What that statement answers of one key.
 ///
 /// # Errors
 /// A receipt is not as it was stored: nothing of it may become a default.
 pub(super) fn read(done: Vec<Done>) -> Result<Receipts, StoreError> {
     let mut receipts = Receipts::default();
-    for (what, answer) in done.into_iter().flat_map(|done| done.answers) {
-        match what.as_str() {
-            GENERATION => {
-                let generation = answer.parse();
-                receipts.generation =
-                    Some(generation.map_err(|_| StoreError::Bug("a generation that is none".to_owned()))?);
-            }
-            ACCOUNT => receipts.deposit_accounts.push(answer),
-            _ => receipts.add(Stored::of(&answer)?)?,
-        }
+    for (id, answer) in done.into_iter().flat_map(|done| done.answers) {
+        let what = id.split_once(' ').map_or(id.as_str(), |(what, _)| what);
+        receipts.take(what, answer)?;
     }
     Ok(receipts)
 }
 
 impl Receipts {
+    /// Takes an answer, by what it is.
+    ///
+    /// # Errors
+    /// A receipt is not as it was stored.
+    pub(in crate::store) fn take(&mut self, what: &str, answer: String) -> Result<(), StoreError> {
+        match what {
+            GENERATION => {
+                let generation = answer.parse();
+                self.generation =
+                    Some(generation.map_err(|_| StoreError::Bug("a generation that is none".to_owned()))?);
+            }
+            ACCOUNT => self.deposit_accounts.push(answer),
+            _ => self.add(Stored::of(&answer)?)?,
+        }
+        Ok(())
+    }
+
     fn add(&mut self, stored: Stored) -> Result<(), StoreError> {
         let Stored { event_id, request_id, received_at, conversion_id, event, names_event, content } = stored;
         let unreadable = |what: &str| StoreError::Bug(format!("event {event_id}: its {what} cannot be read"));

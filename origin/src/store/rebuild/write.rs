@@ -30,18 +30,18 @@ struct KeyRow {
 }
 
 /// A conversion of it.
-struct ConversionRow {
+pub(in crate::store) struct ConversionRow {
     key: Key,
-    occurrence: i64,
+    pub occurrence: i64,
     conversion: Arc<Conversion>,
     last: Receipt,
 }
 
 /// A revision of one.
-struct RevisionRow {
+pub(in crate::store) struct RevisionRow {
     key: Key,
     occurrence: i64,
-    number: i64,
+    pub number: i64,
     revision: Revision,
 }
 
@@ -84,6 +84,21 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     // (6)
     statements.push(finish(dialect).over(&of_key));
     statements
+}
+
+/// The rows that a fold comes to, for whoever compares them with what is stored: each conversion with its revisions.
+pub(in crate::store) fn folded_rows(conversion_key: &str, folded: Folded) -> Vec<(ConversionRow, Vec<RevisionRow>)> {
+    let key = Key {
+        conversion_key: conversion_key.to_owned(),
+        generation: 0,
+        now: Timestamp::EPOCH,
+        deposit_accounts: Vec::new(),
+    };
+    let with_revisions = |row: ConversionRow| {
+        let revisions = revision_rows(&row).collect();
+        (row, revisions)
+    };
+    conversion_rows(&key, folded).into_iter().map(with_revisions).collect()
 }
 
 fn number(count: usize) -> i64 {
@@ -178,7 +193,7 @@ fn status(status: Option<Status>) -> Option<String> {
     status.map(|status| status.name().to_owned())
 }
 
-const CONVERSION: &[Column<ConversionRow>] = &[
+pub(in crate::store) const CONVERSION: &[Column<ConversionRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
     Column::number("generation", |row| row.key.generation),
     Column::number("occurrence", |row| row.occurrence),
@@ -243,7 +258,7 @@ fn put_conversions(dialect: Dialect) -> Step<ConversionRow> {
     )
 }
 
-const REVISION: &[Column<RevisionRow>] = &[
+pub(in crate::store) const REVISION: &[Column<RevisionRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
     Column::number("generation", |row| row.key.generation),
     Column::number("occurrence", |row| row.occurrence),

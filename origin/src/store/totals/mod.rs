@@ -118,6 +118,13 @@ pub(super) fn count<T>(
     }
 }
 
+/// A query for the rows that conversions are in a table, of those that a condition on `known` finds: under the names of the table's key and
+/// columns, not summed.
+pub(super) fn counted(dialect: Dialect, table: Table, condition: &str) -> String {
+    let found = format!("select {} from conversions as known where {condition}", as_kind(dialect, "known").join(", "));
+    format!("select {} from ({found}) as one", table.of_each(dialect, "one").join(", "))
+}
+
 /// When a conversion happened: as it says itself, or else when its event did, or else when it was received.
 pub(super) fn happened_at(conversion: &str) -> String {
     format!("coalesce({conversion}.conversion_datetime, {conversion}.ts_event, {conversion}.received_at)")

@@ -51,7 +51,7 @@ impl Table {
     }
 
     /// What rows of several slots have in common that are for one thing.
-    pub(super) fn group(self) -> String {
+    pub(in crate::store) fn group(self) -> String {
         let kind = if self.is_of_kinds() { &KIND[..] } else { &[] };
         [&["period_start"], kind].concat().join(", ")
     }
@@ -62,7 +62,7 @@ impl Table {
     }
 
     /// What is summed.
-    pub(super) fn columns(self, dialect: Dialect) -> Vec<String> {
+    pub(in crate::store) fn columns(self, dialect: Dialect) -> Vec<String> {
         let amounts = self.amounts().into_iter().flat_map(|name| dialect.sum_columns(name));
         self.numbers().into_iter().map(str::to_owned).chain(amounts).collect()
     }
@@ -81,7 +81,7 @@ impl Table {
     }
 
     /// Its columns summed, of rows as [`Table::of_each`] has them, with a sign in front.
-    pub(super) fn sums(self, dialect: Dialect, sign: &str) -> Vec<String> {
+    pub(in crate::store) fn sums(self, dialect: Dialect, sign: &str) -> Vec<String> {
         let amounts = self.amounts().into_iter().flat_map(|name| dialect.sums_of_amount(name));
         let numbers = self.numbers().into_iter().map(|name| format!("sum({name})"));
         numbers.chain(amounts).map(|sum| format!("{sign}{sum}")).collect()
@@ -89,7 +89,7 @@ impl Table {
 
     /// Its columns summed, of its own rows.
     #[cfg(not(target_family = "wasm"))]
-    pub(super) fn sums_of_own(self, dialect: Dialect) -> Vec<String> {
+    pub(in crate::store) fn sums_of_own(self, dialect: Dialect) -> Vec<String> {
         self.columns(dialect).iter().map(|column| format!("sum({column})")).collect()
     }
 

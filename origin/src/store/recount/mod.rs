@@ -1,0 +1,126 @@
+//! Recounting: conversions and totals are made anew from what they are made of, and compared with what is stored. Conversions are a
+//! function of their receipts ([`postback::conversion`]), totals a function of conversions.
+//!
+//! Both sides of a comparison come out of one statement, so they are of one moment, and postbacks may arrive meanwhile. Nothing here changes
+//! a conversion: what differs is rebuilt ([`super::rebuild`]). Totals are replaced by [`Store::replace_totals`].
+
+mod keys;
+mod conversions;
+mod totals;
+mod night;
+
+pub use conversions::{ConversionDifference, Found};
+pub use keys::{Key, KeyPage, ROWS_MAX};
+pub use night::{Night, Progress, RecountLease, Recounted};
+pub use totals::{TOTALS_MAX, TotalDifference};
+
+use super::statement::{Column, Dialect, Done, Statement, Step};
+use super::totals::turn_of_all_slots;
+use super::{End, Store, StoreError, in_time};
+use chrono::NaiveDate;
+use postback::time::Timestamp;
+use std::time::Duration;
+
+/// How long a statement may take: a day of a million conversions takes seconds.
+const STATEMENT_MS: i64 = 20_000;
+/// How long all statements of one call may take together.
+const RECOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Store {
+    /// The next keys of conversions behind a key, in their order, at most [`ROWS_MAX`] rows of them.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn conversion_keys(&self, after: &str, changed_since: Timestamp) -> Result<KeyPage, StoreError> {
+        let asked = keys::After { conversion_key: after.to_owned(), changed_since };
+        keys::read(self.recounting(vec![keys::page(self.database().dialect()).over(&[asked])]).await?)
+    }
+
+    /// Folds the receipts of keys and compares what comes of them with what is stored: what senders state, which event was the last, and
+    /// the history; not what was evaluated. A key whose rebuild is requested differs from nothing.
+    ///
+    /// # Errors
+    /// The database cannot say. A receipt that cannot be read is a difference of its key.
+    pub async fn recount_conversions(&self, keys: &[String]) -> Result<Vec<ConversionDifference>, StoreError> {
+        let dialect = self.database().dialect();
+        let done = self.recounting(vec![conversions::select(dialect).over(keys)]).await?;
+        conversions::differences(&self.core.ledger.policy(), done)
+    }
+
+    /// The first day of UTC, from one on, that has conversions or totals.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn next_day_of_totals(&self, from: NaiveDate) -> Result<Option<NaiveDate>, StoreError> {
+        let days = [Day::of(from)?];
+        totals::read_day(self.recounting(vec![totals::next_day(self.database().dialect()).over(&days)]).await?)
+    }
+
+    /// Compares the totals of a day of UTC with what its conversions come to: at most [`TOTALS_MAX`] rows of each table.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn recount_totals(&self, day: NaiveDate) -> Result<Vec<TotalDifference>, StoreError> {
+        let dialect = self.database().dialect();
+        let days = [Day::of(day)?];
+        let mut differences = Vec::new();
+        for table in super::totals::Table::ALL {
+            let done = self.recounting(vec![totals::compare(dialect, table).over(&days)]).await?;
+            differences.extend(totals::read(table, dialect, done)?);
+        }
+        Ok(differences)
+    }
+
+    /// Replaces the totals of a day of UTC by what its conversions come to. Whoever records or evaluates waits meanwhile.
+    ///
+    /// # Errors
+    /// Nothing was replaced.
+    pub async fn replace_totals(&self, day: NaiveDate) -> Result<(), StoreError> {
+        let dialect = self.database().dialect();
+        let days = [Day::of(day)?];
+        let statements = totals::replace(dialect).into_iter().map(|step| step.over(&days));
+        self.recounting(turn_of_all_slots(dialect).into_iter().chain(statements).collect()).await.map(|_| ())
+    }
+
+    async fn recounting(&self, statements: Vec<Statement>) -> Result<Vec<Done>, StoreError> {
+        let limit = statement_limit(self.database().dialect()).map(|step| step.over(&[STATEMENT_MS]));
+        let limits = usize::from(limit.is_some());
+        let statements = limit.into_iter().chain(statements).collect();
+        let mut done = in_time(RECOUNT_TIMEOUT, self.database().run(statements, End::Commit)).await?;
+        Ok(done.split_off(limits.min(done.len())))
+    }
+}
+
+/// Of this transaction: a connection's own limit is for postbacks.
+fn statement_limit(dialect: Dialect) -> Option<Step<i64>> {
+    const COLUMNS: &[Column<i64>] = &[Column::number("limit_ms", |limit_ms| *limit_ms)];
+    match dialect {
+        Dialect::Postgres => Some(Step::new(
+            dialect,
+            COLUMNS,
+            "select set_config('statement_timeout', cast(input.limit_ms as text), true) from input",
+        )),
+        Dialect::Sqlite => None,
+    }
+}
+
+/// A day of UTC.
+#[derive(Clone, Copy, Debug)]
+struct Day {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl Day {
+    const COLUMNS: &'static [Column<Day>] =
+        &[Column::time("from_at", |day| Some(day.from)), Column::time("to_at", |day| Some(day.to))];
+
+    fn of(date: NaiveDate) -> Result<Day, StoreError> {
+        let midnight = |date: NaiveDate| {
+            let instant = date.and_time(chrono::NaiveTime::MIN).and_utc();
+            Timestamp::from_unix_ms(instant.timestamp_millis())
+        };
+        let day = || Some(Day { from: midnight(date)?, to: midnight(date.succ_opt()?)? });
+        day().ok_or_else(|| StoreError::Bug(format!("{date} is no day of totals")))
+    }
+}
