@@ -56,7 +56,7 @@ export async function plans() {
       const reply = await question(path);
       if (reply.status !== 200) throw new Complaint(`a question was answered ${reply.status}: ${await reply.text()}`);
     }
-    await once("known.account_id = (select");
+    await once("own.account_id = (select");
     await once(">= (select from_at");
     const [, ofQuestions] = parted(blocks(logged).filter(({ text }) => /totals\.period_start >=|order by coalesce/.test(text)));
     return [...ofPostbacks, ...ofProcessing, ...ofQuestions, ...asked(postgres)];

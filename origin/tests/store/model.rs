@@ -139,6 +139,9 @@ fn own((name, text): (&String, &String)) -> (String, String) {
     (name.clone(), text.clone())
 }
 
+/// What is known under a key: its conversions, when the last receipt came, and the events that came.
+type Known = (Vec<Conversion>, Option<i64>, Vec<String>);
+
 /// The conversions of all keys, in order of occurrence.
 pub fn conversions(
     policy: &DuplicatePolicy,
@@ -147,7 +150,7 @@ pub fn conversions(
 ) -> BTreeMap<String, Vec<Conversion>> {
     let mut receipts = receipts.to_vec();
     receipts.sort();
-    let mut keys: BTreeMap<String, (Vec<Conversion>, Option<i64>, Vec<String>)> = BTreeMap::new();
+    let mut keys: BTreeMap<String, Known> = BTreeMap::new();
     for Receipt { at_ms, event, .. } in receipts {
         let event = &events[&event];
         let (known, previous, seen) = keys.entry(event.key.clone()).or_default();

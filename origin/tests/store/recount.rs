@@ -99,7 +99,7 @@ async fn right_histories_differ_in_nothing(kind: &str, count: usize) {
                 }
                 assert_eq!(db.differences().await, [""; 0], "{policy:?}, not rebuilt: {history:#?}");
             }
-            db.store_anyhow(&history, &mut dice).await;
+            db.store_anyhow(&history, &processing, &mut dice).await;
             assert_eq!(db.differences().await, [""; 0], "{policy:?}: {history:#?}");
             processing.all(&db.store).await;
             assert_eq!(db.differences().await, [""; 0], "{policy:?}, evaluated: {history:#?}");
