@@ -50,6 +50,7 @@ mod rehearsals;
 mod clicks;
 mod processing;
 mod balance;
+mod first_deposits;
 mod reading;
 mod arrivals;
 mod subject;

@@ -1,7 +1,7 @@
 //! A conversion's state is a function of the set of its receipts: random histories, each stored in random orders and groupings, come to
 //! what a model in memory comes to.
 //!
-//! `HISTORIES=10` asks for ten times as many.
+//! `HISTORIES=10 ORDERS=10` asks for ten times as many histories, each in ten times as many orders: the long run.
 
 use crate::model::{self, Conversion, Event, Money};
 use crate::processing::{Processing, now};
@@ -270,8 +270,9 @@ fn modelled(policy: &DuplicatePolicy, history: &[Sent]) -> (BTreeMap<String, Eve
     (events, receipts)
 }
 
-pub fn scale() -> u32 {
-    std::env::var("HISTORIES").ok().and_then(|times| times.parse().ok()).unwrap_or(1)
+/// How many times as many are asked for, of histories or of orders.
+fn times(variable: &str) -> u32 {
+    std::env::var(variable).map_or(1, |times| times.parse().expect("a number"))
 }
 
 fn policies() -> [DuplicatePolicy; 5] {
@@ -305,7 +306,8 @@ fn every_order_comes_to_what_the_model_says(kind: &str, histories: u32, orders: 
     let processing = Processing::new();
     // The partner's clocks are eight hours ahead: conversions fall on days with rates, and on some that have provisional ones.
     runtime.block_on(processing.import("Date,USD,MYR\n2025-11-18,1.1520,4.7790\n2025-11-20,1.1333,4.9\n"));
-    let each = (histories * scale()).div_ceil(u32::try_from(policies.len()).unwrap());
+    let orders = orders * times("ORDERS");
+    let each = (histories * times("HISTORIES")).div_ceil(u32::try_from(policies.len()).unwrap());
     for (number, policy) in (0_u8..).zip(policies) {
         let db = runtime.block_on(fresh_with(kind, policy));
         let mut runner =
@@ -351,5 +353,5 @@ fn postgres_comes_to_the_same_in_every_order() {
 
 #[test]
 fn d1_comes_to_the_same_in_every_order() {
-    every_order_comes_to_what_the_model_says("d1", 5, 2);
+    every_order_comes_to_what_the_model_says("d1", 5, 4);
 }
