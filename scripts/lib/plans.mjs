@@ -129,7 +129,7 @@ function title(text) {
     [/revisions as made/, "read facts"],
     [/pg_advisory_xact_lock/, "take turns"],
     [/totals\.period_start >=/, "statistics"],
-    [/known\.(conversion_id|click_id|account_id) = \(select/, "conversions of one $1"],
+    [/(?:known|own)\.(conversion_id|click_id|account_id) = \(select/, "conversions of one $1"],
     [/>= \(select from_at/, "conversions since"],
     [/as known where true\s+order by/, "conversions"],
     [/\b(insert into|update|delete from) (\w+)/, "$1 $2"],

@@ -105,7 +105,7 @@ for (const kind of KINDS) {
           cursor = page.next_cursor;
         } while (cursor);
         const told = seen.map((row) => [row.conversion_id, row.occurrence, row.event, row.status, row.reporting_sale_amount, row.reporting_payout].join(" ")).sort();
-        const stored = rows(partner, "select conversion_id, occurrence, event, status, cast(coalesce(usd_sale_amount, fx_sale_amount) as text) as sale, cast(coalesce(usd_payout, fx_payout) as text) as payout from conversions");
+        const stored = rows(partner, "select conversion_id, occurrence, event, status, cast(coalesce(counted_usd_sale_amount, usd_sale_amount, fx_sale_amount) as text) as sale, cast(coalesce(counted_usd_payout, usd_payout, fx_payout) as text) as payout from conversions");
         assert.deepEqual(told, stored.map((row) => [row.conversion_id, row.occurrence, row.event, row.status, row.sale, row.payout].join(" ")).sort(), partner);
       }
     });

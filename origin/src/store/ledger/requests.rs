@@ -211,13 +211,13 @@ fn is_return(dialect: Dialect, policy: DuplicatePolicy) -> String {
             and exists (select 1 from conversions as last where {is_last} and {is_newest} and not {is_apart}
                 and (select latest.event_id from revisions as latest where latest.conversion_key = last.conversion_key
                     and latest.occurrence = last.occurrence order by latest.revision desc limit 1) <> input.event_id
-                and input.last_received_ms - (select max({made_ms}) from revisions as made
-                    where made.conversion_key = last.conversion_key and made.occurrence = last.occurrence
-                        and made.event_id = input.event_id) > {retry_ms}))",
+                and input.last_received_ms - (select max({made_ms}) from revisions as effect
+                    where effect.conversion_key = last.conversion_key and effect.occurrence = last.occurrence
+                        and effect.event_id = input.event_id) > {retry_ms}))",
         is_last = is_last("last"),
         is_newest = is_newest("last"),
         is_apart = is_apart(policy, "last"),
-        made_ms = dialect.unix_ms("made.received_at"),
+        made_ms = dialect.unix_ms("effect.received_at"),
         retry_ms = policy.retry_window_ms(),
     )
 }
