@@ -118,8 +118,9 @@ function blocks(lines) {
     // Pairs of words in the statement itself: which notices come too late (R48). They read no table.
     return { title: title(text), text, plan: plan.replaceAll(/ *SubPlan \d+\n *-> {2}Values Scan on .*\n/g, "") };
   };
-  // What counts and asks is not of the transaction.
-  return found.filter((block) => block.some((line) => line.includes("input as ("))).map(read);
+  // What counts and asks is not of the transaction, nor is the look for rebuilds, which comes at any time.
+  const isAsked = (block) => block.some((line) => line.includes("cast(attempts as text)"));
+  return found.filter((block) => block.some((line) => line.includes("input as (")) && !isAsked(block)).map(read);
 }
 
 /** What a statement does. */
