@@ -4,9 +4,8 @@ use crate::app::Platform;
 use crate::store::rebuild::{Due, Postponed, REBUILDS_MAX, Rebuilt};
 use crate::store::{Store, StoreError};
 use postback::partner::Partner;
-use postback::retry::Schedule;
 use postback::time::Timestamp;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 /// How long a rebuild that fails waits at most, in seconds. It is never given up: until it is done, a sum is wrong.
 const DELAY_S_MAX: u32 = 3_600;
@@ -41,26 +40,35 @@ async fn one(platform: &Platform, partner: &Partner, store: &Store, due: Due) ->
         }
         // What came meanwhile is folded with the rest in the next round.
         Ok(Rebuilt::Outdated) => Ok(0),
-        Err(StoreError::Bug(reason)) => {
-            postpone(partner, store, due, reason, now).await?;
+        // Whatever the reason, the others do not wait for this one. A database that is away cannot postpone it either.
+        Err(error) => {
+            postpone(partner, store, due, &error, now).await?;
             Ok(0)
         }
-        Err(error) => Err(error),
     }
 }
 
+/// Tries it again after a second, then after twice as long each time.
 async fn postpone(
     partner: &Partner,
     store: &Store,
     due: Due,
-    reason: String,
+    error: &StoreError,
     now: Timestamp,
 ) -> Result<(), StoreError> {
     let Due { conversion_key, attempts } = due;
-    let attempts = attempts.saturating_add(1);
-    let delay_s = Schedule::standard().delay_s(attempts, &conversion_key).unwrap_or(DELAY_S_MAX).min(DELAY_S_MAX);
-    error!(partner = partner.code, reason, attempts, delay_s, "a conversion could not be rebuilt; it is retried");
+    let delay_s = 1_u32.checked_shl(attempts).unwrap_or(DELAY_S_MAX).min(DELAY_S_MAX);
     let due_ms = now.unix_ms().saturating_add(i64::from(delay_s).saturating_mul(1_000));
     let due_at = Timestamp::from_unix_ms(due_ms).unwrap_or(now);
-    store.postpone_rebuild(Postponed { conversion_key, due_at, reason }).await
+    store.postpone_rebuild(Postponed { conversion_key, due_at, reason: error.to_string() }).await?;
+    let attempts = attempts.saturating_add(1);
+    match error {
+        StoreError::Bug(_) => {
+            error!(partner = partner.code, reason = %error, attempts, delay_s, "a conversion could not be rebuilt; it is retried");
+        }
+        StoreError::Unavailable(_) => {
+            warn!(partner = partner.code, reason = %error, attempts, delay_s, "a conversion could not be rebuilt; it is retried");
+        }
+    }
+    Ok(())
 }

@@ -20,6 +20,7 @@ mod error;
 #[cfg(not(target_family = "wasm"))]
 mod patience;
 pub(crate) mod statement;
+mod limits;
 mod turns;
 mod totals;
 mod ledger;

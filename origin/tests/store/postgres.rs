@@ -1,9 +1,11 @@
 //! What PostgreSQL alone can get wrong.
 
-use crate::{FIRST, Place, fresh, record};
+use crate::processing::{Processing, now};
+use crate::{FIRST, Place, at, fresh, record};
 use bytec_origin::store::location::Location;
-use bytec_origin::store::{Database, Recorded, Store, StoreError};
+use bytec_origin::store::{Database, Receipt, Record, Recorded, Store, StoreError};
 use postback::duplicate::DuplicatePolicy;
+use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -93,6 +95,44 @@ async fn events_that_cross_between_groups_make_nobody_wait_in_a_circle() {
             recorded.unwrap();
         }
     }
+}
+
+/// One conversion that cannot be rebuilt holds up neither the others nor their evaluation.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rebuild_that_fails_holds_nobody_up() {
+    let db = fresh("postgres").await;
+    let sent = |id: &str, time: &str, payout: u8| {
+        let record = record(&format!("conversion_id={id}&rewars={payout}"));
+        let received_at = at(&format!("2025-11-21T07:{time}Z"));
+        Record {
+            receipt: Receipt { received_at, request_id: format!("{id}-{payout}"), ..record.receipt.clone() },
+            ..record
+        }
+    };
+    for id in ["c1", "c2"] {
+        db.store.record(sent(id, "01:00", 2)).await.unwrap();
+        db.store.record(sent(id, "00:00", 1)).await.unwrap();
+    }
+    let Database::Postgres(store) = db.store.database() else { unreachable!("asked for PostgreSQL") };
+    let mut held = store.pool().begin().await.unwrap();
+    sqlx::query("select * from revisions where conversion_key = 'c:c1' for update").execute(&mut *held).await.unwrap();
+    let processing = Processing::new();
+    processing.all(&db.store).await;
+    const CONVERSIONS: &str =
+        "select conversion_key || ' ' || cast(revision as text) || case when is_processed then ' processed' else '' end
+        from conversions order by conversion_key";
+    const REBUILDS: &str = "select conversion_key || ' ' || cast(attempts as text) || ' ' || last_error from rebuilds";
+    assert_eq!(db.column(CONVERSIONS).await, ["c:c1 1 processed", "c:c2 2 processed"]);
+    let waiting = db.column(REBUILDS).await;
+    assert!(waiting.len() == 1 && waiting[0].starts_with("c:c1 1 the database is not available"), "{waiting:?}");
+    held.rollback().await.unwrap();
+    let a_second_later = Timestamp::from_unix_ms(now().unix_ms() + 1_000).unwrap();
+    assert_eq!(db.store.due_rebuilds(now()).await.unwrap(), []);
+    let due = db.store.due_rebuilds(a_second_later).await.unwrap();
+    assert_eq!(due.len(), 1);
+    db.store.rebuild(&due[0].conversion_key, a_second_later).await.unwrap();
+    assert_eq!(db.column(CONVERSIONS).await, ["c:c1 2", "c:c2 2 processed"]);
+    assert!(db.column(REBUILDS).await.is_empty());
 }
 
 /// A way to the server on which the first connection falls silent once it is made; later ones do not.

@@ -11,6 +11,7 @@ mod write;
 pub(super) use read::{Receipts, receipts_and};
 pub(super) use write::{CONVERSION, ConversionRow, REVISION, RevisionRow, folded_rows};
 
+use super::limits::{Limit, set_limits};
 use super::statement::{Column, Dialect, Done, Step, read_json};
 use super::{End, Store, StoreError, in_time};
 use postback::conversion::fold;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// Requests that are taken up in one round.
 pub const REBUILDS_MAX: usize = 50;
+/// How long one statement may take: as many receipts as a conversion has are read and written by one.
+const LIMITS: [Limit; 1] = [("statement_timeout", "15000")];
 /// How long the statements of one rebuild may take together.
 const REBUILD_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -61,7 +64,8 @@ impl Store {
     /// # Errors
     /// The database cannot say.
     pub async fn due_rebuilds(&self, now: Timestamp) -> Result<Vec<Due>, StoreError> {
-        let done = self.rebuilding(vec![due(self.database().dialect()).over(&[now])]).await?;
+        let statements = vec![due(self.database().dialect()).over(&[now])];
+        let done = in_time(REBUILD_TIMEOUT, self.database().run(statements, End::Commit)).await?;
         let due = |(conversion_key, attempts): (String, String)| {
             let attempts = attempts.parse();
             let attempts = attempts.map_err(|_| StoreError::Bug("a number of attempts that is none".to_owned()))?;
@@ -114,6 +118,8 @@ impl Store {
     }
 
     async fn rebuilding(&self, statements: Vec<super::Statement>) -> Result<Vec<Done>, StoreError> {
+        let limits = set_limits(self.database().dialect(), &LIMITS);
+        let statements = limits.into_iter().chain(statements).collect();
         in_time(REBUILD_TIMEOUT, self.database().run(statements, End::Commit)).await
     }
 }

@@ -109,8 +109,9 @@ fn number(count: usize) -> i64 {
 const AS_READ: &str = "exists (select 1 from rebuilds
     where rebuilds.conversion_key = input.conversion_key and rebuilds.generation = input.generation)";
 /// The keys of which that is so.
-const KEYS_AS_READ: &str = "select input.conversion_key from input where exists (select 1 from rebuilds
-    where rebuilds.conversion_key = input.conversion_key and rebuilds.generation = input.generation)";
+fn keys_as_read() -> String {
+    format!("select input.conversion_key from input where {AS_READ}")
+}
 
 const KEY: &[Column<KeyRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
@@ -120,12 +121,13 @@ const KEY: &[Column<KeyRow>] = &[
 ];
 
 fn forget_history(dialect: Dialect) -> Step<KeyRow> {
-    Step::new(dialect, KEY, &format!("delete from revisions where conversion_key in ({KEYS_AS_READ})"))
+    Step::new(dialect, KEY, &format!("delete from revisions where conversion_key in ({})", keys_as_read()))
 }
 
 fn forget_vanished(dialect: Dialect) -> Step<KeyRow> {
     let statement = format!(
-        "delete from conversions where conversion_key in ({KEYS_AS_READ}) and occurrence > (select occurrences from input)"
+        "delete from conversions where conversion_key in ({}) and occurrence > (select occurrences from input)",
+        keys_as_read()
     );
     Step::new(dialect, KEY, &statement)
 }
@@ -141,14 +143,16 @@ fn drop_jobs(dialect: Dialect) -> Step<KeyRow> {
         "delete from work_items where work_item_id in (
             select work_items.work_item_id from work_items
             where work_items.state = 'waiting' and work_items.claim_id is null and work_items.event_id in (
-                select events.event_id from events where events.conversion_key in ({KEYS_AS_READ})) {skip})"
+                select events.event_id from events where events.conversion_key in ({})) {skip})",
+        keys_as_read()
     );
     Step::new(dialect, KEY, &statement)
 }
 
 fn finish(dialect: Dialect) -> Step<KeyRow> {
     let statement = format!(
-        "delete from rebuilds where conversion_key in ({KEYS_AS_READ}) returning conversion_key as id, 'done' as answer"
+        "delete from rebuilds where conversion_key in ({}) returning conversion_key as id, 'done' as answer",
+        keys_as_read()
     );
     Step::new(dialect, KEY, &statement).answering()
 }

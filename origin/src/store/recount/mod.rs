@@ -14,7 +14,8 @@ pub use keys::{Key, KeyPage, ROWS_MAX};
 pub use night::{Night, Progress, RecountLease, Recounted};
 pub use totals::{TOTALS_MAX, TotalDifference};
 
-use super::statement::{Column, Dialect, Done, Statement, Step};
+use super::limits::{Limit, set_limits};
+use super::statement::{Column, Done, Statement};
 use super::totals::turn_of_all_slots;
 use super::{End, Store, StoreError, in_time};
 use chrono::NaiveDate;
@@ -22,7 +23,7 @@ use postback::time::Timestamp;
 use std::time::Duration;
 
 /// How long a statement may take: a day of a million conversions takes seconds.
-const STATEMENT_MS: i64 = 20_000;
+const LIMITS: [Limit; 1] = [("statement_timeout", "20000")];
 /// How long all statements of one call may take together.
 const RECOUNT_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -83,24 +84,11 @@ impl Store {
     }
 
     async fn recounting(&self, statements: Vec<Statement>) -> Result<Vec<Done>, StoreError> {
-        let limit = statement_limit(self.database().dialect()).map(|step| step.over(&[STATEMENT_MS]));
+        let limit = set_limits(self.database().dialect(), &LIMITS);
         let limits = usize::from(limit.is_some());
         let statements = limit.into_iter().chain(statements).collect();
         let mut done = in_time(RECOUNT_TIMEOUT, self.database().run(statements, End::Commit)).await?;
         Ok(done.split_off(limits.min(done.len())))
-    }
-}
-
-/// Of this transaction: a connection's own limit is for postbacks.
-fn statement_limit(dialect: Dialect) -> Option<Step<i64>> {
-    const COLUMNS: &[Column<i64>] = &[Column::number("limit_ms", |limit_ms| *limit_ms)];
-    match dialect {
-        Dialect::Postgres => Some(Step::new(
-            dialect,
-            COLUMNS,
-            "select set_config('statement_timeout', cast(input.limit_ms as text), true) from input",
-        )),
-        Dialect::Sqlite => None,
     }
 }
 

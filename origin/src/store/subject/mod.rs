@@ -19,7 +19,8 @@ pub use erase::{Erasing, erasing_sql};
 pub use find::{Found, finding_sql};
 pub use rows::columns;
 
-use super::statement::{Column, Dialect, Statement, Step};
+use super::limits::{Limit, set_limits};
+use super::statement::{Column, Statement, Step};
 use super::totals::turn_of_all_slots;
 use super::{Database, End, Store, StoreError, in_time};
 use find::{Page, Sought};
@@ -28,7 +29,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// How long one statement may take: those of a command, not of a request.
-const STATEMENT_TIMEOUT_MS: &str = "60000";
+const LIMITS: [Limit; 2] = [("statement_timeout", "60000"), ("lock_timeout", "60000")];
 /// How long a transaction may take in all.
 const SUBJECT_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -96,7 +97,7 @@ impl Store {
         let tables: Vec<_> = steps.iter().map(|step| step.table).collect();
         let statements = steps.iter().map(|step| step.statement.over(&erasing.rows(found.keys(step.input)))).collect();
         let before = turn_of_all_slots(dialect);
-        let skipped = usize::from(before.is_some()).saturating_add(limits(dialect).len());
+        let skipped = usize::from(before.is_some()).saturating_add(usize::from(set_limits(dialect, &LIMITS).is_some()));
         let done = self.of_subject(before.into_iter().chain::<Vec<_>>(statements).collect()).await?;
         let mut changed = BTreeMap::new();
         for (table, done) in tables.into_iter().zip(done.iter().skip(skipped)) {
@@ -157,25 +158,8 @@ impl Store {
     }
 
     async fn of_subject(&self, statements: Vec<Statement>) -> Result<Vec<super::statement::Done>, StoreError> {
-        let limits = limits(self.database().dialect());
+        let limits = set_limits(self.database().dialect(), &LIMITS);
         let statements = limits.into_iter().chain(statements).collect();
         in_time(SUBJECT_TIMEOUT, self.database().run(statements, End::Commit)).await
-    }
-}
-
-/// The limits of a request do not hold for a command.
-fn limits(dialect: Dialect) -> Vec<Statement> {
-    const COLUMNS: &[Column<(&str, &str)>] = &[
-        Column::text("name", |limit| Some(limit.0.to_owned())),
-        Column::text("value", |limit| Some(limit.1.to_owned())),
-    ];
-    const LIMITS: [(&str, &str); 2] =
-        [("statement_timeout", STATEMENT_TIMEOUT_MS), ("lock_timeout", STATEMENT_TIMEOUT_MS)];
-    match dialect {
-        Dialect::Postgres => {
-            let step = Step::new(dialect, COLUMNS, "select set_config(input.name, input.value, true) from input");
-            vec![step.over(&LIMITS)]
-        }
-        Dialect::Sqlite => Vec::new(),
     }
 }
