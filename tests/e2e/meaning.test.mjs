@@ -46,7 +46,7 @@ for (const kind of KINDS) {
       databases = freshDatabases(kind);
       origin = await startOrigin({ env: databases.env });
       key = JSON.parse(done("keys create --tenant bytec --scope read --json")).secret;
-      await until("the key", async () => (await ask("involve/event/stats")).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      await until("the key", async () => (await ask("involve/event/stats")).status === 200, { everyMs: 200, timeoutMs: 20_000 });
     });
     after(async () => {
       await origin?.stop();
@@ -102,7 +102,7 @@ for (const kind of KINDS) {
         "conversion_id=s5&event=purchase&sale_amount_local=70.50&payout_local=7&conversion_currency=THB&event_time=2025-10-24+10:00:00",
         "conversion_id=s6&event=purchase&status=Rejected&payout_local=9&conversion_currency=THB&event_time=2025-10-24+10:00:00",
       ]) await send("involve", query);
-      await until("statistics to have them", async () => (await asked("involve/event/stats?from=2025-10-15&to=2025-11-05")).total.sales > 2, { everyMs: 100, timeoutMs: 5_000 });
+      await until("statistics to have them", async () => (await asked("involve/event/stats?from=2025-10-15&to=2025-11-05")).total.sales > 2, { everyMs: 100, timeoutMs: 20_000 });
       await until("processing", async () => databases.rows("involve_asia_db", "select 1 as one from work_items where state = 'waiting'").length === 0, { everyMs: 100, timeoutMs: 10_000 });
       const rows = databases.rows("involve_asia_db", COUNTED);
       assert.ok(rows.length >= 13);
@@ -119,7 +119,7 @@ for (const kind of KINDS) {
       }
       const hours = await asked("involve/event/stats?from=2025-10-26&to=2025-10-26&tz=Europe/Berlin&interval=hour");
       assert.equal(hours.periods.length, 25, "the day on which the clocks go back");
-      await until("/health to count what waits", async () => (await (await origin.fetch("/health")).json()).waiting_for_rates.involve_asia === 1, { everyMs: 200, timeoutMs: 5_000 });
+      await until("/health to count what waits", async () => (await (await origin.fetch("/health")).json()).waiting_for_rates.involve_asia === 1, { everyMs: 200, timeoutMs: 20_000 });
     });
 
     test("the command reports what the API answers", async () => {
@@ -260,7 +260,7 @@ for (const kind of KINDS) {
 
     test("a key opens its own partner's data and nothing else, by any way", async () => {
       const rectors = JSON.parse(done("keys create --tenant bytec --scope read --for-partner rector --json")).secret;
-      await until("the key", async () => (await ask("rector/event/stats", { secret: rectors })).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      await until("the key", async () => (await ask("rector/event/stats", { secret: rectors })).status === 200, { everyMs: 200, timeoutMs: 20_000 });
       for (const path of ["involve/event/stats", "involve/event/conversions", "stats", "conversions", "involve/event/conversions?conversion_id=x1", "involve/event/stats?format=csv"]) {
         const reply = await ask(path, { secret: rectors });
         assert.equal(reply.status, 403, path);

@@ -58,7 +58,7 @@ for (const kind of KINDS) {
       create("operate", ["--scope", "operate"]);
       create("read", ["--scope", "read"]);
       create("rector", ["--scope", "operate", "--for-partner", "rector"]);
-      await until("the keys", async () => (await ask(keys.rector)).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      await until("the keys", async () => (await ask(keys.rector)).status === 200, { everyMs: 200, timeoutMs: 20_000 });
     });
     after(async () => {
       await origin?.stop();

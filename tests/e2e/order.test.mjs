@@ -136,7 +136,7 @@ for (const kind of KINDS) {
       origin = await startOrigin(databases);
       tunnel = await startTunnel(origin.url);
       key = readKey(databases.env);
-      await until("the key", async () => (await ask("rector/event/stats")).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      await until("the key", async () => (await ask("rector/event/stats")).status === 200, { everyMs: 200, timeoutMs: 20_000 });
     });
     after(async () => {
       await tunnel?.stop();
@@ -281,7 +281,7 @@ for (const kind of KINDS) {
             wasPending = pending(found.id) === 1;
             origin = await startOrigin({ ...databases, port: origin.port });
             // A job that the ended origin had leased may still be there, for as long as its lease: nothing depends on it.
-            await until("the rebuild", async () => pending(found.id) === 0, { timeoutMs: 5_000 });
+            await until("the rebuild", async () => pending(found.id) === 0, { timeoutMs: 20_000 });
             await assertResult(found);
             assert.deepEqual(receipts(found), expectedReceipts(found));
           }

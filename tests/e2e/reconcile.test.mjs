@@ -241,7 +241,7 @@ for (const kind of KINDS) {
       ]) await send(query);
       const left = () => databases.rows("involve_asia_db", "select state from work_items");
       await until("processing", async () => left().every(({ state }) => state === "delayed"), { everyMs: 100, timeoutMs: 10_000 });
-      await until("the key", async () => (await page("limit=1")).status === 200, { everyMs: 200, timeoutMs: 5_000 });
+      await until("the key", async () => (await page("limit=1")).status === 200, { everyMs: 200, timeoutMs: 20_000 });
     });
     after(async () => {
       await origin?.stop();

@@ -73,7 +73,7 @@ describe("rotating the origin", () => {
       old = await startOrigin({ ...databases, port: old.port });
       await assertNothingIsLost(run, history);
       const answered = new_.lines.filter((line) => line.includes('"postback recorded"')).length;
-      assert.ok(answered > 400, `the new origin recorded ${answered}`);
+      assert.ok(answered > history.length / 4, `the new origin recorded ${answered} of ${history.length}`);
     } finally {
       await before.stop();
       await after.stop();

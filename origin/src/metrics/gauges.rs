@@ -84,6 +84,11 @@ fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
             &seen(|seen| Some(number(seen.backlog.lag_s))),
         ),
         by_partner(
+            "rebuilds_waiting",
+            "Conversions with receipts that were not stored in their order, which are still to be rebuilt",
+            &seen(|seen| Some(number(seen.backlog.rebuilds))),
+        ),
+        by_partner(
             "waiting_for_rates",
             "Conversions that count with an amount that waits for an exchange rate: sums miss it until then",
             &seen(|seen| Some(seen.waiting_for_rates)),

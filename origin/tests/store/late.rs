@@ -93,7 +93,10 @@ contract! {
         assert_eq!(db.warnings("r2").await, ["[]"]);
         assert_eq!(db.warnings("r1").await, [r#"["late_receipt"]"#]);
         assert_eq!(db.conversions().await, ["conversion rejected - - 10.00 1"], "until it is folded");
+        let waiting = async || db.store.backlog(at("2025-11-21T08:00:00Z")).await.unwrap().rebuilds;
+        assert_eq!(waiting().await, 1);
         assert_eq!(db.rebuilt().await, 1);
+        assert_eq!(waiting().await, 0);
         assert_eq!(db.conversions().await, ["conversion rejected - - 10.00 2"]);
         assert_eq!(db.history().await, ["00:00 approved - 10.00", "00:45 rejected - 10.00"]);
         assert_eq!(db.rebuilt().await, 0, "it is done once");

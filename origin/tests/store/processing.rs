@@ -210,7 +210,7 @@ contract! {
             "d1 deposit - no_click undecided - - - [\"rate_missing\"]",
             "d2 conversion - no_click - - - - [\"currency_missing\"]",
         ]);
-        let backlog = Backlog { waiting: 0, delayed: 1, dead: 0, lag_s: 0 };
+        let backlog = Backlog { waiting: 0, delayed: 1, dead: 0, lag_s: 0, rebuilds: 0 };
         assert_eq!(db.store.backlog(now()).await.unwrap(), backlog);
         // A rate of the day before: the best there is until the day's own comes.
         processing.import("Date,USD\n2025-11-19,1.1000\n").await;

@@ -4,10 +4,13 @@ import { setTimeout as wait } from "node:timers/promises";
 /** How often a postback is sent that gets no answer at all: a busy machine drops connections that workerd has not accepted in time. */
 const SENDS_MAX = 4;
 
+/** How many are under way at most: a machine that cannot keep up with the rate is not asked for ever more, but later. */
+const IN_FLIGHT_MAX = 300;
+
 /**
- * Sends `perSecond` postbacks a second until `stop()`; `target(n)` is the URL of the n-th. One that gets no answer is sent again, as
- * partners are told to. Answers the history: one entry for each, with the status of its reply (0: none), how often it was sent, and how
- * long the reply took.
+ * Sends `perSecond` postbacks a second, or as many as the machine can take, until `stop()`; `target(n)` is the URL of the n-th. One that
+ * gets no answer is sent again, as partners are told to. Answers the history: one entry for each, with the status of its reply (0: none),
+ * how often it was sent, and how long the reply took.
  */
 export function startLoad(target, { perSecond }) {
   const history = [];
@@ -34,6 +37,7 @@ export function startLoad(target, { perSecond }) {
     for (let n = 0; !isOver; n++) {
       const dueMs = (n * 1_000) / perSecond - (Date.now() - began);
       if (dueMs > 0) await wait(dueMs);
+      while (inFlight.size >= IN_FLIGHT_MAX) await wait(5);
       const entry = { n, atMs: Date.now() - began, url: target(n), status: 0, sends: 0 };
       history.push(entry);
       inFlight.add(entry);

@@ -16,6 +16,8 @@ pub struct Backlog {
     pub dead: u64,
     /// For how many seconds the oldest has been due that nobody has taken.
     pub lag_s: u64,
+    /// Conversions whose receipts were not stored in their order, and are to be rebuilt.
+    pub rebuilds: u64,
 }
 
 /// Counts what is on the list, which is what is not done.
@@ -32,6 +34,7 @@ pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
         ("delayed", count("delayed")),
         ("dead", count("dead")),
         ("lag_s", format!("coalesce({least}, 0)")),
+        ("rebuilds", "(select count(*) from rebuilds)".to_owned()),
     ]);
     Step::new(dialect, COLUMNS, &format!("select 'backlog' as id, {answer} as answer from input")).answering()
 }
