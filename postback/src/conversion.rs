@@ -77,7 +77,7 @@ pub struct Notice {
 pub struct Statement {
     /// In `currency`.
     pub amount: Option<Amount>,
-    /// ISO 4217; of `amount`.
+    /// ISO 4217; of `amount`, or of the last one where only dollars are stated now.
     pub currency: Option<String>,
     /// In US dollars, as the sender states them.
     pub dollars: Option<Amount>,
@@ -280,7 +280,9 @@ impl Statement {
             return;
         }
         let inherited = || self.currency.clone().or_else(|| others_currency.cloned());
-        let currency = said.amount.and_then(|_| said.currency.clone().or_else(inherited));
+        // Dollars alone leave it: it is that of the next amount without one.
+        let currency =
+            if said.amount.is_some() { said.currency.clone().or_else(inherited) } else { self.currency.clone() };
         let repeats_amount = said.dollars.is_none() && said.amount == self.amount && currency == self.currency;
         let repeats_dollars = said.amount.is_none() && said.dollars == self.dollars;
         if repeats_amount || repeats_dollars {

@@ -71,8 +71,11 @@ contract! {
             ("rewars=10", "42.00 MYR 10.00 | 90.00"),
             // 10 dollars are not 84 ringgit.
             ("payout_local=84", "84.00 MYR - dropped | 90.00"),
-            ("rewars=20", "- - 20.00 dropped | 90.00"),
-            ("rewars=21&payout_local=88&conversion_currency=MYR", "88.00 MYR 21.00 | 90.00"),
+            ("rewars=20", "- MYR 20.00 dropped | 90.00"),
+            // The currency is that of the amount before, and not that of the sale.
+            ("sale_amount_local=100&conversion_currency=EUR", "- MYR 20.00 dropped | -"),
+            ("payout_local=88", "88.00 MYR - dropped | -"),
+            ("rewars=21&payout_local=88&conversion_currency=MYR", "88.00 MYR 21.00 | -"),
         ] {
             db.record(&format!("conversion_id=c1&{query}")).await;
             assert_eq!(db.one(state).await, after, "{query}");

@@ -80,6 +80,9 @@ impl Money {
         if next.local.is_some() && next.currency.is_none() {
             next.currency = self.currency.clone().or_else(|| other.currency.clone());
         }
+        if next.local.is_none() {
+            next.currency.clone_from(&self.currency);
+        }
         let same_local = next.local == self.local && next.currency == self.currency;
         if (said.dollars.is_none() && same_local) || (said.local.is_none() && said.dollars == self.dollars) {
             return self.clone();

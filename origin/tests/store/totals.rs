@@ -239,10 +239,13 @@ impl Counted {
     fn of(row: &[String]) -> Counted {
         let statement = |cells: &[String]| {
             let amount = |cell: &String| cell.parse().ok();
+            // What a return counts for has no other dollars than its own; a currency without an amount is that of an earlier one.
+            let dollars = if cells[0].is_empty() { &cells[2..5] } else { &cells[2..3] };
+            let currencies = if cells[1].is_empty() { &cells[5..6] } else { &cells[5..7] };
             CountedMoney {
                 own: cells[..2].iter().find_map(amount),
-                dollars: cells[2..5].iter().find_map(amount),
-                currency: cells[5..7].iter().find(|cell| !cell.is_empty()).cloned().unwrap_or_default(),
+                dollars: dollars.iter().find_map(amount),
+                currency: currencies.iter().find(|cell| !cell.is_empty()).cloned().unwrap_or_default(),
             }
         };
         Counted {

@@ -104,13 +104,25 @@ pub(super) fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Op
             .join(", ")
         }
     };
+    let (join, is_last) = match dialect {
+        // Two values that are there before the table is looked into: it is found by its key, however small it was when the plan was
+        // made.
+        Dialect::Postgres => (
+            format!(
+                " join lateral (select max(any_one.occurrence) as occurrence from conversions as any_one
+                    where any_one.conversion_key = input.conversion_key{}) as last on true",
+                dialect.by_key()
+            ),
+            "known.conversion_key = input.conversion_key and known.occurrence = last.occurrence".to_owned(),
+        ),
+        Dialect::Sqlite => (String::new(), is_last("known")),
+    };
     Some(Step::new(
         dialect,
         CONVERSION,
         &format!(
-            "update conversions as known set {assignments} from input
-             where {}{} and {} and {}",
-            is_last("known"),
+            "update conversions as known set {assignments} from input{join}
+             where {is_last}{} and {} and {}",
             dialect.among(CONVERSION, "known.conversion_key", "conversion_key"),
             is_newest("known"),
             event_is_new(dialect),
@@ -171,7 +183,11 @@ fn statement(dialect: Dialect, late: &str, money: &Money) -> String {
     let taken = |name: &str, said: &str| format!("{name} = case when {is_taken} then {said} else known.{name} end");
     [
         taken(&amount, &format!("input.{amount}")),
-        taken(currency, &format!("({said_currency})")),
+        // Dollars alone leave it: it is that of the next amount without one.
+        taken(
+            currency,
+            &format!("(case when input.{amount} is not null then {said_currency} else known.{currency} end)"),
+        ),
         taken(&dollars, &format!("input.{dollars}")),
         taken(is_dropped, &format!("({dropped})")),
     ]

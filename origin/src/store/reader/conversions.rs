@@ -266,6 +266,10 @@ fn object(dialect: Dialect) -> String {
     let amount = |name: &'static str| (name, dialect.micros(&format!("known.{}", dialect.amount(name))));
     let reporting = |name: &'static str, of: &str| (name, dialect.micros(&in_reporting_currency(dialect, "known", of)));
     let inherited = |name: &'static str| (name, format!("coalesce(known.{name}, sale.{name})"));
+    // A statement in dollars alone keeps the currency of the amount that it had before.
+    let currency_of = |name: &'static str, of: &str| {
+        (name, format!("case when known.{} is not null then known.{name} end", dialect.amount(of)))
+    };
     let origin = [
         inherited("click_id"),
         inherited("media_id"),
@@ -284,8 +288,8 @@ fn object(dialect: Dialect) -> String {
     let money = [
         amount("sale_amount"),
         amount("payout"),
-        column("currency"),
-        column("payout_currency"),
+        currency_of("currency", "sale_amount"),
+        currency_of("payout_currency", "payout"),
         amount("counted_sale_amount"),
         amount("counted_payout"),
         column("counted_currency"),

@@ -7,7 +7,7 @@ use crate::processing::REPORTING_CURRENCY;
 
 /// One of a conversion's two statements of money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Statement {
+pub(super) enum Statement {
     Sale,
     Payout,
 }
@@ -19,6 +19,13 @@ impl Statement {
             Statement::Payout => "payout",
         }
     }
+
+    const fn currency(self) -> &'static str {
+        match self {
+            Statement::Sale => "currency",
+            Statement::Payout => "payout_currency",
+        }
+    }
 }
 
 /// The amount `sale_amount` or `payout` that counts, in its own currency.
@@ -27,16 +34,25 @@ pub(super) fn in_own_currency(dialect: Dialect, conversion: &str, amount: &str) 
     format!("coalesce({conversion}.{counted}, {conversion}.{stated})")
 }
 
-/// The currency, `currency` or `payout_currency`, of the amount that counts.
-pub(super) fn own_currency(conversion: &str, currency: &str) -> String {
-    format!("coalesce({conversion}.counted_{currency}, {conversion}.{currency})")
+/// The currency of the amount that counts.
+pub(super) fn own_currency(dialect: Dialect, conversion: &str, statement: Statement) -> String {
+    let (currency, amount) = (statement.currency(), dialect.amount(statement.amount()));
+    // A statement in dollars alone keeps the currency of the amount that it had before.
+    format!(
+        "coalesce({conversion}.counted_{currency}, case when {conversion}.{amount} is not null then {conversion}.{currency} end)"
+    )
 }
 
 /// The amount `sale_amount` or `payout` that counts, in the reporting currency: as evaluated, or else as its sender states it, or else as
 /// it was converted.
 pub(in crate::store) fn in_reporting_currency(dialect: Dialect, conversion: &str, amount: &str) -> String {
     let [counted, usd, fx] = ["counted_usd", "usd", "fx"].map(|prefix| dialect.amount(&format!("{prefix}_{amount}")));
-    format!("coalesce({conversion}.{counted}, {conversion}.{usd}, {conversion}.{fx})")
+    let counted_own = dialect.amount(&format!("counted_{amount}"));
+    // What a return counts for in its own currency waits for a rate, whatever dollars its sender states.
+    format!(
+        "case when {conversion}.{counted_own} is null then coalesce({conversion}.{counted}, {conversion}.{usd}, {conversion}.{fx})
+              else {conversion}.{counted} end"
+    )
 }
 
 /// Which of a conversion's amounts wait for a rate: `sale`, `payout`, `both`, or the empty text.
@@ -49,15 +65,11 @@ pub(super) fn waiting(dialect: Dialect, conversion: &str) -> String {
 /// null would hide the other amount.
 fn waits(dialect: Dialect, conversion: &str, statement: Statement) -> String {
     let amount = statement.amount();
-    let currency = match statement {
-        Statement::Sale => "currency",
-        Statement::Payout => "payout_currency",
-    };
     format!(
         "({} is not null and {} is null and coalesce({}, '{REPORTING_CURRENCY}') <> '{REPORTING_CURRENCY}')",
         in_own_currency(dialect, conversion, amount),
         in_reporting_currency(dialect, conversion, amount),
-        own_currency(conversion, currency),
+        own_currency(dialect, conversion, statement),
     )
 }
 

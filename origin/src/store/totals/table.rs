@@ -5,7 +5,7 @@
 //! of a year.
 
 use super::super::statement::Dialect;
-use super::amounts::{first_deposit, in_own_currency, in_reporting_currency, own_currency, waiting};
+use super::amounts::{Statement, first_deposit, in_own_currency, in_reporting_currency, own_currency, waiting};
 use super::happened_at;
 use super::hours::{Hourly, NUMBERS, SUMS};
 
@@ -144,7 +144,8 @@ pub(super) fn as_kind(dialect: Dialect, conversion: &str) -> Vec<String> {
     let key = |name: &'static str| {
         let expression = match name {
             "status" => format!("coalesce({conversion}.status, '')"),
-            "currency" | "payout_currency" => format!("coalesce({}, '')", own_currency(conversion, name)),
+            "currency" => format!("coalesce({}, '')", own_currency(dialect, conversion, Statement::Sale)),
+            "payout_currency" => format!("coalesce({}, '')", own_currency(dialect, conversion, Statement::Payout)),
             "waiting" => waiting(dialect, conversion),
             _ => format!("{conversion}.{name}"),
         };
