@@ -22,7 +22,7 @@ mod tests;
 mod model;
 
 pub use balanced::{Balanced, Counted};
-pub use member::{Kind, Member, Receipt, Side, Statement};
+pub use member::{Kind, Member, NamedSale, Receipt, Reduction, Side, Statement};
 pub use postback::partner::{OnExceeding, OtherAmount, RefundRules};
 
 use super::rates::Rates;

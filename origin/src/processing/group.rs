@@ -1,20 +1,21 @@
 //! Balancing the groups of conversions that are evaluated, and which others of a group have to be evaluated again.
 
-use super::balance::{self, Balanced, Kind, Side, Statement, balance};
+use super::balance::{self, Balanced, Kind, NamedSale, Reduction, Side, Statement, balance};
 use super::finding::Finding;
 use super::judgement::REPORTING_CURRENCY;
 use super::rates::Rates;
-use crate::store::worklist::{Counted, Facts, GroupsRead, Member, Money, Other, Standing, Stated};
+use crate::store::worklist::{Counted, Evaluated, Facts, GroupsRead, Member, Money, Named, Other, Standing, Stated};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::event::Event;
 use postback::money::Amount;
 use postback::partner::RefundRules;
 use postback::status::Status;
+use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
-/// Findings that a group decides; the others are a conversion's own.
-const DECIDED: [Finding; 8] = [
+/// Findings that a group decides of a sale; the others are the sale's own.
+const OF_SALES: [Finding; 8] = [
     Finding::OriginalMissing,
     Finding::AmountOfOriginal,
     Finding::NothingLeft,
@@ -24,6 +25,9 @@ const DECIDED: [Finding; 8] = [
     Finding::SeveralOriginals,
     Finding::OriginalRejected,
 ];
+/// Those that it decides of a return beside these, which has no amounts of its own that count.
+const OF_RETURNS: [Finding; 4] =
+    [Finding::CurrencyMissing, Finding::RateMissing, Finding::RateProvisional, Finding::AmountOutOfRange];
 
 /// A group and what each of its members counts for.
 pub struct Group {
@@ -90,8 +94,11 @@ fn is_of(member: &Member, facts: &Facts) -> bool {
 
 /// Whether a member is as it was evaluated. One that was not evaluated since its last change will be.
 fn standing(member: &Member, result: &Balanced) -> Standing {
+    // Only a return counts for something in the balance.
+    let of_returns = if result.counted.is_some() { &OF_RETURNS[..] } else { &[] };
+    let decided: Vec<_> = OF_SALES.iter().chain(of_returns).map(|finding| finding.code()).collect();
     let codes = |findings: &[String]| -> BTreeSet<String> {
-        findings.iter().filter(|code| DECIDED.iter().any(|finding| finding.code() == **code)).cloned().collect()
+        findings.iter().filter(|code| decided.contains(&code.as_str())).cloned().collect()
     };
     let found: Vec<_> = result.findings.iter().map(|finding| finding.code().to_owned()).collect();
     // What cannot be read is not as it should be.
@@ -99,8 +106,24 @@ fn standing(member: &Member, result: &Balanced) -> Standing {
     let is_as_evaluated = known == Some(codes(&found))
         && member.evaluated.counted == counted(result)
         && member.evaluated.refund_of == result.original
+        && has_its_rate(member, result)
         && member.evaluated.is_charged_back == result.is_charged_back;
     if is_as_evaluated || !member.is_processed { Standing::UpToDate } else { Standing::Outdated }
+}
+
+/// Whether a return was converted by the rate by which it is now. A sale's is its own.
+fn has_its_rate(member: &Member, result: &Balanced) -> bool {
+    if result.counted.is_none() {
+        return true;
+    }
+    let Evaluated { fx_rate, fx_rate_date, .. } = &member.evaluated;
+    match (&result.rate, fx_rate, fx_rate_date) {
+        (None, None, None) => true,
+        (Some(rate), Some(factor), Some(date)) => {
+            Decimal::from_str_exact(factor).is_ok_and(|factor| factor == rate.factor) && *date == rate.date.to_string()
+        }
+        (None | Some(_), _, _) => false,
+    }
 }
 
 /// What a return counts for, as it is stored.
@@ -143,24 +166,50 @@ fn as_balanced(member: &Member) -> balance::Member {
         sale: Statement { amount: money.sale_amount, currency: money.currency.clone(), dollars: money.usd_sale_amount },
         payout: Statement { amount: money.payout, currency: money.payout_currency.clone(), dollars: money.usd_payout },
         day: day(member),
-        names: member.named.as_ref().map(|named| named.conversion_key.clone()),
+        names: match (&member.named, &member.original_event_id) {
+            (Some(Named { conversion_key, occurrence }), _) => {
+                NamedSale::Known { conversion_key: conversion_key.clone(), occurrence: *occurrence }
+            }
+            (None, Some(_)) => NamedSale::Unknown,
+            (None, None) => NamedSale::Unnamed,
+        },
         reductions: member.history.as_deref().map(reductions).unwrap_or_default(),
     }
 }
 
-/// By how much the revisions of a sale reduced it: the last ones come first. In its currency, or in dollars where it states no other.
-fn reductions(history: &[Stated]) -> Vec<(Side, Amount)> {
+/// By how much the revisions of a sale reduced it: the last ones come first. An amount is held to one in the same currency, and dollars to
+/// dollars, also where one of the two is said as an amount in them.
+fn reductions(history: &[Stated]) -> Vec<Reduction> {
     let mut reductions = Vec::new();
     for (after, before) in history.iter().zip(history.iter().skip(1)) {
-        let sale = [(before.sale_amount, after.sale_amount), (before.usd_sale_amount, after.usd_sale_amount)];
-        let payout = [(before.payout, after.payout), (before.usd_payout, after.usd_payout)];
-        for (side, [own, dollars]) in [(Side::Sale, sale), (Side::Payout, payout)] {
-            let states_own = own.0.is_some() || own.1.is_some();
-            let (before, after) = if states_own { own } else { dollars };
-            let difference = before.zip(after).and_then(|(before, after)| before.micros().checked_sub(after.micros()));
-            let reduction = difference.filter(|micros| *micros > 0).and_then(Amount::from_micros);
-            reductions.extend(reduction.map(|amount| (side, amount)));
+        for side in Side::ALL {
+            let [before, after] = [before, after].map(|stated| statement_of(stated, side));
+            reductions.extend(reduction(side, &before, &after));
         }
     }
     reductions
+}
+
+fn statement_of(stated: &Stated, side: Side) -> Statement {
+    match side {
+        Side::Sale => {
+            Statement { amount: stated.sale_amount, currency: stated.currency.clone(), dollars: stated.usd_sale_amount }
+        }
+        Side::Payout => {
+            Statement { amount: stated.payout, currency: stated.payout_currency.clone(), dollars: stated.usd_payout }
+        }
+    }
+}
+
+fn reduction(side: Side, before: &Statement, after: &Statement) -> Option<Reduction> {
+    let in_dollars = |statement: &Statement| {
+        statement.dollars.or(statement.amount.filter(|_| statement.currency.as_deref() == Some(REPORTING_CURRENCY)))
+    };
+    let own = before.amount.zip(after.amount).filter(|_| before.currency == after.currency);
+    let (before, after, currency) = match own {
+        Some((earlier, later)) => (earlier, later, after.currency.clone()),
+        None => (in_dollars(before)?, in_dollars(after)?, Some(REPORTING_CURRENCY.to_owned())),
+    };
+    let micros = before.micros().checked_sub(after.micros()).filter(|micros| *micros > 0)?;
+    Some(Reduction { side, amount: Amount::from_micros(micros)?, currency })
 }

@@ -205,6 +205,8 @@ impl Judging<'_> {
         let is_next = |rules: &FirstDeposit| rules.reversed == OnReversed::Next;
         let weight = if conversion.status.as_deref() == Some(Status::Rejected.name()) {
             "rejected"
+        } else if self.facts.marks.is_duplicate {
+            "duplicate"
         } else if self.judged.is_charged_back && rules.is_some_and(is_next) {
             "reversed"
         } else if conversion.account_id.is_none() {

@@ -4,6 +4,7 @@ use crate::processing::Processing;
 use crate::{Fresh, record};
 use bytec_origin::store::{Receipt, Record};
 use itertools::Itertools;
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::partner::{OnExceeding, OtherAmount, Partner, RefundRules};
 
 /// Conversion id, event, what it counts for in dollars (sale and payout), in its currency, and the findings.
@@ -43,10 +44,10 @@ impl Fresh {
         self.column(COUNTED).await
     }
 
-    /// The same in every order of storing, for few requests; and evaluated at the end, or meanwhile as well.
+    /// The same in every order of storing (of five and more requests, in 24 of them); and evaluated at the end, or meanwhile as well.
     async fn in_every_order(&self, processing: &Processing, queries: &[&str], expected: &[&str]) {
         let orders: Vec<_> = (0..queries.len()).permutations(queries.len()).collect();
-        let every = orders.len().div_ceil(8);
+        let every = orders.len().div_ceil(24);
         for (number, order) in orders.iter().enumerate().filter(|(number, _)| number % every == 0) {
             let found = self.balanced(processing, queries, order, number % 2 == 0).await;
             assert_eq!(found, expected, "{queries:#?} in order {order:?}");
@@ -169,5 +170,150 @@ contract! {
             "c1 purchase 60.00 - - []",
         ]).await;
         assert_eq!(db.one("select refund_of from conversions where event = 'refund'").await, "c1");
+    }
+
+    a_return_finds_its_sale_by_any_of_the_sales_events(db) {
+        let processing = processing(RefundRules::default());
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=50&event_id=p1",
+            "conversion_id=c1&event=purchase&status=Approved&event_id=p2",
+            "conversion_id=back&event=refund&original_event_id=p1&event_id=r1",
+        ], &[
+            "back refund -50.00 - - [\"amount_of_original\"]",
+            "c1 purchase 50.00 - - []",
+        ]).await;
+    }
+
+    a_return_that_names_an_unknown_sale_takes_from_no_other(db) {
+        let processing = processing(RefundRules::default());
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=100&event_id=p1",
+            "conversion_id=c1&event=refund&event_id=r1&original_event_id=unknown",
+        ], &[
+            "c1 purchase 100.00 - - []",
+            "c1 refund - - - [\"original_missing\"]",
+        ]).await;
+    }
+
+    a_group_that_a_return_leaves_is_balanced_again(db) {
+        let processing = processing(RefundRules::default());
+        // By a restatement.
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=100&event_id=p1",
+            "conversion_id=c2&event=purchase&usd_sale_amount=100&event_id=p2",
+            "conversion_id=c1&event=refund",
+            "conversion_id=c1&event=chargeback",
+            "conversion_id=c1&event=refund&original_event_id=p2",
+        ], &[
+            "c1 chargeback -100.00 - - [\"amount_of_original\"]",
+            "c1 purchase 100.00 - - []",
+            "c1 refund -100.00 - - [\"amount_of_original\"]",
+            "c2 purchase 100.00 - - []",
+        ]).await;
+        // Because the sale that it names comes late.
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=100&event_id=p1",
+            "conversion_id=c1&event=refund&event_id=r1&usd_sale_amount=100&original_event_id=p2",
+            "conversion_id=c1&event=refund&event_id=r2",
+            "conversion_id=c2&event=purchase&usd_sale_amount=100&event_id=p2",
+        ], &[
+            "c1 purchase 100.00 - - []",
+            "c1 refund -100.00 - - []",
+            "c1 refund -100.00 - - [\"amount_of_original\"]",
+            "c2 purchase 100.00 - - []",
+        ]).await;
+        // Because it is rejected.
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=100&event_id=p1",
+            "conversion_id=c1&event=refund&usd_sale_amount=100",
+            "conversion_id=c1&event=chargeback&event_id=r2",
+            "conversion_id=c1&event=refund&status=Rejected",
+        ], &[
+            "c1 chargeback -100.00 - - [\"amount_of_original\"]",
+            "c1 purchase 100.00 - - []",
+            "c1 refund 0.00 0.00 0.00 []",
+        ]).await;
+    }
+
+    a_first_deposit_that_is_charged_back_no_longer_is_found_so(db) {
+        let processing = processing(RefundRules::default());
+        db.in_every_order(&processing, &[
+            "conversion_id=k1&event=deposit&usd_sale_amount=100&account_id=u&event_id=d1",
+            "conversion_id=k1&event=chargeback&original_event_id=d2&event_id=x1",
+            "conversion_id=k2&event=deposit&usd_sale_amount=100&account_id=u&event_id=d2",
+        ], &[
+            "k1 chargeback -100.00 - - [\"amount_of_original\"]",
+            "k1 deposit 100.00 - - []",
+            "k2 deposit 100.00 - - []",
+        ]).await;
+        assert_eq!(db.one("select cast(sum(case when is_charged_back then 1 else 0 end) as text) from conversions where conversion_id = 'k1'").await, "0");
+    }
+
+    a_return_goes_by_the_sale_as_it_is_now_also_where_amounts_stay(db) {
+        let processing = processing(RefundRules::default());
+        const RATE: &str = "select coalesce(cast(fx_rate_date as text), '-') from conversions where event = 'refund'";
+        for order in (0..3).permutations(3) {
+            db.balanced(&processing, &[
+                "conversion_id=c1&event=purchase&sale_amount_local=100&conversion_currency=MYR&usd_sale_amount=25&event_time=2025-11-18+12:00:00",
+                "conversion_id=c1&event=refund",
+                "conversion_id=c1&event=purchase&event_time=2025-11-20+12:00:00",
+            ], &order, true).await;
+            assert_eq!(db.one(RATE).await, "2025-11-20", "{order:?}");
+        }
+    }
+
+    a_reduction_is_held_to_a_return_in_its_currency(db) {
+        let processing = processing(RefundRules::default());
+        let both = "[\"reduced_and_refunded\"]";
+        for (first, then, refund, is_found) in [
+            ("sale_amount_local=100&conversion_currency=USD", "usd_sale_amount=70", "sale_amount_local=30&conversion_currency=USD", true),
+            ("sale_amount_local=100&conversion_currency=MYR", "sale_amount_local=70", "sale_amount_local=30", true),
+            ("sale_amount_local=100&conversion_currency=MYR", "sale_amount_local=70&conversion_currency=EUR", "sale_amount_local=30&conversion_currency=EUR", false),
+        ] {
+            let queries = [("purchase", first), ("purchase", then), ("refund", refund)]
+                .map(|(event, money)| format!("conversion_id=c1&event={event}&{money}"));
+            let queries = queries.each_ref().map(String::as_str);
+            let found = db.balanced(&processing, &queries, &[0, 1, 2], true).await;
+            let found = found.iter().filter(|row| row.contains(&both[1..both.len() - 1])).count();
+            assert_eq!(found, if is_found { 2 } else { 0 }, "{queries:?}");
+        }
+    }
+}
+
+mod window {
+    use super::{DuplicateKey, DuplicatePolicy, OnRepeat, RefundRules, processing};
+
+    policies! {
+        a_conversion_that_a_late_receipt_gives_another_id_is_nobodys_sale(
+            DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(60), ..DuplicatePolicy::default() }, db
+        ) {
+            let processing = processing(RefundRules::default());
+            db.in_every_order(&processing, &[
+                "conversion_id=c1&click_id=k&event=purchase&rewars=30",
+                "conversion_id=c2&click_id=k&event=purchase&rewars=10",
+                "conversion_id=c2&click_id=k&event=refund",
+            ], &[
+                "c1 purchase - 10.00 - [\"unknown_click\"]",
+                "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
+            ]).await;
+        }
+
+        a_conversion_that_a_late_receipt_removes_is_nobodys_sale(
+            DuplicatePolicy {
+                key: DuplicateKey::ClickIdAndEvent, window_s: Some(1), repeat: OnRepeat::Revise, ..DuplicatePolicy::default()
+            }, db
+        ) {
+            let processing = processing(RefundRules::default());
+            // Without the one between them they are two occurrences.
+            db.in_every_order(&processing, &[
+                "conversion_id=c1&click_id=k&event=purchase&rewars=30",
+                "conversion_id=c1&click_id=k&event=purchase&rewars=20",
+                "conversion_id=c2&click_id=k&event=purchase&rewars=10",
+                "conversion_id=c2&click_id=k&event=refund",
+            ], &[
+                "c1 purchase - 10.00 - [\"unknown_click\"]",
+                "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
+            ]).await;
+        }
     }
 }

@@ -67,5 +67,12 @@ contract! {
         assert_eq!(db.processed(&processing, DEPOSITS).await, ["d1 first []"], "told twice, of one time");
         db.record(&(deposit("d1", "u1", "30", "2025-11-20+10:00:00") + "&event_id=e3")).await;
         assert_eq!(db.processed(&processing, DEPOSITS).await, ["d1 first [\"several_deposits\"]"]);
+        // Ids that only begin like ours, and times of the conversion.
+        db.clear().await;
+        for (id, time) in [("evt_1Nabc", "2025-11-20+09:00:00"), ("evt_1Nabd", "2025-11-20+10:00:00")] {
+            let deposit = format!("conversion_id=d1&event=deposit&account_id=u1&usd_sale_amount=20&event_id={id}");
+            db.record(&format!("{deposit}&datetime_conversion={time}")).await;
+        }
+        assert_eq!(db.processed(&processing, DEPOSITS).await, ["d1 first [\"several_deposits\"]"]);
     }
 }

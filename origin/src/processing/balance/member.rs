@@ -72,10 +72,37 @@ pub struct Member {
     pub payout: Statement,
     /// The UTC day it happened: that of its exchange rate.
     pub day: NaiveDate,
-    /// A return: the `conversion_key` of the sale that it names by event id, where that sale is known.
-    pub names: Option<String>,
-    /// A sale: by how much its revisions reduced it, as magnitudes in its currency.
-    pub reductions: Vec<(Side, Amount)>,
+    /// A return: the sale that it names by event id.
+    pub names: NamedSale,
+    /// A sale: by how much its revisions reduced it.
+    pub reductions: Vec<Reduction>,
+}
+
+/// The sale that a return names by event id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NamedSale {
+    /// It names none: it is of the sales of its conversion id.
+    Unnamed,
+    /// It names one that is not known, or not yet.
+    Unknown,
+    /// It names this one.
+    Known {
+        /// The `conversion_key` of it.
+        conversion_key: String,
+        /// Which under that key; all of them where that is not known.
+        occurrence: Option<i64>,
+    },
+}
+
+/// By how much a revision of a sale reduced an amount.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reduction {
+    /// Which amount.
+    pub side: Side,
+    /// The magnitude.
+    pub amount: Amount,
+    /// Its currency, where one is known.
+    pub currency: Option<String>,
 }
 
 impl Member {

@@ -90,7 +90,7 @@ fn members(came: [i64; 2], status: Status, returns: &[Said]) -> Vec<Member> {
         sale: statement(Some(came[0])),
         payout: statement(Some(came[1])),
         day: day("2026-11-20"),
-        names: None,
+        names: NamedSale::Unnamed,
         reductions: Vec::new(),
     };
     let back = |(index, said): (usize, &Said)| Member {
@@ -195,15 +195,19 @@ fn statement() -> impl Strategy<Value = Statement> {
 fn member() -> impl Strategy<Value = Member> {
     let kind = prop::sample::select(vec![Kind::Sale, Kind::Sale, Kind::Refund, Kind::Refund, Kind::Chargeback]);
     let status = prop::option::of(prop::sample::select(Status::ALL.to_vec()));
-    let reductions = prop::collection::vec(
-        (
-            prop::sample::select(Side::ALL.to_vec()),
-            (0_i64..=50).prop_map(|units| Amount::from_micros(units * 1_234_567).unwrap()),
-        ),
-        0..3,
+    let reduction = (
+        prop::sample::select(Side::ALL.to_vec()),
+        (0_i64..=50).prop_map(|units| Amount::from_micros(units * 1_234_567).unwrap()),
+        prop::sample::select(vec![Some("MYR".to_owned()), Some("USD".to_owned()), None]),
     );
-    let names =
-        prop::option::weighted(0.3, prop::sample::select(vec!["k0".to_owned(), "k1".to_owned(), "k9".to_owned()]));
+    let reduction = reduction.prop_map(|(side, amount, currency)| Reduction { side, amount, currency });
+    let reductions = prop::collection::vec(reduction, 0..3);
+    let known = |key: &str, occurrence| NamedSale::Known { conversion_key: key.to_owned(), occurrence };
+    let names = prop_oneof![
+        7 => Just(NamedSale::Unnamed),
+        1 => Just(NamedSale::Unknown),
+        2 => prop::sample::select(vec![known("k0", None), known("k1", Some(1)), known("k1", Some(2)), known("k9", None)]),
+    ];
     // The last of these days has no rates yet, so the days before are provisional at most.
     let day = prop::sample::select(vec![day("2026-11-20"), day("2026-11-26"), day("2026-11-27"), day("2026-10-01")]);
     (kind, 0_i64..6, status, prop::bool::weighted(0.1), statement(), statement(), (day, names, reductions)).prop_map(
@@ -217,7 +221,7 @@ fn member() -> impl Strategy<Value = Member> {
             sale,
             payout,
             day,
-            names: names.filter(|_| kind != Kind::Sale),
+            names: if kind == Kind::Sale { NamedSale::Unnamed } else { names },
             reductions: if kind == Kind::Sale { reductions } else { Vec::new() },
         },
     )
@@ -282,7 +286,7 @@ proptest! {
         other_amount in prop::sample::select(vec![OtherAmount::InProportion, OtherAmount::Stated]),
         mut members in group(),
     ) {
-        let kept = |member: &Member| member.kind != Kind::Sale && member.names.is_none();
+        let kept = |member: &Member| member.kind != Kind::Sale && member.names == NamedSale::Unnamed;
         members.retain(kept);
         let amount = |micros: i64| Amount::from_micros(micros);
         let local = Statement { amount: amount(came), currency: Some("MYR".to_owned()), dollars: dollars.and_then(amount) };

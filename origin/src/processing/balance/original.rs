@@ -1,6 +1,6 @@
 //! Which sale each return takes from.
 
-use super::{Kind, Member};
+use super::{Kind, Member, NamedSale};
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -41,15 +41,20 @@ fn narrow(members: &[&Member], sales: &[usize], is_meant: impl Fn(&Member) -> bo
 /// from no other sale than the one that it names.
 pub(super) fn of_returns(members: &[&Member]) -> HashMap<usize, Original> {
     let mut all = Vec::new();
-    let mut by_key: HashMap<&str, Vec<usize>> = HashMap::new();
+    let mut by_key: HashMap<&str, Vec<(i64, usize)>> = HashMap::new();
     for (index, sale) in members.iter().enumerate().filter(|(_, member)| member.kind == Kind::Sale) {
         all.push(index);
-        by_key.entry(&sale.conversion_key).or_default().push(index);
+        by_key.entry(&sale.conversion_key).or_default().push((sale.occurrence, index));
     }
     let unnamed = Original::among(members, &all);
     let original = |member: &Member| match &member.names {
-        Some(key) => by_key.get(key.as_str()).and_then(|sales| Original::among(members, sales)),
-        None => unnamed.clone(),
+        NamedSale::Known { conversion_key, occurrence } => {
+            let sales = by_key.get(conversion_key.as_str())?.iter();
+            let sales = sales.filter(|(of, _)| occurrence.is_none_or(|occurrence| occurrence == *of));
+            Original::among(members, &sales.map(|(_, index)| *index).collect::<Vec<_>>())
+        }
+        NamedSale::Unknown => None,
+        NamedSale::Unnamed => unnamed.clone(),
     };
     let returns = members.iter().enumerate().filter(|(_, member)| member.is_return());
     returns.filter_map(|(index, member)| Some((index, original(member)?))).collect()

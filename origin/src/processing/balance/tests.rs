@@ -60,7 +60,7 @@ fn member(kind: Kind, at: i64, sale: &str, payout: &str) -> Member {
         sale: statement(sale),
         payout: statement(payout),
         day: day(if kind == Kind::Sale { "2026-11-20" } else { "2026-11-26" }),
-        names: None,
+        names: NamedSale::Unnamed,
         reductions: Vec::new(),
     }
 }
@@ -280,7 +280,10 @@ fn the_side_that_is_not_stated_goes_back_in_proportion() {
 
 #[test]
 fn a_sale_that_was_reduced_by_what_is_refunded_is_found_and_both_count() {
-    let reduced = |by: &str| vec![(Side::Sale, Amount::parse(by).unwrap())];
+    let reduced_in = |by: &str, currency: &str| {
+        vec![Reduction { side: Side::Sale, amount: Amount::parse(by).unwrap(), currency: Some(currency.to_owned()) }]
+    };
+    let reduced = |by: &str| reduced_in(by, "USD");
     let members = [
         Member { reductions: reduced("30"), ..sale(1, "70 USD", "") },
         refund(2, "30 USD", ""),
@@ -297,6 +300,18 @@ fn a_sale_that_was_reduced_by_what_is_refunded_is_found_and_both_count() {
     assert_eq!(found(&members, &FLAG)[1..], ["-30.00 USD = -30.00 | -, reduced_and_refunded"; 2]);
     let members = [Member { reductions: reduced("31"), ..sale(1, "70 USD", "30 USD") }, refund(2, "30 USD", "30 USD")];
     assert!(!found(&members, &FLAG).join(",").contains("reduced"));
+    // In dollars in either form; another currency is another amount.
+    for (currency, refunded, is_found) in [
+        ("USD", "=30", true),
+        ("MYR", "30 MYR", true),
+        ("MYR", "30", true),
+        ("MYR", "30 EUR", false),
+        ("EUR", "=30", false),
+    ] {
+        let members =
+            [Member { reductions: reduced_in("30", currency), ..sale(1, "70 MYR", "") }, refund(2, refunded, "")];
+        assert_eq!(found(&members, &FLAG).join(",").contains("reduced"), is_found, "{currency} {refunded}");
+    }
 }
 
 #[test]
@@ -315,7 +330,10 @@ fn of_several_sales_the_newest_that_counts_is_meant_unless_one_is_named() {
     let original = |index: usize| balance(&members, &FLAG, &rates())[index].original.clone();
     assert_eq!(original(3).as_deref(), Some("k2"));
     // The one that it names, also where that is rejected; another than the one that it names is not.
-    let names = |key: &str, member: Member| Member { names: Some(key.to_owned()), ..member };
+    let names = |key: &str, member: Member| {
+        let occurrence = if key == "k3" { Some(1) } else { None };
+        Member { names: NamedSale::Known { conversion_key: key.to_owned(), occurrence }, ..member }
+    };
     let members = [
         sale(1, "100 USD", ""),
         sale(2, "50 USD", ""),

@@ -92,6 +92,9 @@ pub struct Marks {
     /// Whether its sender calls it the account's first deposit.
     #[serde(deserialize_with = "optional_flag")]
     pub is_ftd: Option<bool>,
+    /// Whether it is marked as a possible duplicate.
+    #[serde(deserialize_with = "flag")]
+    pub is_duplicate: bool,
     /// Whether a known event came again and revised it.
     #[serde(deserialize_with = "flag")]
     pub is_returned: bool,
@@ -236,19 +239,24 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         ("consent_version", of_click("consent_version", "dropped_click_consent")),
     ]);
     let by_key = dialect.by_key();
-    // Money may go back before the sale is known, so what names one of its events is looked for as well.
+    // Money may go back before the sale is known, so what names one of its events is looked for as well. Most senders name none.
     let has_returns = format!(
         "(exists (select 1 from conversions as others where others.conversion_id = known.conversion_id and {RETURNS}{by_key})
-          or exists (select 1 from conversions as others where others.original_event_id = {id}{by_key})
+          or (exists (select 1 from conversions as others where others.original_event_id is not null{by_key})
+              and exists (select 1 from events join conversions as others on others.original_event_id = events.event_id
+                          where events.conversion_key = known.conversion_key{by_key}))
           or exists (select 1 from conversions as others where others.refund_of = known.conversion_key{by_key}))"
     );
     let named = "(select events.conversion_id from events where events.event_id = known.original_event_id)";
+    // An id of ours is `evt_` and 32 hexadecimal digits.
     let deposit_times = "case when known.event = 'deposit' and known.revision > 1 then
-        (select count(distinct events.content ->> 'ts_event') from events
+        (select count(distinct coalesce(events.content ->> 'conversion_datetime', events.content ->> 'ts_event')) from events
          where events.conversion_key = known.conversion_key and events.event = 'deposit'
-            and substr(events.event_id, 1, 4) <> 'evt_') else 0 end";
+            and not (length(events.event_id) = 36 and substr(events.event_id, 1, 4) = 'evt_'
+                and ltrim(substr(events.event_id, 5), '0123456789abcdef') = '')) else 0 end";
     let marks = dialect.json_members(&[
         column("is_ftd"),
+        column("is_duplicate"),
         column("is_returned"),
         column("is_sale_amount_dropped"),
         column("is_payout_dropped"),

@@ -46,7 +46,9 @@ pub struct Member {
     pub happened_at: Timestamp,
     /// Its amounts.
     pub money: Money,
-    /// The sale that it names by event id, where that is known.
+    /// The event id of a sale that it names.
+    pub original_event_id: Option<String>,
+    /// The sale that it names so, where that is known.
     pub named: Option<Named>,
     /// How it was evaluated.
     pub evaluated: Evaluated,
@@ -59,8 +61,8 @@ pub struct Member {
 pub struct Named {
     /// Its key.
     pub conversion_key: String,
-    /// Its conversion id.
-    pub conversion_id: String,
+    /// Which under its key; of all where the event changed none of them.
+    pub occurrence: Option<i64>,
 }
 
 /// How a member was evaluated.
@@ -73,6 +75,10 @@ pub struct Evaluated {
     /// Whether chargebacks left nothing of it.
     #[serde(deserialize_with = "flag")]
     pub is_charged_back: bool,
+    /// The rate by which it was converted, a decimal.
+    pub fx_rate: Option<String>,
+    /// The day of that rate.
+    pub fx_rate_date: Option<String>,
     /// Codes of what is odd, a list in JSON.
     pub findings: String,
 }
@@ -83,9 +89,13 @@ pub struct Stated {
     /// What the customer paid.
     #[serde(deserialize_with = "amount")]
     pub sale_amount: Option<Amount>,
+    /// The currency of that.
+    pub currency: Option<String>,
     /// What we are paid.
     #[serde(deserialize_with = "amount")]
     pub payout: Option<Amount>,
+    /// The currency of that.
+    pub payout_currency: Option<String>,
     /// What the customer paid, in US dollars.
     #[serde(deserialize_with = "amount")]
     pub usd_sale_amount: Option<Amount>,
@@ -112,14 +122,18 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
         column("refund_of"),
         ("counted", counted(dialect, "known")),
         column("is_charged_back"),
+        ("fx_rate", "cast(known.fx_rate as text)".to_owned()),
+        ("fx_rate_date", "cast(known.fx_rate_date as text)".to_owned()),
         ("findings", "cast(known.findings as text)".to_owned()),
     ]);
     let named = dialect.json_members(&[
         ("conversion_key", "named.conversion_key".to_owned()),
-        ("conversion_id", "named.conversion_id".to_owned()),
+        ("occurrence", "effect.occurrence".to_owned()),
     ]);
     let amount = |name: &'static str| (name, dialect.micros(&format!("made.{}", dialect.amount(name))));
-    let stated = dialect.json_members(&["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(amount));
+    let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(amount);
+    let currencies = ["currency", "payout_currency"].map(|name| (name, format!("made.{name}")));
+    let stated = dialect.json_members(&[&amounts[..], &currencies].concat());
     let aggregate = match dialect {
         Dialect::Postgres => "json_agg(stated)",
         Dialect::Sqlite => "json_group_array(json(stated))",
@@ -142,6 +156,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
         column("first_request_id"),
         ("happened_at", dialect.time_text(&happened_at("known"))),
         ("money", money(dialect, "known")),
+        column("original_event_id"),
         ("named", dialect.json_or_null("named.conversion_key", &named)),
         ("evaluated", evaluated),
         ("history", dialect.json_or_null(is_revised_sale, &history)),
@@ -162,10 +177,15 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
              select members.group_id as id, {answer} as answer from members
              join conversions as known on known.conversion_key = members.conversion_key
                 and known.occurrence = members.occurrence
-             {}
+             {} {}
              where named.conversion_id is null or named.conversion_id = members.group_id
              order by members.group_id, known.conversion_key, known.occurrence",
             dialect.left_join_by_key("events", "named", "named.event_id = known.original_event_id"),
+            dialect.left_join_by_key(
+                "revisions",
+                "effect",
+                "effect.conversion_key = named.conversion_key and effect.event_id = named.event_id and not effect.is_return"
+            ),
         ),
     )
     .answering()

@@ -22,7 +22,7 @@ pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
 pub(super) use facts::{amount, time};
 pub use group::{Evaluated, Member, Named, Read as GroupsRead, Stated};
 pub use put_back::Again;
-pub(super) use put_back::{Account, again, firsts_of, waiting_for_clicks};
+pub(super) use put_back::{Account, Replaced, again, firsts_of, replaced, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
 
 use super::statement::{Dialect, Statement, Step};
@@ -30,6 +30,7 @@ use super::totals::judging_slot;
 use super::turns::{Turn, take_turns};
 use super::{Database, End, Store, StoreError, in_time};
 use conclude::Row;
+use postback::event::Event;
 use postback::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::Duration;
@@ -49,6 +50,7 @@ pub(super) struct Worklist {
     conclude: Vec<Step<Row>>,
     fail: [Step<Failure>; 2],
     put_back: Step<Again>,
+    regrouped: Step<put_back::Regrouped>,
     put_back_delayed: Step<put_back::Rates>,
     backlog: Step<Timestamp>,
 }
@@ -66,6 +68,7 @@ impl Worklist {
             conclude: conclude::conclude(dialect),
             fail: conclude::fail(dialect),
             put_back: put_back::again(dialect),
+            regrouped: put_back::regrouped(dialect),
             put_back_delayed: put_back::delayed(dialect),
             backlog: backlog::backlog(dialect),
         }
@@ -86,17 +89,22 @@ impl Worklist {
     /// (4) what they come to now is put into the totals
     /// (5) items are put back of what has to be judged again on account of it
     /// (6) the items are settled
-    /// (7) others of their groups are judged again where they have to be, and nobody judges them by older facts
+    /// (7) others of their groups, and of those that they were in, are judged again where they have to be, and nobody judges them by older
+    ///     facts
     fn conclusions(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Vec<Statement> {
         let slot = judging_slot(self.dialect);
         let conclusions = conclude::once_for_each_conversion(conclusions);
         let (put_back, revoked) = of_others(lease, &conclusions);
+        let regrouped: Vec<_> = conclusions.iter().filter_map(|concluded| regrouped(lease, concluded)).collect();
         let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
         let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
         let turns = self.take_turns.iter().map(|step| step.over(&turns));
         let mut statements: Vec<_> = turns.chain(self.conclude.iter().map(|step| step.over(&rows))).collect();
         if !put_back.is_empty() {
             statements.push(self.put_back.over(&put_back));
+        }
+        if !regrouped.is_empty() {
+            statements.push(self.regrouped.over(&regrouped));
         }
         if !revoked.is_empty() {
             statements.push(self.revoke.over(&revoked));
@@ -127,6 +135,21 @@ fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conc
     let (outdated, up_to_date): (Vec<_>, Vec<_>) =
         others.into_values().partition(|other| other.standing == Standing::Outdated);
     (outdated.iter().map(again).collect(), up_to_date.iter().map(revoked).collect())
+}
+
+/// A conversion that others are balanced with, or were: None where none can be.
+fn regrouped(lease: &Lease, conclusion: &Conclusion) -> Option<put_back::Regrouped> {
+    let (facts, judged) = conclusion.judged.as_ref()?;
+    let before = facts.judged.as_ref().and_then(|before| before.refund_of.clone());
+    let left_key = before.filter(|before| judged.refund_of.as_ref() != Some(before));
+    let is_needed = left_key.is_some() || facts.marks.has_returns;
+    is_needed.then(|| put_back::Regrouped {
+        conversion_key: facts.conversion.conversion_key.clone(),
+        conversion_id: facts.conversion.conversion_id.clone(),
+        is_return: Event::parse(&facts.conversion.event).is_some_and(|event| event.takes_money_back()),
+        left_key,
+        at: lease.now,
+    })
 }
 
 /// The statement that says how much there is to do, for whoever looks at a database that is not opened as a store.

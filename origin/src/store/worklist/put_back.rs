@@ -87,6 +87,94 @@ pub(in crate::store) fn waiting_for_clicks<T>(dialect: Dialect, columns: &'stati
     put_back(dialect, columns, &events)
 }
 
+/// A conversion whose group may be another than before.
+pub(super) struct Regrouped {
+    /// Its key.
+    pub(super) conversion_key: String,
+    /// Its conversion id.
+    pub(super) conversion_id: String,
+    /// Whether it takes money back: nothing goes back of it then.
+    pub(super) is_return: bool,
+    /// The key of the sale that it took from, where it takes from that no longer.
+    pub(super) left_key: Option<String>,
+    /// When they are due.
+    pub(super) at: Timestamp,
+}
+
+/// The group that a return has left, and what was found to go back of a conversion and is no longer in its group.
+pub(super) fn regrouped(dialect: Dialect) -> Step<Regrouped> {
+    const COLUMNS: &[Column<Regrouped>] = &[
+        Column::text("conversion_key", |row| Some(row.conversion_key.clone())),
+        Column::text("conversion_id", |row| Some(row.conversion_id.clone())),
+        Column::flag("is_return", |row| Some(row.is_return)),
+        Column::text("left_key", |row| row.left_key.clone()),
+        Column::time("at", |row| Some(row.at)),
+    ];
+    let left = dialect.left_join_by_key("conversions", "sale", "sale.conversion_key = input.left_key");
+    let other = |condition: &str| dialect.left_join_by_key("conversions", "others", condition);
+    let found = format!(
+        "select others.event_id, others.conversion_key, input.at from input {left} {}
+         union all select others.event_id, others.conversion_key, input.at from input {}
+         union all select others.event_id, others.conversion_key, input.at from input {}
+         where input.is_return or others.conversion_id <> input.conversion_id
+            and not exists (select 1 from events where events.event_id = others.original_event_id
+                            and events.conversion_key = input.conversion_key{})",
+        other("others.conversion_id = sale.conversion_id"),
+        other("others.refund_of = input.left_key"),
+        other("others.refund_of = input.conversion_key"),
+        dialect.by_key(),
+    );
+    put_back(dialect, COLUMNS, &found)
+}
+
+/// A conversion as a rebuild is about to write it.
+pub(in crate::store) struct Replaced {
+    pub(in crate::store) conversion_key: String,
+    pub(in crate::store) generation: i64,
+    pub(in crate::store) generation_max: i64,
+    /// Which under the key; those behind the last one are no more.
+    pub(in crate::store) occurrence: i64,
+    pub(in crate::store) is_last: bool,
+    pub(in crate::store) conversion_id: String,
+    pub(in crate::store) at: Timestamp,
+}
+
+/// The groups of stored conversions that a rebuild removes or gives another conversion id, before it does; `is_as_read` is the condition
+/// under which it does.
+pub(in crate::store) fn replaced(dialect: Dialect, is_as_read: &str) -> Step<Replaced> {
+    const COLUMNS: &[Column<Replaced>] = &[
+        Column::text("conversion_key", |row| Some(row.conversion_key.clone())),
+        Column::number("generation", |row| row.generation),
+        Column::number("generation_max", |row| row.generation_max),
+        Column::number("occurrence", |row| row.occurrence),
+        Column::flag("is_last", |row| Some(row.is_last)),
+        Column::text("conversion_id", |row| Some(row.conversion_id.clone())),
+        Column::time("at", |row| Some(row.at)),
+    ];
+    let own = dialect.join_by_key(
+        "conversions",
+        "own",
+        "own.conversion_key = input.conversion_key
+            and (own.occurrence = input.occurrence and own.conversion_id <> input.conversion_id
+                or input.is_last and own.occurrence > input.occurrence)",
+    );
+    let sale = dialect.left_join_by_key("conversions", "sale", "sale.conversion_key = own.refund_of");
+    let other = |condition: &str| dialect.left_join_by_key("conversions", "others", condition);
+    let of = |joins: &str| {
+        format!(
+            "select others.event_id, others.conversion_key, input.at from input {own} {joins}
+             where {is_as_read} and others.conversion_key <> input.conversion_key"
+        )
+    };
+    let found = [
+        of(&other("others.conversion_id = own.conversion_id")),
+        of(&other("others.refund_of = own.conversion_key")),
+        of(&format!("{sale} {}", other("others.conversion_id = sale.conversion_id"))),
+        of(&other("others.refund_of = own.refund_of")),
+    ];
+    put_back(dialect, COLUMNS, &found.join(" union all "))
+}
+
 /// A conversion that is to be judged again.
 #[derive(Clone, Debug)]
 pub struct Again {
