@@ -1,7 +1,7 @@
 //! Rebuilds that are due: conversions whose receipts were not stored in their order.
 
 use crate::app::Platform;
-use crate::store::rebuild::{Due, Postponed, REBUILDS_MAX, Rebuilt};
+use crate::store::rebuild::{Due, Growth, Postponed, REBUILDS_MAX, Rebuilt};
 use crate::store::{Store, StoreError};
 use postback::partner::Partner;
 use postback::time::Timestamp;
@@ -9,6 +9,8 @@ use tracing::{debug, error, warn};
 
 /// How long a rebuild that fails waits at most, in seconds. It is never given up: until it is done, a sum is wrong.
 const DELAY_S_MAX: u32 = 3_600;
+/// How often a conversion is read again because it has further receipts.
+const TRIES_MAX: usize = 2;
 /// Rounds that one call makes at most.
 const ROUNDS_MAX: usize = 20;
 
@@ -33,19 +35,30 @@ pub async fn rebuild_due(platform: &Platform, partner: &Partner, store: &Store) 
 
 async fn one(platform: &Platform, partner: &Partner, store: &Store, due: Due) -> Result<usize, StoreError> {
     let now = (platform.now)();
-    match store.rebuild(&due.conversion_key, now).await {
+    match rebuild(platform, store, &due.conversion_key).await {
         Ok(Rebuilt::Written { receipts }) => {
             debug!(partner = partner.code, receipts, "conversion rebuilt from its receipts");
             Ok(1)
         }
-        // What came meanwhile is folded with the rest in the next round.
-        Ok(Rebuilt::Outdated) => Ok(0),
+        Ok(Rebuilt::Outdated | Rebuilt::NotRequested) => Ok(0),
         // Whatever the reason, the others do not wait for this one. A database that is away cannot postpone it either.
         Err(error) => {
             postpone(partner, store, due, &error, now).await?;
             Ok(0)
         }
     }
+}
+
+/// Rebuilds one. Where receipts come faster than they are folded, those that were read are written in the end, and the next round has the
+/// rest.
+async fn rebuild(platform: &Platform, store: &Store, conversion_key: &str) -> Result<Rebuilt, StoreError> {
+    for _ in 0..TRIES_MAX {
+        let rebuilt = store.rebuild(conversion_key, Growth::Refused, (platform.now)()).await?;
+        if rebuilt != Rebuilt::Outdated {
+            return Ok(rebuilt);
+        }
+    }
+    store.rebuild(conversion_key, Growth::Accepted, (platform.now)()).await
 }
 
 /// Tries it again after a second, then after twice as long each time.

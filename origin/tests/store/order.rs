@@ -6,7 +6,7 @@
 use crate::model::{self, Conversion, Event, Money};
 use crate::processing::{Processing, now};
 use crate::{Fresh, at, fresh_with, nonce, record};
-use bytec_origin::store::rebuild::Rebuilt;
+use bytec_origin::store::rebuild::{Growth, Rebuilt};
 use bytec_origin::store::{Database, Receipt, Record};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::time::Timestamp;
@@ -206,7 +206,7 @@ impl Fresh {
                 return written;
             }
             for due in due {
-                let outcome = self.store.rebuild(&due.conversion_key, now()).await.unwrap();
+                let outcome = self.store.rebuild(&due.conversion_key, Growth::Refused, now()).await.unwrap();
                 assert!(matches!(outcome, Rebuilt::Written { .. }), "{outcome:?}");
                 written += 1;
             }

@@ -3,6 +3,7 @@
 use crate::processing::{Processing, now};
 use crate::{FIRST, Place, at, fresh, record};
 use bytec_origin::store::location::Location;
+use bytec_origin::store::rebuild::Growth;
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Store, StoreError};
 use postback::duplicate::DuplicatePolicy;
 use postback::time::Timestamp;
@@ -115,23 +116,23 @@ async fn a_rebuild_that_fails_holds_nobody_up() {
     }
     let Database::Postgres(store) = db.store.database() else { unreachable!("asked for PostgreSQL") };
     let mut held = store.pool().begin().await.unwrap();
-    sqlx::query("select * from revisions where conversion_key = 'c:c1' for update").execute(&mut *held).await.unwrap();
+    sqlx::query("select * from revisions where conversion_key = 'c1' for update").execute(&mut *held).await.unwrap();
     let processing = Processing::new();
     processing.all(&db.store).await;
     const CONVERSIONS: &str =
         "select conversion_key || ' ' || cast(revision as text) || case when is_processed then ' processed' else '' end
         from conversions order by conversion_key";
     const REBUILDS: &str = "select conversion_key || ' ' || cast(attempts as text) || ' ' || last_error from rebuilds";
-    assert_eq!(db.column(CONVERSIONS).await, ["c:c1 1 processed", "c:c2 2 processed"]);
+    assert_eq!(db.column(CONVERSIONS).await, ["c1 1 processed", "c2 2 processed"]);
     let waiting = db.column(REBUILDS).await;
-    assert!(waiting.len() == 1 && waiting[0].starts_with("c:c1 1 the database is not available"), "{waiting:?}");
+    assert!(waiting.len() == 1 && waiting[0].starts_with("c1 1 the database is not available"), "{waiting:?}");
     held.rollback().await.unwrap();
     let a_second_later = Timestamp::from_unix_ms(now().unix_ms() + 1_000).unwrap();
     assert_eq!(db.store.due_rebuilds(now()).await.unwrap(), []);
     let due = db.store.due_rebuilds(a_second_later).await.unwrap();
     assert_eq!(due.len(), 1);
-    db.store.rebuild(&due[0].conversion_key, a_second_later).await.unwrap();
-    assert_eq!(db.column(CONVERSIONS).await, ["c:c1 2", "c:c2 2 processed"]);
+    db.store.rebuild(&due[0].conversion_key, Growth::Refused, a_second_later).await.unwrap();
+    assert_eq!(db.column(CONVERSIONS).await, ["c1 2", "c2 2 processed"]);
     assert!(db.column(REBUILDS).await.is_empty());
 }
 

@@ -56,6 +56,18 @@ pub enum Rebuilt {
     },
     /// A further receipt came meanwhile, or another origin was quicker: nothing was written, and what is left to do is still requested.
     Outdated,
+    /// Nobody has requested it, or another origin has done it.
+    NotRequested,
+}
+
+/// What a rebuild does where further receipts were stored after it had read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Growth {
+    /// It writes nothing: those receipts, where they are the newest, are applied already.
+    Refused,
+    /// It writes what the receipts that it has read come to, and is requested as before: for a conversion whose receipts come faster than
+    /// they are folded. What came meanwhile is in the next one.
+    Accepted,
 }
 
 impl Store {
@@ -78,19 +90,19 @@ impl Store {
     ///
     /// # Errors
     /// Nothing was written; it is still requested.
-    pub async fn rebuild(&self, conversion_key: &str, now: Timestamp) -> Result<Rebuilt, StoreError> {
+    pub async fn rebuild(&self, conversion_key: &str, growth: Growth, now: Timestamp) -> Result<Rebuilt, StoreError> {
         let Receipts { generation, receipts, notices, deposit_accounts } = self.receipts_of(conversion_key).await?;
-        let Some(generation) = generation else { return Ok(Rebuilt::Outdated) };
+        let Some(generation) = generation else { return Ok(Rebuilt::NotRequested) };
         let count = receipts.len();
         let folded = fold(&self.core.ledger.policy(), receipts, &notices);
         drop(notices);
         let statements = write::statements(
             self.database().dialect(),
-            &write::Key { conversion_key: conversion_key.to_owned(), generation, now, deposit_accounts },
+            &write::Key { conversion_key: conversion_key.to_owned(), generation, growth, now, deposit_accounts },
             folded,
         );
         let done = self.rebuilding(statements).await?;
-        let is_written = done.last().is_some_and(|done| !done.answers.is_empty());
+        let is_written = done.iter().any(|done| !done.answers.is_empty());
         Ok(if is_written { Rebuilt::Written { receipts: count } } else { Rebuilt::Outdated })
     }
 

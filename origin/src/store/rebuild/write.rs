@@ -3,7 +3,8 @@
 use super::super::statement::{Column, Dialect, Statement, Step};
 use super::super::totals::{Count, count, judging_slot};
 use super::super::turns::{Turn, take_turns};
-use super::super::worklist::{Account, Again, again, firsts_of};
+use super::super::worklist::{Account, Again, Replaced, again, firsts_of, replaced};
+use super::Growth;
 use postback::conversion::{Conversion, Folded, Receipt, Revision};
 use postback::field::Field;
 use postback::status::Status;
@@ -18,8 +19,19 @@ const CHUNK: usize = 1_000;
 pub(super) struct Key {
     pub conversion_key: String,
     pub generation: i64,
+    pub growth: Growth,
     pub now: Timestamp,
     pub deposit_accounts: Vec<String>,
+}
+
+impl Key {
+    /// The generation up to which it is written.
+    const fn generation_max(&self) -> i64 {
+        match self.growth {
+            Growth::Refused => self.generation,
+            Growth::Accepted => i64::MAX,
+        }
+    }
 }
 
 /// A key, as its statements need it.
@@ -48,11 +60,12 @@ pub(in crate::store) struct RevisionRow {
 /// The statements. Who records or evaluates what is about the key takes turns with them. Then, where the request is as it was read:
 ///
 /// (1) what the conversions come to is taken out of the totals
-/// (2) their history goes, and those that are no more
+/// (2) their history goes, and those that are no more; what was balanced with these, or with one that has another conversion id now, is
+///     evaluated again
 /// (3) the conversions and their history are as they were folded
 /// (4) what they come to now is put into the totals
 /// (5) they are evaluated again, once for all receipts that came late, and so is which deposit of an account is the first
-/// (6) the request is done; this is answered
+/// (6) whether this was written is answered, and the request is done unless it has grown
 pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Statement> {
     let slot = judging_slot(dialect);
     let occurrences = number(folded.conversions.len());
@@ -64,9 +77,10 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     // (1)
     statements.extend(count(dialect, KEY, Count::Out, join, AS_READ).iter().map(|step| step.over(&of_key)));
     // (2)
+    let conversions = conversion_rows(key, folded);
+    statements.push(replaced(dialect, AS_READ).over(&replacements(key, &conversions)));
     statements.extend([forget_history(dialect).over(&of_key), forget_vanished(dialect).over(&of_key)]);
     // (3)
-    let conversions = conversion_rows(key, folded);
     statements.push(put_conversions(dialect).over(&conversions));
     let put_revisions = put_revisions(dialect);
     for row in &conversions {
@@ -82,7 +96,8 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     statements.push(drop_jobs(dialect).over(&of_key));
     statements.extend([again(dialect).over(&work), firsts_of(dialect).over(&accounts)]);
     // (6)
-    statements.push(finish(dialect).over(&of_key));
+    let [answer, done] = finish(dialect);
+    statements.extend([answer.over(&of_key), done.over(&of_key)]);
     statements
 }
 
@@ -91,6 +106,7 @@ pub(in crate::store) fn folded_rows(conversion_key: &str, folded: Folded) -> Vec
     let key = Key {
         conversion_key: conversion_key.to_owned(),
         generation: 0,
+        growth: Growth::Refused,
         now: Timestamp::EPOCH,
         deposit_accounts: Vec::new(),
     };
@@ -101,13 +117,29 @@ pub(in crate::store) fn folded_rows(conversion_key: &str, folded: Folded) -> Vec
     conversion_rows(&key, folded).into_iter().map(with_revisions).collect()
 }
 
+fn replacements(key: &Key, conversions: &[ConversionRow]) -> Vec<Replaced> {
+    let row = |occurrence: i64, conversion_id: &str| Replaced {
+        conversion_key: key.conversion_key.clone(),
+        generation: key.generation,
+        generation_max: key.generation_max(),
+        occurrence,
+        is_last: occurrence == number(conversions.len()),
+        conversion_id: conversion_id.to_owned(),
+        at: key.now,
+    };
+    if conversions.is_empty() {
+        return vec![row(0, "")];
+    }
+    conversions.iter().map(|each| row(each.occurrence, &each.conversion.state.conversion_id)).collect()
+}
+
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }
 
-/// That the request of a row's key is the one that was read.
-const AS_READ: &str = "exists (select 1 from rebuilds
-    where rebuilds.conversion_key = input.conversion_key and rebuilds.generation = input.generation)";
+/// That the request of a row's key is the one that was read, or has grown so far as is accepted.
+const AS_READ: &str = "exists (select 1 from rebuilds where rebuilds.conversion_key = input.conversion_key
+    and rebuilds.generation between input.generation and input.generation_max)";
 /// The keys of which that is so.
 fn keys_as_read() -> String {
     format!("select input.conversion_key from input where {AS_READ}")
@@ -116,6 +148,7 @@ fn keys_as_read() -> String {
 const KEY: &[Column<KeyRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
     Column::number("generation", |row| row.key.generation),
+    Column::number("generation_max", |row| row.key.generation_max()),
     Column::number("occurrences", |row| row.occurrences),
     Column::number("slot", |row| row.slot),
 ];
@@ -149,12 +182,13 @@ fn drop_jobs(dialect: Dialect) -> Step<KeyRow> {
     Step::new(dialect, KEY, &statement)
 }
 
-fn finish(dialect: Dialect) -> Step<KeyRow> {
-    let statement = format!(
-        "delete from rebuilds where conversion_key in ({}) returning conversion_key as id, 'done' as answer",
-        keys_as_read()
-    );
-    Step::new(dialect, KEY, &statement).answering()
+/// Ends the request, unless it has grown, and says that all this was written.
+fn finish(dialect: Dialect) -> [Step<KeyRow>; 2] {
+    let answer =
+        format!("select written.conversion_key as id, 'written' as answer from ({}) as written", keys_as_read());
+    let done = "delete from rebuilds where exists (select 1 from input
+        where input.conversion_key = rebuilds.conversion_key and input.generation = rebuilds.generation)";
+    [Step::new(dialect, KEY, &answer).answering(), Step::new(dialect, KEY, done)]
 }
 
 fn conversion_rows(key: &Key, folded: Folded) -> Vec<ConversionRow> {
@@ -200,6 +234,7 @@ fn status(status: Option<Status>) -> Option<String> {
 pub(in crate::store) const CONVERSION: &[Column<ConversionRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
     Column::number("generation", |row| row.key.generation),
+    Column::number("generation_max", |row| row.key.generation_max()),
     Column::number("occurrence", |row| row.occurrence),
     Column::number("revision", |row| number(row.conversion.revisions.len())),
     Column::text("conversion_id", |row| Some(row.conversion.state.conversion_id.clone())),
@@ -245,7 +280,8 @@ pub(in crate::store) const CONVERSION: &[Column<ConversionRow>] = &[
 fn put_conversions(dialect: Dialect) -> Step<ConversionRow> {
     let amounts = ["sale_amount", "usd_sale_amount", "payout", "usd_payout"];
     let column = |name: &str| if amounts.contains(&name) { dialect.amount(name) } else { name.to_owned() };
-    let names: Vec<_> = CONVERSION.iter().map(Column::name).filter(|name| *name != "generation").map(column).collect();
+    let names: Vec<_> =
+        CONVERSION.iter().map(Column::name).filter(|name| !name.starts_with("generation")).map(column).collect();
     let is_kept = |name: &String| ["conversion_key", "occurrence", "created_at"].contains(&name.as_str());
     let replaced = names.iter().filter(|name| !is_kept(name)).map(|name| format!("{name} = excluded.{name}"));
     let values: Vec<_> = names.iter().map(|name| format!("input.{name}")).collect();
@@ -265,6 +301,7 @@ fn put_conversions(dialect: Dialect) -> Step<ConversionRow> {
 pub(in crate::store) const REVISION: &[Column<RevisionRow>] = &[
     Column::text("conversion_key", |row| Some(row.key.conversion_key.clone())),
     Column::number("generation", |row| row.key.generation),
+    Column::number("generation_max", |row| row.key.generation_max()),
     Column::number("occurrence", |row| row.occurrence),
     Column::number("revision", |row| row.number),
     Column::text("event_id", |row| Some(row.revision.receipt.event_id.clone())),
@@ -283,7 +320,8 @@ pub(in crate::store) const REVISION: &[Column<RevisionRow>] = &[
 fn put_revisions(dialect: Dialect) -> Step<RevisionRow> {
     let amounts = ["sale_amount", "usd_sale_amount", "payout", "usd_payout"];
     let column = |name: &str| if amounts.contains(&name) { dialect.amount(name) } else { name.to_owned() };
-    let names: Vec<_> = REVISION.iter().map(Column::name).filter(|name| *name != "generation").map(column).collect();
+    let names: Vec<_> =
+        REVISION.iter().map(Column::name).filter(|name| !name.starts_with("generation")).map(column).collect();
     let values: Vec<_> = names.iter().map(|name| format!("input.{name}")).collect();
     Step::new(
         dialect,

@@ -10,9 +10,10 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// Columns that are no statement of a sender's: the key, and what says when rows were written and by which request.
-const NOT_COMPARED: [&str; 9] = [
+const NOT_COMPARED: [&str; 10] = [
     "conversion_key",
     "generation",
+    "generation_max",
     "occurrence",
     "created_at",
     "updated_at",
