@@ -94,7 +94,7 @@ alter table conversions add column is_charged_back boolean not null default fals
 drop index conversions_by_deposit;
 alter table conversions drop constraint conversions_deposit;
 alter table conversions add constraint conversions_deposit check (deposit in ('first', 'repeat', 'too_small', 'bonus', 'zero',
-    'no_amount', 'no_account', 'rejected', 'undecided', 'reversed'));
+    'no_amount', 'no_account', 'rejected', 'undecided', 'reversed', 'duplicate'));
 create index conversions_by_deposit on conversions
     (account_id, coalesce(conversion_datetime, ts_event, received_at), received_at, first_request_id, conversion_key, occurrence)
     where deposit in ('first', 'repeat');

@@ -110,7 +110,7 @@ alter table conversions add column is_charged_back integer not null default 0;
 -- constraint, so the column is made anew.
 drop index conversions_by_deposit;
 alter table conversions add column deposit_now text constraint conversions_deposit check (deposit_now in ('first', 'repeat', 'too_small',
-    'bonus', 'zero', 'no_amount', 'no_account', 'rejected', 'undecided', 'reversed'));
+    'bonus', 'zero', 'no_amount', 'no_account', 'rejected', 'undecided', 'reversed', 'duplicate'));
 update conversions set deposit_now = deposit where deposit is not null;
 alter table conversions drop column deposit;
 alter table conversions rename column deposit_now to deposit;

@@ -76,3 +76,21 @@ contract! {
         assert_eq!(db.processed(&processing, DEPOSITS).await, ["d1 first [\"several_deposits\"]"]);
     }
 }
+
+mod flagged {
+    use super::{DEPOSITS, processing};
+    use crate::processing::deposit;
+    use postback::duplicate::{DuplicatePolicy, OnRepeat};
+    use postback::partner::OnReversed;
+
+    policies! {
+        a_flagged_duplicate_is_no_first_deposit(DuplicatePolicy { repeat: OnRepeat::Flag, ..DuplicatePolicy::default() }, db) {
+            let processing = processing(OnReversed::Stays);
+            db.record(&deposit("d1", "u1", "20", "2025-11-20+10:00:00")).await;
+            db.record(&(deposit("d1", "u1", "20", "2025-11-20+09:00:00") + "&sub_id=again")).await;
+            let mut found = db.processed(&processing, DEPOSITS).await;
+            found.sort();
+            assert_eq!(found, ["d1 duplicate []", "d1 first []"]);
+        }
+    }
+}
