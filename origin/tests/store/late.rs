@@ -2,8 +2,11 @@
 //! to what it would have come to in order. Random histories: `order.rs`.
 
 use crate::{Fresh, at, nonce, record};
+use bytec_origin::app::Platform;
+use bytec_origin::processing::process;
 use bytec_origin::store::{Receipt, Record, Recorded};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
+use postback::time::Timestamp;
 use postback::verdict::Verdict::{Created, Duplicate, Revised};
 
 /// A receipt: at which time of the day, by which request, and what it says.
@@ -301,4 +304,47 @@ mod by_policy {
             assert_eq!(db.history().await, ["00:00 - - 10.00"]);
         }
     }
+}
+
+/// A conversion of which receipts come faster than it is folded is brought up to date all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversion_whose_receipts_keep_coming_is_rebuilt() {
+    let db = crate::fresh("sqlite").await;
+    let processing = crate::processing::Processing::new();
+    let notice = |at_ms: i64, payout: i64| {
+        let record = record(&format!("conversion_id=y1&rewars={payout}&sub_id=s{payout}"));
+        let received_at = Timestamp::from_unix_ms(at("2025-11-21T07:00:00Z").unix_ms() + at_ms).unwrap();
+        let receipt = Receipt { received_at, request_id: format!("r{payout}"), ..record.receipt.clone() };
+        Record { receipt, ..record }
+    };
+    for number in 1..=300 {
+        db.store.record(notice(number, number)).await.unwrap();
+    }
+    // The late one.
+    db.store.record(notice(0, 0)).await.unwrap();
+    let is_rebuilt = std::sync::atomic::AtomicBool::new(false);
+    let keep_sending = async {
+        let mut number = 300;
+        while !is_rebuilt.load(std::sync::atomic::Ordering::Relaxed) && number < 20_000 {
+            number += 1;
+            db.store.record(notice(number, number)).await.unwrap();
+        }
+        number
+    };
+    let rebuild = async {
+        const FIRST: &str = "select cast(usd_payout as text) from revisions where revision = 1";
+        let platform = Platform { now: crate::processing::now, random: Platform::SYSTEM.random };
+        for _ in 0..100 {
+            process(&platform, &processing.shared, &processing.partner, &db.store).await.unwrap();
+            if db.column(FIRST).await[0] == "0.00" {
+                break;
+            }
+        }
+        is_rebuilt.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    let (sent, ()) = futures_util::future::join(keep_sending, rebuild).await;
+    assert!(sent < 20_000, "it was not rebuilt meanwhile");
+    assert!(sent > 301, "more came meanwhile");
+    processing.all(&db.store).await;
+    assert_eq!(db.one("select cast(revision as text) from conversions").await, (sent + 1).to_string());
 }
