@@ -104,24 +104,24 @@ pub(super) fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Op
             .join(", ")
         }
     };
-    let (join, is_last) = match dialect {
-        // Two values that are there before the table is looked into: it is found by its key, however small it was when the plan was
-        // made.
+    let (rows, is_last) = match dialect {
+        // Both columns of its key are there before the table is looked into: it is found by its key, however small it was when the plan
+        // was made.
         Dialect::Postgres => (
             format!(
-                " join lateral (select max(any_one.occurrence) as occurrence from conversions as any_one
-                    where any_one.conversion_key = input.conversion_key{}) as last on true",
+                "(select input.*, (select max(any_one.occurrence) from conversions as any_one
+                    where any_one.conversion_key = input.conversion_key) as occurrence from input{}) as input",
                 dialect.by_key()
             ),
-            "known.conversion_key = input.conversion_key and known.occurrence = last.occurrence".to_owned(),
+            "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence".to_owned(),
         ),
-        Dialect::Sqlite => (String::new(), is_last("known")),
+        Dialect::Sqlite => ("input".to_owned(), is_last("known")),
     };
     Some(Step::new(
         dialect,
         CONVERSION,
         &format!(
-            "update conversions as known set {assignments} from input{join}
+            "update conversions as known set {assignments} from {rows}
              where {is_last}{} and {} and {}",
             dialect.among(CONVERSION, "known.conversion_key", "conversion_key"),
             is_newest("known"),
