@@ -5,7 +5,7 @@ use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::registry;
 use crate::shared::{AsSql, Change, Shared};
-use crate::store::subject::{Account, Erasing, Found, erasing_sql, finding_sql};
+use crate::store::subject::{Account, Erased, Erasing, Found, erasing_sql, finding_sql};
 use crate::store::{Store, StoreError, patiently};
 use clap::{Args, Subcommand, ValueEnum};
 use postback::field::Field;
@@ -148,10 +148,11 @@ async fn one(
             let random = Platform::SYSTEM.nonce().ok_or("the system has no random bytes to give")?;
             let erasing = Erasing::new(account, &random, (Platform::SYSTEM.now)());
             let (erased, ids_left) = erase(store, &erasing, &found).await.map_err(|error| error.to_string())?;
-            let noted = json!({"rows": erased, "ids_left": ids_left});
+            let noted = json!({"rows": erased.rows, "ids_left": ids_left});
             let noted = shared.note(ACTION, code, &noted, change).await;
-            tell_counts(code, "erased", &erased, ids_left, json);
+            tell_counts(code, "erased", &erased.rows, ids_left, json);
             noted.map_err(|error| format!("it was erased, and the audit log does not say so: {error}"))?;
+            fold_again(store, &erased.to_rebuild).await?;
             match vacuum {
                 true => patiently(|| store.rewrite()).await.map_err(|error| format!("it was erased, but {error}")),
                 false => Ok(()),
@@ -160,14 +161,28 @@ async fn one(
     }
 }
 
-async fn erase(
-    store: &Store,
-    erasing: &Erasing,
-    found: &Found,
-) -> Result<(BTreeMap<&'static str, u64>, u64), StoreError> {
+async fn erase(store: &Store, erasing: &Erasing, found: &Found) -> Result<(Erased, u64), StoreError> {
     // Also where nothing was found: that is then what was erased.
     let erased = patiently(|| store.erase_subject(erasing, found)).await?;
     Ok((erased, store.ids_with_subject(erasing).await?))
+}
+
+/// Folds again what was folded from events of others as well. The origin would do it too; done here, nothing is left when the command
+/// ends, nor in a file that is written anew behind it.
+async fn fold_again(store: &Store, keys: &[String]) -> Result<(), String> {
+    let mut failed = None;
+    for key in keys {
+        // What came meanwhile, or another origin that was quicker, is no failure.
+        if let Err(error) = patiently(|| store.rebuild(key, (Platform::SYSTEM.now)())).await {
+            failed = Some(error);
+        }
+    }
+    match failed {
+        Some(error) => Err(format!(
+            "it was erased, but conversions that other accounts' events are about as well have some of it until they are rebuilt, which the origin goes on trying (table rebuilds): {error}"
+        )),
+        None => Ok(()),
+    }
 }
 
 /// The account, as this partner's requests name it.

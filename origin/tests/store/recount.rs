@@ -37,7 +37,7 @@ fn told(difference: &Difference) -> String {
 }
 
 impl Fresh {
-    async fn differences(&self) -> Vec<String> {
+    pub async fn differences(&self) -> Vec<String> {
         let mut found = Vec::new();
         whole(&self.store, |_| (), |difference| found.push(told(&difference))).await.unwrap();
         found

@@ -1,7 +1,7 @@
 //! A person's data, found and erased by account (R63), and what stays as it was.
 
 use crate::processing::{Processing, deposit, lease, now};
-use crate::{Fresh, again, at, batch, click, nonce, record};
+use crate::{Fresh, again, at, batch, click, nonce, received, record};
 use bytec_origin::processing::again as judging_again;
 use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
@@ -120,7 +120,7 @@ impl Fresh {
         let erased = self.store.erase_subject(&erasing, &found).await.unwrap();
         let found = found.counts();
         for table in ["conversions", "postbacks", "rejections", "clicks"] {
-            let [erased, found] = [erased.get(table).copied(), found.get(table).map(|count| *count as u64)];
+            let [erased, found] = [erased.rows.get(table).copied(), found.get(table).map(|count| *count as u64)];
             assert!(erased.unwrap_or(0) >= found.unwrap_or(0), "{table}");
         }
         erasing
@@ -219,6 +219,56 @@ contract! {
         assert_eq!(db.column(accounts).await, [erasing.pseudonym(); 2]);
         Processing::new().all(&db.store).await;
         assert_eq!(db.telling().await, Vec::<String>::new());
+        db.assert_totals_are_a_recount().await;
+    }
+
+    what_is_stored_after_an_erasure_is_what_the_events_left_fold_to(db) {
+        for other in 0..5 {
+            db.record(&deposit(&format!("o{other}"), "other", "20", "2025-11-20+09:00:00")).await;
+        }
+        let moment = |second: u32| at(&format!("2025-11-21T09:00:{second:02}Z"));
+        for (second, query) in (0..).zip([
+            // A refund that names nobody has a conversion of its own.
+            format!("conversion_id=z1&event=purchase&rewars=9&account_id={SENT}"),
+            format!("conversion_id=z1&event=refund&event_id=r1&rewars=4&order_id=o%20{SENT}&{PERSONAL}"),
+            // Another's, which has become this person's, and the other way round.
+            "conversion_id=z2&event=purchase&rewars=1&account_id=other&sub_id=theirs&geo=SG".to_owned(),
+            format!("conversion_id=z2&event=purchase&rewars=2&account_id={SENT}&device=canary"),
+            format!("conversion_id=z3&event=purchase&rewars=1&account_id={SENT}&campaign=to%20{SENT}&{PERSONAL}"),
+            "conversion_id=z3&event=purchase&rewars=2&account_id=other&geo=SG".to_owned(),
+            // Its own, and one that has nothing to do with it.
+            format!("conversion_id=z4&event=purchase&rewars=1&account_id={SENT}&{PERSONAL}"),
+            "conversion_id=z5&event=purchase&rewars=1&account_id=other&sub_id=theirs".to_owned(),
+        ]) {
+            let record = received(&query, moment(second));
+            assert!(matches!(db.store.record(record).await.unwrap(), Recorded::As(Created | Revised)), "{query}");
+        }
+        let processing = Processing::new();
+        processing.all(&db.store).await;
+        assert_eq!(db.differences().await, [""; 0]);
+        let erasing = db.erase().await;
+        // At once, but for what another's conversion has of it.
+        let telling = db.telling().await;
+        assert!(telling.iter().all(|row| row.starts_with("conversions") && row.contains("z3")), "{telling:#?}");
+        let rebuilds = db.column("select conversion_key from rebuilds order by 1").await;
+        assert_eq!(rebuilds.len(), 2, "what is one person's alone is not evaluated again: {rebuilds:?}");
+        assert_eq!(db.rebuilt().await, 2);
+        assert_eq!(db.differences().await, [""; 0]);
+        assert_eq!(db.telling().await, Vec::<String>::new());
+        let conversions = "select conversion_id || ' ' || event || ' ' || coalesce(account_id, '-') || ' ' || coalesce(sub_id, '-') || ' ' ||
+            coalesce(geo, '-') || ' ' || coalesce(device, '-') || ' ' || coalesce(order_id, '-') || ' ' || coalesce(campaign, '-')
+            from conversions where conversion_id like 'z%' order by conversion_id, event";
+        let name = erasing.pseudonym();
+        assert_eq!(db.column(conversions).await, [
+            format!("z1 purchase {name} - - - - -"),
+            format!("z1 refund - - - - {name} -"),
+            format!("z2 purchase {name} theirs SG - - -"),
+            format!("z3 purchase other - SG - - {name}"),
+            format!("z4 purchase {name} - - - - -"),
+            "z5 purchase other theirs - - - -".to_owned(),
+        ]);
+        processing.all(&db.store).await;
+        assert_eq!(db.differences().await, [""; 0]);
         db.assert_totals_are_a_recount().await;
     }
 
@@ -368,6 +418,10 @@ async fn printed_sql_erases_as_the_command_would() {
     assert_eq!(db.telling().await, Vec::<String>::new());
     assert_eq!(db.counted().await, counted);
     assert_eq!(db.others().await, others);
+    assert_eq!(db.column("select conversion_key from rebuilds").await, ["m1"], "what became another's is folded again");
+    assert_eq!(db.rebuilt().await, 1);
+    assert_eq!(db.differences().await, [""; 0]);
+    assert_eq!(db.telling().await, Vec::<String>::new());
 }
 
 /// Once it is written anew, the file of SQLite has nothing left in its free space either.

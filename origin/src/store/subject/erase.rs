@@ -71,7 +71,8 @@ pub(super) struct Erase {
 /// (5) of requests as they were received there remains that they came, and what became of them
 /// (6) clicks are no more than a place and a time, and no installation is linked to them
 /// (7) whoever is judging what was erased has it no longer
-/// (8) a rebuild that has read what was erased is not written: it is read again
+/// (8) conversions that events of several persons were folded to are folded again, from what is left; a fold that has read what was
+///     erased is not written: it is read again. The keys are answered
 pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     let step = |table, input, sets: &str, statement: String| {
         let statement = Step::new(dialect, ASKED, &format!(", {SUBJECT}{sets} {statement}"));
@@ -145,12 +146,41 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
              where event_id in ({TOLD})",
             at = of_subject("at"),
         )),
-        step("rebuilds", "events", &after, format!(
-            "update rebuilds set generation = generation + 1,
-                last_error = case when last_error is not null then 'erased' end
-             where conversion_key in (select events.conversion_key from events where events.event_id in ({TOLD}))",
-        )),
+        step("rebuilds", "events", &after, rebuilds()).answering(),
     ]
+}
+
+impl Erase {
+    fn answering(self) -> Erase {
+        Erase { statement: self.statement.answering(), ..self }
+    }
+}
+
+/// Requests that conversions are folded again whose events were changed in part, or were changed while the conversion itself was not.
+/// Of the others nothing else can come: all that they were folded to was changed as they were. These are left alone, because what is
+/// folded is evaluated again, by the rates and the rules of now.
+fn rebuilds() -> String {
+    let [pseudonym, at] = ["pseudonym", "at"].map(of_subject);
+    format!(
+        ", changed as (
+            select events.conversion_key,
+                max(case when coalesce(events.content ->> 'account_id', {pseudonym}) = {pseudonym} then 1 else 0 end) as events
+            from events where events.event_id in ({TOLD}) group by events.conversion_key)
+         insert into rebuilds (conversion_key, generation, due_at)
+         select changed.conversion_key, 1, {at} from changed
+         where exists (select 1 from rebuilds as known where known.conversion_key = changed.conversion_key)
+            or changed.events = 1 and (
+                exists (select 1 from events as others where others.conversion_key = changed.conversion_key
+                    and others.content ->> 'account_id' <> {pseudonym})
+                or exists (select 1 from conversions as others where others.conversion_key = changed.conversion_key
+                    and coalesce(others.account_id, '') <> {pseudonym}
+                    and not exists (select 1 from alone where alone.conversion_key = others.conversion_key
+                        and alone.occurrence = others.occurrence)))
+         order by changed.conversion_key
+         on conflict (conversion_key) do update set generation = rebuilds.generation + 1,
+            last_error = case when rebuilds.last_error is not null then 'erased' end
+         returning conversion_key as id, 'requested' as answer"
+    )
 }
 
 /// A postback's content without what tells of a person, the pseudonym in the place of the account.

@@ -78,8 +78,9 @@ pub(super) fn of_subject(column: &str) -> String {
 
 /// The sets of rows that are about a person who is known by a column of the subject: `account_id` before, `pseudonym` after.
 ///
-/// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `alone`: conversions of
-/// such a click that name no account, where the click is no other account's. `told`: the events that made all
+/// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `lone`: conversions of
+/// such a click that name no account, where the click is no other account's. `alone`: these, and conversions that name no account and
+/// have the id of one of `own` or `lone`, such as the refund of a purchase. `told`: the events that made all
 /// these, and others of these conversions: what the partner's policy ignored has made none. What came late has made none yet; until its
 /// key is rebuilt, an event that was `seen` stands for all events of the key.
 pub(super) fn sets(who: &str, seen: &str) -> String {
@@ -89,11 +90,17 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
          clicked as (
             select click_id from own where click_id is not null
             union select click_id from links where kind = 'account' and linked_id = {who}),
-         alone as (
+         lone as (
             select conversion_id, conversion_key, occurrence from conversions
             where click_id in (select click_id from clicked) and account_id is null
                 and not exists (select 1 from links where links.click_id = conversions.click_id
                                 and links.kind = 'account' and links.linked_id <> {who})),
+         alone as (
+            select conversion_id, conversion_key, occurrence from lone
+            union select same.conversion_id, same.conversion_key, same.occurrence from own
+                join conversions as same on same.conversion_id = own.conversion_id where same.account_id is null
+            union select same.conversion_id, same.conversion_key, same.occurrence from lone
+                join conversions as same on same.conversion_id = lone.conversion_id where same.account_id is null),
          seen(event_id) as (
             {seen}
             union select events.event_id from events as late join rebuilds on rebuilds.conversion_key = late.conversion_key

@@ -8,6 +8,9 @@
 //! **One transaction, and a short one.** What no index finds (events by account, requests by their text) is looked for beforehand,
 //! a page at a time, and holds nobody up. The transaction then works by key. Postbacks and judgements take their turn behind it,
 //! so that none of them brings back what it read before.
+//!
+//! **Conversions stay what their events come to.** What is taken out of an event is taken out of its conversion as well. Where a
+//! conversion was folded from events of several persons, a rebuild of it is requested in the same transaction.
 
 mod account;
 mod rows;
@@ -59,6 +62,15 @@ const ASKED: &[Column<Asked>] = &[
     Column::time("at", |asked| asked.at),
 ];
 
+/// What an erasure did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Erased {
+    /// How many rows of each table were changed.
+    pub rows: BTreeMap<&'static str, u64>,
+    /// The keys of conversions that are folded again from what is left: a rebuild of each was requested.
+    pub to_rebuild: Vec<String>,
+}
+
 impl Store {
     /// All that is stored about an account, whole rows. `progress` hears how many rows were looked at.
     ///
@@ -82,16 +94,12 @@ impl Store {
         Ok(found)
     }
 
-    /// Erases what was found about an account, and what came since that an index finds; answers how many rows of each table were
-    /// changed.
+    /// Erases what was found about an account, and what came since that an index finds. Conversions that are still to be folded again
+    /// may have some of it until they are.
     ///
     /// # Errors
     /// Nothing was erased, or, when time ran out, that is not known: asked again, it is done or found out.
-    pub async fn erase_subject(
-        &self,
-        erasing: &Erasing,
-        found: &Found,
-    ) -> Result<BTreeMap<&'static str, u64>, StoreError> {
+    pub async fn erase_subject(&self, erasing: &Erasing, found: &Found) -> Result<Erased, StoreError> {
         let dialect = self.database().dialect();
         let steps = erase::steps(dialect, Sought::Given);
         let tables: Vec<_> = steps.iter().map(|step| step.table).collect();
@@ -99,12 +107,13 @@ impl Store {
         let before = turn_of_all_slots(dialect);
         let skipped = usize::from(before.is_some()).saturating_add(usize::from(set_limits(dialect, &LIMITS).is_some()));
         let done = self.of_subject(before.into_iter().chain::<Vec<_>>(statements).collect()).await?;
-        let mut changed = BTreeMap::new();
-        for (table, done) in tables.into_iter().zip(done.iter().skip(skipped)) {
-            let count: &mut u64 = changed.entry(table).or_default();
+        let mut erased = Erased::default();
+        for (table, done) in tables.into_iter().zip(done.into_iter().skip(skipped)) {
+            let count: &mut u64 = erased.rows.entry(table).or_default();
             *count = count.saturating_add(done.changed);
+            erased.to_rebuild.extend(done.answers.into_iter().map(|(conversion_key, _)| conversion_key));
         }
-        Ok(changed)
+        Ok(erased)
     }
 
     /// In how many ids of conversions, events and clicks an erased account still stands: they stay, because they are what makes a
