@@ -3,15 +3,16 @@
 use crate::{Fresh, at, batch, click, nonce, partner, record};
 use bytec_origin::app::Platform;
 use bytec_origin::processing::{again, process};
-use bytec_origin::shared::{Change, Shared, read_ecb};
+use bytec_origin::shared::{Change, Quote, Shared, read_ecb};
 use bytec_origin::store::location::Location;
 use bytec_origin::store::worklist::{Backlog, Conclusion, Judged, Lease, Next};
-use bytec_origin::store::{Record, Store};
+use bytec_origin::store::{Record, Recorded, Store};
 use chrono::NaiveDate;
 use postback::click::Click;
 use postback::money::Amount;
 use postback::partner::{FirstDeposit, OnReversed, Partner};
 use postback::time::Timestamp;
+use postback::verdict::Verdict::{Created, Revised};
 use tempfile::TempDir;
 
 const CONVERSIONS: &str = "select conversion_key || ' ' || event || ' ' || coalesce(status, '-') || ' ' ||
@@ -261,6 +262,48 @@ contract! {
             "c2 purchase - no_click - - 25.00 2025-11-18 []",
             "c3 purchase - no_click - - 110.00 2025-11-18 [\"rate_provisional\"]",
         ]);
+    }
+
+    what_a_rate_converted_is_counted_as_another_rate_would_change_it(db) {
+        let processing = Processing::new();
+        processing.import("Date,USD,MYR,IDR\n2025-11-19,1.15,4.8,18000\n2025-11-03,1.15,4.8,18000\n2025-11-02,1.15,4.8,18000\n").await;
+        let myr = |id: &str| format!("conversion_id={id}&consent_version=1&conversion_currency=MYR");
+        for query in [
+            // A sale, and what was returned of it weeks later, by the sale's rate.
+            format!("{}&event=purchase&sale_amount_local=96&event_time=2025-11-02+12:00:00", myr("c1")),
+            format!("{}&event=refund&event_id=r1&sale_amount_local=48&event_time=2025-11-20+12:00:00", myr("c1")),
+            "conversion_id=c1&event=chargeback&event_id=b1&consent_version=1&event_time=2025-11-20+13:00:00".to_owned(),
+            // Stated dollars: the payout alone is converted. Returns are by the rate that the sale states.
+            format!("{}&event=purchase&sale_amount_local=96&usd_sale_amount=20&event_time=2025-11-03+12:00:00", myr("c2")),
+            "conversion_id=c2&payout_local=9000&conversion_currency=IDR".to_owned(),
+            format!("{}&event=purchase&sale_amount_local=96&usd_sale_amount=20&event_time=2025-11-19+12:00:00", myr("c3")),
+            format!("{}&event=refund&event_id=r3&sale_amount_local=48&event_time=2025-11-20+12:00:00", myr("c3")),
+            // A return of which no sale is known: by its own day.
+            format!("{}&event=refund&event_id=r4&sale_amount_local=48&event_time=2025-11-03+12:00:00", myr("c4")),
+            "conversion_id=c5&event=purchase&consent_version=1&usd_sale_amount=5&event_time=2025-11-02+12:00:00".to_owned(),
+        ] {
+            assert!(matches!(db.record(&query).await, Recorded::As(Created | Revised)), "{query}");
+        }
+        processing.all(&db.store).await;
+        let day = |text: &str| text.parse::<NaiveDate>().unwrap();
+        let change = || Change { id: nonce(), at: now(), actor: "test".to_owned() };
+        let set = async |date: &str, currency: &str, rate: &str| {
+            let quote = Quote { day: day(date), currency: currency.to_owned(), rate: rate.parse().unwrap() };
+            processing.shared.set_rate(&quote, &serde_json::json!({}), &change()).await.unwrap();
+        };
+        for (date, currency, before, expected) in [
+            ("2025-11-02", "MYR", "4.8", 3), ("2025-11-02", "IDR", "18000", 0), ("2025-11-02", "USD", "1.15", 3),
+            ("2025-11-03", "MYR", "4.8", 1), ("2025-11-03", "IDR", "18000", 1), ("2025-11-03", "USD", "1.15", 2),
+            ("2025-11-19", "MYR", "4.8", 0), ("2025-11-19", "IDR", "18000", 0), ("2025-11-19", "USD", "1.15", 0),
+        ] {
+            let asked = (currency != "USD").then_some(currency);
+            assert_eq!(db.store.count_converted(day(date), asked).await.unwrap(), expected, "{date} {currency}");
+            set(date, currency, "2.4").await;
+            let differs = async |_| Ok(());
+            let found = again::compare(&processing.shared, &processing.partner, &db.store, now(), |_| {}, differs).await.unwrap();
+            assert_eq!(found.changed, expected, "{date} {currency}: {found:?}");
+            set(date, currency, before).await;
+        }
     }
 
     several_events_of_one_conversion_are_judged_and_counted_once(db) {

@@ -18,8 +18,7 @@ pub use sums::{Counts, Money, Total, Totals};
 
 use super::statement::Dialect;
 use super::{End, Store, StoreError, in_time};
-use crate::processing::Rates;
-use chrono::{NaiveDate, NaiveTime};
+use chrono::NaiveDate;
 use postback::time::Timestamp;
 use postback::zone::Zone;
 use serde::{Deserialize, Deserializer};
@@ -74,27 +73,15 @@ impl Store {
         Ok((found.len() < conversions::NAMED_MAX).then_some(found))
     }
 
-    /// How many conversions were converted by a rate of a day: of a currency, or of any.
+    /// How many conversions were converted by a rate of a day: of a currency, or of any. It goes through all conversions, which takes
+    /// seconds where there are millions.
     ///
     /// # Errors
-    /// The database cannot say, or there is no such day.
+    /// The database cannot say.
     pub async fn count_converted(&self, day: NaiveDate, currency: Option<&str>) -> Result<u64, StoreError> {
-        let statement = converted::count(self.dialect());
-        let begin = |day: NaiveDate| {
-            let midnight = day.and_time(NaiveTime::MIN).and_utc();
-            Timestamp::from_unix_ms(midnight.timestamp_millis())
-                .ok_or_else(|| StoreError::Bug(format!("{day} is no day of a conversion")))
-        };
-        let mut count: u64 = 0;
-        // A rate is used for its own day and for the days after it, until there is another or it is too old. A day at a time, so that
-        // none takes longer than a statement may.
-        for happened in Rates::days_converted(day) {
-            let (from, to) = (begin(happened)?, begin(happened.succ_opt().unwrap_or(happened))?);
-            let question = converted::Converted { day, currency: currency.map(str::to_owned), from, to };
-            let asked = self.database().run(vec![statement.over(&[question])], End::Commit);
-            count = count.saturating_add(converted::read(in_time(READ_TIMEOUT, asked).await?)?);
-        }
-        Ok(count)
+        let question = converted::Converted { day, currency: currency.map(str::to_owned) };
+        let asked = self.database().run(converted::statements(self.dialect(), question), End::Commit);
+        converted::read(in_time(converted::TIMEOUT, asked).await?)
     }
 
     /// Requests that were refused, received at an instant or later: the next ones behind a number, in the order of their numbers; none
