@@ -189,6 +189,7 @@ for (const kind of KINDS) {
         assert.match(stderr, problem);
       };
       refused("rates import -", "Date,USD\n2025-10-28,1.16\n2130-01-01,1.16\n", /^-: line 3: 2130-01-01 is in the future: today is \d{4}-\d\d-\d\d \(UTC\)\nnothing was imported$/m);
+      refused("rates import -", "Date,USD\n2025-10-28,1.16\n-0005-02-03,1.16\n0000-12-31,1.16\n", /^-: line 3: -0005-02-03 is before 1990: .*\n-: line 4: 0000-12-31 is before 1990: /m);
       refused("rates import -", "Date,USD,USD\n2025-10-28,1.16,1.17\n", /^-: line 1: USD is named twice/m);
       refused("rates import -", "Date,USD\n2025-10-28,1.16\n2025-10-28,1.17\n", /^-: line 3: 2025-10-28 is listed twice: also on line 2$/m);
       refused("rates import -", "Date,USD\n2025-10-29,1.17\n2025-10-28,11.7\n", /^-: line 2: 1\.17 USD of 2025-10-29 is less than a third of the 11\.7 of 2025-10-28 \(in this file\)\n-: line 3: 11\.7 USD of 2025-10-28 is more than 3 times the 1\.17 of 2025-10-27 \(stored\)\nnothing was imported: /m);
@@ -205,7 +206,9 @@ for (const kind of KINDS) {
       await becomes("117.00", "");
       refused("rates set 2025-10-28 USD 117 --yes", "", /^117 USD of 2025-10-28 is more than 3 times the 1\.17 of 2025-10-27 \(stored\); if it is right, --force$/m);
       refused("rates set 2130-01-01 USD 1.17 --yes", "", /^2130-01-01 is in the future/m);
+      refused("rates set 0000-12-31 USD 1.17 --yes", "", /^0000-12-31 is before 1990: /m);
       refused("rates set 2025-10-28 USD 1.18", "", /--dry-run/);
+      assert.match(done("rates set 2025-10-28 USD 117 --sql"), /^-- 117 USD of 2025-10-28 was compared with no other rate, [^]*\nwith /);
       const told = (line) => JSON.parse(done(`${line} --partner involve_asia --json`));
       const rates = { USD: { before: "11.7", after: "1.18" } };
       assert.deepEqual(told("rates set 2025-10-28 USD 1.18 --dry-run"), { applied: false, day: "2025-10-28", rates, conversions: { involve_asia: 1 } });

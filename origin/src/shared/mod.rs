@@ -15,7 +15,7 @@ mod statements;
 pub use audit::{Change, Entry};
 pub use credential::{Credential, Issue, Kind, Made, Scope, Secret};
 pub use rate_changes::{ByCurrency, COMPARED_DAYS, RateChange, Source, too_large};
-pub use rates::{Problem, Quote, RateFile, read_ecb, read_rate, refuse_future};
+pub use rates::{Problem, Quote, RateFile, read_ecb, read_rate, refuse_day};
 #[cfg(not(target_family = "wasm"))]
 pub use seen::{Difference, Key, Seen};
 

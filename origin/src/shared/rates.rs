@@ -4,7 +4,7 @@
 //! `2026-10-23`). The first line names the currencies; each further one has a day and how many units of each currency one euro was
 //! worth; `N/A` or nothing where there was no rate. [`super::rate_changes`] compares the rates of neighbouring days.
 
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use postback::money::Currency;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +12,8 @@ use std::fmt;
 
 /// Characters of a rate at most.
 const RATE_LENGTH_MAX: usize = 20;
+/// The year of the first day that can have rates, with room before the first ones of the bank.
+const FIRST_YEAR: i32 = 1990;
 
 /// One rate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +65,7 @@ pub fn read_ecb(text: &str, today: NaiveDate) -> Result<RateFile, Vec<Problem>> 
     let (mut file, mut problems) = (RateFile::default(), Vec::new());
     for (line, number) in lines {
         let read = read_line(line, &names).and_then(|(day, quotes)| {
-            refuse_future(day, today)?;
+            refuse_day(day, today)?;
             match file.lines.insert(day, number) {
                 None => Ok(quotes),
                 Some(first) => {
@@ -83,12 +85,19 @@ pub fn read_ecb(text: &str, today: NaiveDate) -> Result<RateFile, Vec<Problem>> 
     if problems.is_empty() { Ok(file) } else { Err(problems) }
 }
 
-/// Refuses a day after today: nobody knows its rates, and with it every later amount would count as finally converted.
+/// Refuses a day after today: nobody knows its rates, and with it every later amount would count as finally converted. And one of
+/// before 1990: the bank's rates begin in 1999, so the year is a mistake, and some databases have no date so far back.
 ///
 /// # Errors
 /// Why the day is refused.
-pub fn refuse_future(day: NaiveDate, today: NaiveDate) -> Result<(), String> {
-    if day > today { Err(format!("{day} is in the future: today is {today} (UTC)")) } else { Ok(()) }
+pub fn refuse_day(day: NaiveDate, today: NaiveDate) -> Result<(), String> {
+    if day > today {
+        Err(format!("{day} is in the future: today is {today} (UTC)"))
+    } else if day.year() < FIRST_YEAR {
+        Err(format!("{day} is before {FIRST_YEAR}: rates in euros begin in 1999"))
+    } else {
+        Ok(())
+    }
 }
 
 /// Reads a rate: a decimal above zero in plain digits.
@@ -152,6 +161,22 @@ mod tests {
             Ok(file) => Ok(file.quotes.into_iter().map(told).collect()),
             Err(problems) => Err(problems.iter().map(ToString::to_string).collect()),
         }
+    }
+
+    #[test]
+    fn a_day_that_can_have_no_rates_is_refused() {
+        let file = "Date,USD\n0000-12-31,1\n-0005-02-03,1\n0001-01-11,1\n1989-12-31,1\n1990-01-01,1\n2026-10-24,1\n";
+        let early = |line: usize, day: &str| format!("line {line}: {day} is before 1990: rates in euros begin in 1999");
+        assert_eq!(
+            read(file),
+            Err(vec![
+                early(2, "0000-12-31"),
+                early(3, "-0005-02-03"),
+                early(4, "0001-01-11"),
+                early(5, "1989-12-31"),
+                "line 7: 2026-10-24 is in the future: today is 2026-10-23 (UTC)".to_owned(),
+            ])
+        );
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::super::stores::{self, in_each};
 use super::super::{DatabasesArgs, change, ended, print, wrong};
 use crate::config::{Locations, registry};
 use crate::processing::REPORTING_CURRENCY;
-use crate::shared::{AsSql, Change, Quote, Shared, read_rate, refuse_future, too_large};
+use crate::shared::{AsSql, Change, Quote, Shared, read_rate, refuse_day, too_large};
 use chrono::NaiveDate;
 use clap::Args;
 use postback::money::Currency;
@@ -41,7 +41,8 @@ pub struct Set {
     /// How many units of it one euro was worth, such as 1.0843.
     #[arg(value_parser = rate)]
     rate: Decimal,
-    /// Set it also where it is more than 3 times, or less than a third of, that of the currency within ten days.
+    /// Set it also where it is more than 3 times, or less than a third of, that of the currency within ten days. With --sql nothing is
+    /// compared, which the SQL says unless this is given.
     #[arg(long)]
     force: bool,
     #[command(flatten)]
@@ -119,12 +120,12 @@ impl Set {
     /// Runs the command. `today` is the day in UTC.
     pub async fn run(self, today: NaiveDate) -> ExitCode {
         let Set { day, currency, rate, force, how } = self;
-        if let Err(problem) = refuse_future(day, today) {
+        if let Err(problem) = refuse_day(day, today) {
             return wrong(&problem);
         }
         let quote = Quote { day, currency, rate };
         if how.sql {
-            return ended(change().map(|change| print(&AsSql::for_d1().set_rate(&quote, &change))));
+            return ended(change().map(|change| print(&set_sql(&quote, force, &change))));
         }
         let edit = Edit { day, kind: Kind::Set(quote.clone()) };
         how.run(&edit, async |shared| {
@@ -137,6 +138,21 @@ impl Set {
         })
         .await
     }
+}
+
+/// The SQL that sets a rate. No command reads the rates of a D1 database, so it begins with what has not been looked at, and how to.
+fn set_sql(quote: &Quote, force: bool, change: &Change) -> String {
+    let Quote { day, currency, rate } = quote;
+    let sql = AsSql::for_d1().set_rate(quote, change);
+    if force {
+        return sql;
+    }
+    format!(
+        "-- {rate} {currency} of {day} was compared with no other rate, because no command reads D1. It should be less than 3 times, and
+-- more than a third of, the rates of the days around it. Look before you run this:
+-- select rate_date, rate from rates where currency = '{currency}' and rate_date between date('{day}', '-10 days') and date('{day}', '+10 days');
+{sql}"
+    )
 }
 
 impl How {
@@ -294,5 +310,23 @@ impl Edit {
             false => "nothing was changed",
         };
         changes.chain(conversions).chain([end.to_owned()]).collect::<Vec<_>>().join("\n")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn printed_sql_says_that_the_rate_was_compared_with_none() {
+        let quote =
+            Quote { day: "2026-11-20".parse().unwrap(), currency: "MYR".to_owned(), rate: Decimal::from(480_u32) };
+        let change = change().unwrap();
+        let forced = set_sql(&quote, true, &change);
+        assert!(forced.starts_with("with ") && forced.contains("480"), "{forced}");
+        let sql = set_sql(&quote, false, &change);
+        let said = sql.strip_suffix(&forced).unwrap();
+        assert!(said.lines().all(|line| line.starts_with("-- ")), "nothing that is run: {said}");
+        assert!(said.contains("480 MYR of 2026-11-20 was compared with no other rate"), "{said}");
     }
 }
