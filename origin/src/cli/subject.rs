@@ -5,6 +5,7 @@ use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::registry;
 use crate::shared::{AsSql, Change, Shared};
+use crate::store::rebuild::Growth;
 use crate::store::subject::{Account, Erased, Erasing, Found, erasing_sql, finding_sql};
 use crate::store::{Store, StoreError, patiently};
 use clap::{Args, Subcommand, ValueEnum};
@@ -173,7 +174,7 @@ async fn fold_again(store: &Store, keys: &[String]) -> Result<(), String> {
     let mut failed = None;
     for key in keys {
         // What came meanwhile, or another origin that was quicker, is no failure.
-        if let Err(error) = patiently(|| store.rebuild(key, (Platform::SYSTEM.now)())).await {
+        if let Err(error) = patiently(|| store.rebuild(key, Growth::Accepted, (Platform::SYSTEM.now)())).await {
             failed = Some(error);
         }
     }

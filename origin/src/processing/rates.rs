@@ -39,11 +39,6 @@ impl Rates {
         (first.checked_sub_days(Days::new(AGE_DAYS_MAX)).unwrap_or(first), last)
     }
 
-    /// The days on which things happened that rates of a day can have converted.
-    pub fn days_converted(day: NaiveDate) -> impl Iterator<Item = NaiveDate> {
-        (0..=AGE_DAYS_MAX).filter_map(move |age| day.checked_add_days(Days::new(age)))
-    }
-
     /// One more rate. What is not above zero is none.
     pub fn add(&mut self, day: NaiveDate, currency: &str, rate: Decimal) {
         if rate > Decimal::ZERO {
