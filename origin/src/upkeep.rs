@@ -2,7 +2,8 @@
 
 use crate::app::App;
 use crate::config;
-use crate::processing::{self, Processed};
+use crate::processing::{self, Processed, again};
+use crate::recount::Scope;
 use crate::recount::night::{self, Budget};
 use crate::store::{Store, StoreError};
 use postback::time::Timestamp;
@@ -10,9 +11,6 @@ use tracing::{info, warn};
 
 /// How long a nonce is remembered: longer than its signature could be used, on clocks apart.
 const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
-/// How long after an import items are put back that began to wait meanwhile: they may have been judged by what was there before it
-/// was committed, and by a clock ahead of its.
-const IMPORT_MARGIN_MS: i64 = 3 * 60 * 1000;
 /// How long after a period began its totals are put together: most of what happened in it has been added by then.
 const TOTALS_MS: i64 = 2 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -41,15 +39,14 @@ pub async fn sync_partners(app: &App) -> bool {
 
 /// Has what waits for rates judged again, where some were imported since it began to wait. Once a minute is often enough.
 pub async fn put_back_delayed(app: &App) {
-    let imported_at = match app.shared.last_import().await {
-        Ok(Some(imported_at)) => imported_at,
+    let before = match again::delayed_before(&app.shared).await {
+        Ok(Some(before)) => before,
         Ok(None) => return,
         Err(error) => {
             warn!(reason = %error, "when rates were last imported could not be read; trying again later");
             return;
         }
     };
-    let Some(before) = ago(imported_at, -IMPORT_MARGIN_MS) else { return };
     for (code, store) in app.databases.opened() {
         match store.put_back_delayed(before, (app.platform.now)()).await {
             Ok(0) => {}
@@ -89,7 +86,9 @@ pub async fn recount_all(app: &App, budget: Budget) {
 
 /// Recounts a part of one database, at night.
 pub async fn recount(app: &App, code: &str, store: &Store, budget: Budget) {
-    if let Err(error) = night::recount(&app.platform, code, store, budget).await {
+    let Some(partner) = app.config.registry.by_code(code) else { return };
+    let scope = Scope { shared: &app.shared, partner, store, now: app.platform.now };
+    if let Err(error) = night::recount(&app.platform, scope, budget).await {
         warn!(partner = code, reason = %error, "the recount of the night stopped; trying again later");
     }
 }

@@ -1,14 +1,16 @@
-//! `recount`: conversions are folded again from their receipts, totals counted again from conversions, and what differs is said and mended.
+//! `recount`: conversions are folded again from their receipts and evaluated again, totals counted again from conversions, and what differs
+//! is said and mended.
 
 use super::stores::{self, in_each};
 use super::terminal::{json_line, plain};
 use super::{DatabasesArgs, change, print, progress::Progress, wrong};
+use crate::app::Platform;
 use crate::config::registry;
 use crate::recount::mend::{Keys, mend};
-use crate::recount::{Count, Difference, whole};
+use crate::recount::{Count, Difference, Scope, whole};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
-use crate::store::recount::{ConversionDifference, Found, TotalDifference};
+use crate::store::recount::{Compared, ConversionDifference, Found, TotalDifference};
 use chrono::NaiveDate;
 use clap::Args;
 use postback::partner::Partner;
@@ -87,8 +89,9 @@ async fn one(
     let mut keys = Keys::default();
     let mut shown = Shown::new(code, output, Phase::Found);
     let mut progress = Progress::new(format!("{code}: recounting"));
+    let scope = Scope { shared, partner, store, now: Platform::SYSTEM.now };
     let found = whole(
-        store,
+        scope,
         |done| progress.at(done),
         |difference| {
             keys.add(&difference);
@@ -105,8 +108,7 @@ async fn one(
         shared.note("recount", code, &json!(found), change).await.map_err(|error| error.to_string())?;
         let mut shown = Shown::new(code, output, Phase::Left);
         let mut progress = Progress::new(format!("{code}: mending"));
-        let mended =
-            mend(shared, partner, store, &keys, |done| progress.at(done), |difference| shown.show(&difference));
+        let mended = mend(scope, &keys, |done| progress.at(done), |difference| shown.show(&difference));
         left = mended.await.map_err(|error| error.to_string())?;
         drop(progress);
         shown.end();
@@ -198,6 +200,7 @@ fn conversion_text(difference: &ConversionDifference) -> String {
         Found::Missing => "is not stored".to_owned(),
         Found::Surplus => "is stored, and no receipt says it".to_owned(),
         Found::Differs { columns } => format!("differs in {}", columns.join(", ")),
+        Found::Evaluated { columns, .. } => format!("is evaluated otherwise: {}", columns_text(columns.iter())),
         Found::Unreadable { reason } => format!("cannot be recounted: {reason}"),
     };
     let place = [number("occurrence", occurrence), number("revision", revision)].concat();
@@ -208,6 +211,10 @@ fn total_text(day: NaiveDate, total: &TotalDifference) -> String {
     let TotalDifference { table, key, columns } = total;
     let key: Vec<_> =
         key.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name} {value}")).collect();
-    let columns = columns.iter().map(|(name, both)| format!("{name} {} -> {}", both.stored, both.recounted));
-    format!("{table} of {day}, {}: {}", key.join(", "), columns.collect::<Vec<_>>().join(", "))
+    format!("{table} of {day}, {}: {}", key.join(", "), columns_text(columns.iter()))
+}
+
+fn columns_text<'a, Name: std::fmt::Display>(columns: impl Iterator<Item = (Name, &'a Compared)>) -> String {
+    let columns = columns.map(|(name, both)| format!("{name} {} -> {}", both.stored, both.recounted));
+    columns.collect::<Vec<_>>().join(", ")
 }

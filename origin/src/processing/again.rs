@@ -4,14 +4,14 @@ use super::judgement::{Judgement, judge, needs_rates};
 use super::rates::Rates;
 use super::{Groups, group};
 use crate::shared::Shared;
-use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, PAGE};
+use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, Other, PAGE};
 use crate::store::{Store, StoreError};
 use postback::money::Amount;
 use postback::partner::Partner;
 use postback::time::Timestamp;
 use rust_decimal::Decimal;
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What judging everything again comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -32,6 +32,32 @@ pub struct Difference {
     pub payout: Change<Decimal>,
 }
 
+/// A conversion as it is stored, and how it is judged anew.
+#[derive(Clone, Debug)]
+pub struct Anew {
+    /// The last event that made it what it is.
+    pub event_id: String,
+    /// What it is judged by, and how it was judged.
+    pub facts: Facts,
+    /// How it is judged now.
+    pub judged: Judged,
+    /// The others of its group.
+    pub others: Vec<Other>,
+}
+
+/// A column of an evaluation that would be another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Changed {
+    /// What it is about.
+    pub what: &'static str,
+    /// The column.
+    pub column: &'static str,
+    /// As it is stored.
+    pub before: Option<String>,
+    /// As it would be.
+    pub after: Option<String>,
+}
+
 /// Something before and after.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Change<T> {
@@ -40,6 +66,10 @@ pub struct Change<T> {
     /// As it would be.
     pub after: T,
 }
+
+/// How long after an import items are put back that began to wait meanwhile: they may have been judged by what was there before it
+/// was committed, and by a clock ahead of its.
+const IMPORT_MARGIN_MS: i64 = 3 * 60 * 1000;
 
 /// The order of an account's deposits.
 type Place = (Timestamp, Timestamp, String, String, i64);
@@ -62,7 +92,7 @@ pub async fn compare(
     let mut after = After::default();
     loop {
         let page = judged_page(shared, partner, store, now, &mut after).await?;
-        for (_, facts, judged) in &page {
+        for Anew { facts, judged, .. } in &page {
             if let Some(account) = counted(facts, judged) {
                 let place = place_of(facts);
                 let first = firsts.entry(account.to_owned()).or_insert_with(|| place.clone());
@@ -82,7 +112,7 @@ pub async fn compare(
     loop {
         let page = judged_page(shared, partner, store, now, &mut after).await?;
         let mut changed = Vec::new();
-        for (event_id, facts, judged) in &page {
+        for Anew { event_id, facts, judged, .. } in &page {
             let deposit = match counted(facts, judged) {
                 Some(account) if firsts.get(account) == Some(&place_of(facts)) => Some("first"),
                 Some(_) => Some("repeat"),
@@ -123,29 +153,92 @@ async fn judged_page(
     store: &Store,
     now: Timestamp,
     after: &mut After,
-) -> Result<Vec<(String, Facts, Judged)>, StoreError> {
+) -> Result<Vec<Anew>, StoreError> {
     let page = store.facts_after(after).await?;
     if let Some((_, last)) = page.last() {
         let conversion = &last.conversion;
         *after = After { conversion_key: conversion.conversion_key.clone(), occurrence: conversion.occurrence };
     }
-    let GroupsRead { groups, refused } = group::read(store, page.iter().map(|(_, facts)| facts)).await?;
-    if let Some(reason) = refused.into_values().next() {
-        return Err(StoreError::Bug(reason));
+    let (judged, refused) = judge_again(shared, partner, store, now, page).await?;
+    match refused.into_values().next() {
+        Some(reason) => Err(StoreError::Bug(reason)),
+        None => Ok(judged),
     }
-    let days = page.iter().filter_map(|(_, facts)| needs_rates(facts, partner));
+}
+
+/// Judges conversions anew. Those whose group cannot be balanced are left out; why is said by the ids of such groups.
+///
+/// # Errors
+/// A database cannot say.
+pub async fn judge_again(
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+    now: Timestamp,
+    conversions: Vec<(String, Facts)>,
+) -> Result<(Vec<Anew>, HashMap<String, String>), StoreError> {
+    let GroupsRead { groups, refused } = group::read(store, conversions.iter().map(|(_, facts)| facts)).await?;
+    let days = conversions.iter().filter_map(|(_, facts)| needs_rates(facts, partner));
     let days: Vec<_> = days.chain(groups.values().flat_map(|members| group::days(members))).collect();
     let rates: Rates = super::rates_of(shared, &days, now).await?;
     let groups = Groups::new(groups, partner, Some(&rates));
-    let judged = page.into_iter().map(|(event_id, facts)| {
-        let Judgement { judged, .. } = judge(&facts, groups.of(&facts), partner, &rates);
-        (event_id, facts, judged)
+    let is_refused = |facts: &Facts| facts.group_id().is_some_and(|id| refused.contains_key(id));
+    let judged = conversions.into_iter().filter(|(_, facts)| !is_refused(facts)).map(|(event_id, facts)| {
+        let group = groups.of(&facts);
+        let Judgement { judged, .. } = judge(&facts, group, partner, &rates);
+        let others = group.map(|group| group.others_of(&facts)).unwrap_or_default();
+        Anew { event_id, facts, judged, others }
     });
-    Ok(judged.collect())
+    let judged = judged.collect();
+    Ok((judged, refused))
+}
+
+/// The columns in which a conversion's evaluation would be another; `deposit` is what is said of a deposit, by the account's others too.
+pub fn changed(facts: &Facts, before: &Before, judged: &Judged, deposit: Option<&str>) -> Vec<Changed> {
+    let found: Vec<_> = judged.findings.iter().copied().chain(deposit_findings(facts, judged, deposit)).collect();
+    // As one text, however the database writes a list. What cannot be read is what it is.
+    let list = |codes: &[&str]| format!("[{}]", codes.join(","));
+    let findings = match serde_json::from_str::<Vec<String>>(&before.findings) {
+        Ok(codes) => list(&codes.iter().map(String::as_str).collect::<Vec<_>>()),
+        Err(_) => before.findings.clone(),
+    };
+    let text = |text: &Option<String>| text.clone();
+    let amount = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
+    let (was, is) = (&before.counted, &judged.counted);
+    let columns = [
+        ("attribution", "attribution", text(&before.attribution), Some(judged.attribution.to_owned())),
+        ("deposit", "deposit", text(&before.deposit), deposit.map(str::to_owned)),
+        ("deposit", "deposit_account", text(&before.deposit_account), counted(facts, judged).map(str::to_owned)),
+        ("refund_of", "refund_of", text(&before.refund_of), text(&judged.refund_of)),
+        ("amounts", "fx_sale_amount", amount(before.fx_sale_amount), amount(judged.fx_sale_amount)),
+        ("amounts", "fx_payout", amount(before.fx_payout), amount(judged.fx_payout)),
+        ("amounts", "fx_rate", text(&before.fx_rate), text(&judged.fx_rate)),
+        ("amounts", "fx_rate_date", text(&before.fx_rate_date), text(&judged.fx_rate_date)),
+        ("consent", "consent", text(&before.consent), text(&judged.consent)),
+        ("counted", "counted_sale_amount", amount(was.sale_amount), amount(is.sale_amount)),
+        ("counted", "counted_currency", text(&was.currency), text(&is.currency)),
+        ("counted", "counted_usd_sale_amount", amount(was.usd_sale_amount), amount(is.usd_sale_amount)),
+        ("counted", "counted_payout", amount(was.payout), amount(is.payout)),
+        ("counted", "counted_payout_currency", text(&was.payout_currency), text(&is.payout_currency)),
+        ("counted", "counted_usd_payout", amount(was.usd_payout), amount(is.usd_payout)),
+        ("findings", "findings", Some(findings), Some(list(&found))),
+    ];
+    let changed = columns.into_iter().filter(|(_, _, before, after)| before != after);
+    changed.map(|(what, column, before, after)| Changed { what, column, before, after }).collect()
+}
+
+/// Items that have waited for rates since before this instant are put back, because some were imported since: by an origin, once a minute.
+/// None where no rates were ever imported.
+///
+/// # Errors
+/// The database of what partners share cannot say.
+pub async fn delayed_before(shared: &Shared) -> Result<Option<Timestamp>, StoreError> {
+    let imported_at = shared.last_import().await?;
+    Ok(imported_at.and_then(|at| Timestamp::from_unix_ms(at.unix_ms().saturating_add(IMPORT_MARGIN_MS))))
 }
 
 /// The account of a deposit that counts.
-fn counted<'a>(facts: &'a Facts, judged: &Judged) -> Option<&'a str> {
+pub fn counted<'a>(facts: &'a Facts, judged: &Judged) -> Option<&'a str> {
     let counts = judged.deposit == Some(Judged::COUNTS);
     counts.then_some(facts.conversion.account_id.as_deref()).flatten()
 }
@@ -191,30 +284,13 @@ impl Difference {
             self.new = self.new.saturating_add(1);
             return true;
         };
-        let findings = serde_json::from_str::<Vec<String>>(&before.findings).ok();
-        let found: Vec<_> = judged.findings.iter().copied().chain(deposit_findings(facts, judged, deposit)).collect();
-        let same = [
-            ("attribution", before.attribution.as_deref() == Some(judged.attribution)),
-            ("deposit", before.deposit.as_deref() == deposit),
-            ("refund_of", before.refund_of == judged.refund_of),
-            (
-                "amounts",
-                before.fx_sale_amount == judged.fx_sale_amount
-                    && before.fx_payout == judged.fx_payout
-                    && before.fx_rate == judged.fx_rate
-                    && before.fx_rate_date == judged.fx_rate_date,
-            ),
-            ("consent", before.consent == judged.consent),
-            ("counted", before.counted == judged.counted),
-            ("findings", findings.is_some_and(|findings| findings == found)),
-        ];
-        for (name, _) in same.iter().filter(|(_, is_same)| !is_same) {
-            let count = self.changes.entry(name).or_default();
+        let changed = changed(facts, before, judged, deposit);
+        for what in changed.iter().map(|changed| changed.what).collect::<BTreeSet<_>>() {
+            let count = self.changes.entry(what).or_default();
             *count = count.saturating_add(1);
         }
-        let is_changed = same.iter().any(|(_, is_same)| !is_same);
-        self.changed = self.changed.saturating_add(u64::from(is_changed));
-        is_changed
+        self.changed = self.changed.saturating_add(u64::from(!changed.is_empty()));
+        !changed.is_empty()
     }
 }
 

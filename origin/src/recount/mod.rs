@@ -1,20 +1,37 @@
-//! Sums are recomputed, not trusted: conversions are folded again from their receipts and totals counted again from conversions, and what
-//! differs from what is stored is found ([`crate::store::recount`] has the comparisons). `bytec-origin recount` goes through everything,
-//! [`night`] through a part of it every night.
+//! Sums are recomputed, not trusted: conversions are folded again from their receipts, evaluated again by the rules and rates of now, and
+//! totals counted again from conversions. What differs from what is stored is found ([`crate::store::recount`] and [`evaluation`] have the
+//! comparisons). `bytec-origin recount` goes through everything, [`night`] through a part of it every night.
 
 #[cfg(not(target_family = "wasm"))]
 pub mod mend;
 pub mod night;
+mod evaluation;
 
+use crate::shared::Shared;
 use crate::store::recount::{ConversionDifference, Key, TotalDifference};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
+use postback::partner::Partner;
 use postback::time::Timestamp;
+use std::collections::HashSet;
 
 /// Keys that one statement recounts at most.
 const KEYS_MAX: usize = 250;
 /// Their events and conversions together, where they are known: a key may have thousands.
 const ROWS_MAX: usize = 500;
+
+/// What is recounted, and by which rules and rates.
+#[derive(Clone, Copy)]
+pub struct Scope<'a> {
+    /// What partners share: the rates.
+    pub shared: &'a Shared,
+    /// The partner and its rules.
+    pub partner: &'a Partner,
+    /// Its database.
+    pub store: &'a Store,
+    /// The clock.
+    pub now: fn() -> Timestamp,
+}
 
 /// How much was recounted, and how much of it differs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
@@ -50,16 +67,17 @@ impl Count {
 /// # Errors
 /// The database cannot say.
 pub async fn whole(
-    store: &Store,
+    scope: Scope<'_>,
     mut progress: impl FnMut(u64),
     mut found: impl FnMut(Difference),
 ) -> Result<Count, StoreError> {
+    let store = scope.store;
     let mut count = Count::default();
     let mut after = String::new();
     loop {
         let page = store.conversion_keys(&after, Timestamp::EPOCH).await?;
         for chunk in chunks(&page.keys) {
-            let differences = store.recount_conversions(&chunk).await?;
+            let differences = conversions(scope, &chunk).await?;
             count.keys = count.keys.saturating_add(length(chunk.len()));
             count.conversions_differ = count.conversions_differ.saturating_add(length(differences.len()));
             differences.into_iter().map(Difference::Conversion).for_each(&mut found);
@@ -80,6 +98,16 @@ pub async fn whole(
         from = day.succ_opt();
     }
     Ok(count)
+}
+
+/// The conversions of keys that differ, and their revisions. Of a key that is to be rebuilt, what was evaluated is not compared: it is
+/// evaluated again in any case.
+async fn conversions(scope: Scope<'_>, keys: &[String]) -> Result<Vec<ConversionDifference>, StoreError> {
+    let mut differences = scope.store.recount_conversions(keys).await?;
+    let differ: HashSet<_> = differences.iter().map(|difference| difference.conversion_key.as_str()).collect();
+    let right: Vec<_> = keys.iter().filter(|key| !differ.contains(key.as_str())).cloned().collect();
+    differences.extend(evaluation::differences(scope, &right).await?);
+    Ok(differences)
 }
 
 async fn next_day(store: &Store, from: Option<NaiveDate>) -> Result<Option<NaiveDate>, StoreError> {

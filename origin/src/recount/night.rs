@@ -2,7 +2,7 @@
 //! hundredth of all days. Which hundredth, the date decides, so that all are recounted within 100 nights. One origin does it for each
 //! database; postbacks come first.
 
-use super::{chunks, length};
+use super::{Scope, chunks, conversions, length};
 use crate::app::Platform;
 use crate::store::recount::{Key, Night, Progress, RecountLease, Recounted};
 use crate::store::{Store, StoreError};
@@ -41,12 +41,9 @@ pub struct Budget {
 ///
 /// # Errors
 /// The database cannot say; what is left to do is gone on with by the next call.
-pub async fn recount(
-    platform: &Platform,
-    partner: &str,
-    store: &Store,
-    budget: Budget,
-) -> Result<Option<Progress>, StoreError> {
+pub async fn recount(platform: &Platform, scope: Scope<'_>, budget: Budget) -> Result<Option<Progress>, StoreError> {
+    let Scope { partner, store, .. } = scope;
+    let partner = partner.code.as_str();
     let now = (platform.now)();
     let Some(day) = due(partner, now) else { return Ok(None) };
     let lease = lease(platform, day)?;
@@ -54,7 +51,7 @@ pub async fn recount(
     let Some(progress) = store.lease_recount(&lease, fresh(now, last.as_ref())).await? else { return Ok(None) };
     let mut night = Night { lease, progress, finished_at: None };
     for _ in 0..budget.steps_max {
-        let is_finished = step(store, &mut night).await?;
+        let is_finished = step(scope, &mut night).await?;
         let now = (platform.now)();
         night.lease.until = later(now, LEASE_MS);
         night.finished_at = is_finished.then_some(now);
@@ -111,7 +108,8 @@ fn later(now: Timestamp, ms: i64) -> Timestamp {
 }
 
 /// One page of keys, or one day; whether nothing is left.
-async fn step(store: &Store, night: &mut Night) -> Result<bool, StoreError> {
+async fn step(scope: Scope<'_>, night: &mut Night) -> Result<bool, StoreError> {
+    let store = scope.store;
     let Night { lease, progress, .. } = night;
     match progress.after_key.take() {
         Some(after) => {
@@ -120,7 +118,7 @@ async fn step(store: &Store, night: &mut Night) -> Result<bool, StoreError> {
             let (is_last, last) = (page.is_last, page.keys.last().map(|key| key.conversion_key.clone()));
             let turn = turn(lease.day);
             let keys = page.keys.into_iter().filter(|key| key.is_changed || hash(&key.conversion_key) % NIGHTS == turn);
-            conversions(store, progress, &keys.collect::<Vec<_>>()).await?;
+            keys_of_page(scope, progress, &keys.collect::<Vec<_>>()).await?;
             progress.after_key = last.filter(|_| !is_last);
             if progress.after_key.is_none() {
                 add_days_of_turn(store, progress, lease.day).await?;
@@ -137,9 +135,9 @@ async fn step(store: &Store, night: &mut Night) -> Result<bool, StoreError> {
     Ok(progress.after_key.is_none() && progress.days.is_empty())
 }
 
-async fn conversions(store: &Store, progress: &mut Progress, keys: &[Key]) -> Result<(), StoreError> {
+async fn keys_of_page(scope: Scope<'_>, progress: &mut Progress, keys: &[Key]) -> Result<(), StoreError> {
     for chunk in chunks(keys) {
-        let differences = store.recount_conversions(&chunk).await?;
+        let differences = conversions(scope, &chunk).await?;
         progress.keys = progress.keys.saturating_add(length(chunk.len()));
         progress.conversions_differ = progress.conversions_differ.saturating_add(length(differences.len()));
     }

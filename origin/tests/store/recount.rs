@@ -1,12 +1,12 @@
 //! Recounting: what is stored is what it is made of, and where it is not, that is found and mended.
 
 use crate::order::{history, received};
-use crate::processing::Processing;
+use crate::processing::{Processing, deposit, now};
 use crate::{Fresh, at, fresh_with, nonce, record};
 use bytec_origin::app::Platform;
 use bytec_origin::recount::mend::{Keys, mend};
 use bytec_origin::recount::night::{self, Budget};
-use bytec_origin::recount::{Count, Difference, whole};
+use bytec_origin::recount::{Count, Difference, Scope, whole};
 use bytec_origin::store::Record;
 use bytec_origin::store::recount::{ConversionDifference, Found};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
@@ -25,6 +25,11 @@ fn told(difference: &Difference) -> String {
                 Found::Missing => "missing".to_owned(),
                 Found::Surplus => "surplus".to_owned(),
                 Found::Differs { columns } => columns.join(","),
+                Found::Evaluated { columns, .. } => {
+                    let columns =
+                        columns.iter().map(|(name, both)| format!("{name} {} {}", both.stored, both.recounted));
+                    columns.collect::<Vec<_>>().join(",")
+                }
                 Found::Unreadable { .. } => "unreadable".to_owned(),
             };
             format!("{conversion_key} {} {} {what}", number(occurrence), number(revision))
@@ -37,19 +42,23 @@ fn told(difference: &Difference) -> String {
 }
 
 impl Fresh {
-    pub async fn differences(&self) -> Vec<String> {
+    fn scope<'a>(&'a self, processing: &'a Processing) -> Scope<'a> {
+        let Processing { shared, partner, .. } = processing;
+        Scope { shared, partner, store: &self.store, now }
+    }
+
+    pub async fn differences(&self, processing: &Processing) -> Vec<String> {
         let mut found = Vec::new();
-        whole(&self.store, |_| (), |difference| found.push(told(&difference))).await.unwrap();
+        whole(self.scope(processing), |_| (), |difference| found.push(told(&difference))).await.unwrap();
         found
     }
 
     /// Mends, and answers what is left.
     async fn mended(&self, processing: &Processing) -> Vec<String> {
         let mut keys = Keys::default();
-        whole(&self.store, |_| (), |difference| keys.add(&difference)).await.unwrap();
+        whole(self.scope(processing), |_| (), |difference| keys.add(&difference)).await.unwrap();
         let mut left = Vec::new();
-        let Processing { shared, partner, .. } = processing;
-        let count = mend(shared, partner, &self.store, &keys, |_| (), |difference| left.push(told(&difference)));
+        let count = mend(self.scope(processing), &keys, |_| (), |difference| left.push(told(&difference)));
         let Count { conversions_differ, totals_differ, .. } = count.await.unwrap();
         assert_eq!(usize::try_from(conversions_differ + totals_differ).unwrap(), left.len());
         left
@@ -63,7 +72,7 @@ impl Fresh {
         self.record("conversion_id=c2&event=purchase&rewars=2.5").await;
         self.record("conversion_id=c3&event=purchase&rewars=4&event_time=2025-11-20+12:30:00").await;
         processing.all(&self.store).await;
-        assert_eq!(self.differences().await, [""; 0]);
+        assert_eq!(self.differences(processing).await, [""; 0]);
     }
 }
 
@@ -97,12 +106,12 @@ async fn right_histories_differ_in_nothing(kind: &str, count: usize) {
                 for sent in in_order {
                     db.store.record(Record { receipt_id: nonce(), ..received(sent) }).await.unwrap();
                 }
-                assert_eq!(db.differences().await, [""; 0], "{policy:?}, not rebuilt: {history:#?}");
+                assert_eq!(db.differences(&processing).await, [""; 0], "{policy:?}, not rebuilt: {history:#?}");
             }
             db.store_anyhow(&history, &processing, &mut dice).await;
-            assert_eq!(db.differences().await, [""; 0], "{policy:?}: {history:#?}");
+            assert_eq!(db.differences(&processing).await, [""; 0], "{policy:?}: {history:#?}");
             processing.all(&db.store).await;
-            assert_eq!(db.differences().await, [""; 0], "{policy:?}, evaluated: {history:#?}");
+            assert_eq!(db.differences(&processing).await, [""; 0], "{policy:?}, evaluated: {history:#?}");
         }
         db.store.close().await;
     }
@@ -131,6 +140,8 @@ fn night() -> Platform {
     Platform { now: night_time, random: Platform::SYSTEM.random }
 }
 
+const RATES: &str = "Date,USD\n2025-11-21,1.15\n2025-11-20,1.15\n";
+
 const ALL: Budget = Budget { steps_max: usize::MAX, pause: Duration::ZERO };
 const ONE: Budget = Budget { steps_max: 1, pause: Duration::ZERO };
 
@@ -141,7 +152,7 @@ contract! {
         db.execute("update totals set conversions = conversions + 2 where period_start < '2025-11-21T00:00:00.000000Z'
             and slot = (select min(slot) from totals where period_start < '2025-11-21T00:00:00.000000Z')").await;
         db.execute("delete from totals_by_day where period_start >= '2025-11-21T00:00:00.000000Z'").await;
-        let found = db.differences().await;
+        let found = db.differences(&processing).await;
         assert_eq!(found[0], "totals 2025-11-20 conversions 3 1");
         assert!(found[1..].iter().all(|found| found.starts_with("totals_by_day 2025-11-21 conversions 0 1")), "{found:?}");
         assert_eq!(found.len(), 3, "{found:?}");
@@ -154,11 +165,80 @@ contract! {
         db.three(&processing).await;
         let before = db.totals().await;
         db.execute("update conversions set status = 'rejected', sub_id = 's1', revision = 7 where conversion_key = 'c1'").await;
-        let found = db.differences().await;
+        let found = db.differences(&processing).await;
         assert_eq!(found[0], "c1 1 - revision,sub_id,status");
         assert!(found[1..].iter().all(|found| found.starts_with("totals")) && found.len() > 1, "{found:?}");
         assert_eq!(db.mended(&processing).await, [""; 0]);
         assert_eq!(db.totals().await, before);
+    }
+
+    a_wrong_amount_of_an_evaluation_is_found_and_mended_before_totals(db) {
+        let processing = Processing::new();
+        processing.import(RATES).await;
+        db.three(&processing).await;
+        // It waits for rates.
+        db.record("conversion_id=c4&event=purchase&payout_local=10&conversion_currency=MYR").await;
+        db.record("conversion_id=c5&event=purchase&usd_sale_amount=50&rewars=5").await;
+        db.record("conversion_id=c5&event=refund&usd_sale_amount=20").await;
+        for query in [deposit("d1", "a1", "20", "2025-11-20+10:00:00"), deposit("d2", "a1", "20", "2025-11-20+11:00:00")] {
+            db.record(&query).await;
+        }
+        processing.all(&db.store).await;
+        assert_eq!(db.differences(&processing).await, [""; 0]);
+        let before = db.totals().await;
+        let by_micros = match db.store.database() {
+            bytec_origin::store::Database::Postgres(_) => ["fx_payout = fx_payout + 5", "counted_usd_sale_amount = counted_usd_sale_amount - 5"],
+            bytec_origin::store::Database::Sqlite(_) | bytec_origin::store::Database::D1(_) =>
+                ["fx_payout_micros = fx_payout_micros + 5000000", "counted_usd_sale_amount_micros = counted_usd_sale_amount_micros - 5000000"],
+        };
+        for set in by_micros {
+            db.execute(&format!("update conversions set {set} where conversion_key = 'c1' or event = 'refund'")).await;
+        }
+        db.execute("update conversions set deposit = 'repeat' where conversion_key = 'd1'").await;
+        db.execute("update conversions set is_processed = false where conversion_key = 'c2'").await;
+        let found = db.differences(&processing).await;
+        for difference in [
+            "c1 1 - fx_payout 18.80 13.80", "c2 1 - is_processed false true", "d1 1 - deposit repeat first",
+        ] {
+            assert!(found.contains(&difference.to_owned()), "{difference}: {found:?}");
+        }
+        assert!(found.iter().any(|found| found.contains("counted_usd_sale_amount -25.00 -20.00")), "{found:?}");
+        assert_eq!(db.mended(&processing).await, [""; 0]);
+        assert_eq!(db.totals().await, before);
+    }
+
+    what_waits_to_be_evaluated_is_no_difference(db) {
+        let processing = Processing::new();
+        // Of the day before: a better one is still to come.
+        processing.import("Date,USD\n2025-11-20,1.15\n").await;
+        db.three(&processing).await;
+        let put_back = |updated_at: &str| format!("update work_items set updated_at = '{updated_at}' where state = 'delayed'");
+        let by = match db.store.database() {
+            bytec_origin::store::Database::Postgres(_) => "fx_payout = fx_payout + 5",
+            bytec_origin::store::Database::Sqlite(_) | bytec_origin::store::Database::D1(_) => "fx_payout_micros = fx_payout_micros + 5000000",
+        };
+        db.execute(&format!("update conversions set {by} where conversion_key = 'c1'")).await;
+        // No rates came since it began to wait for them, so it should be as it was evaluated.
+        db.execute(&put_back("2025-11-21T09:00:00.000000Z")).await;
+        assert_eq!(db.differences(&processing).await[0], "c1 1 - fx_payout 18.80 13.80");
+        assert_eq!(db.mended(&processing).await, [""; 0]);
+        // Rates came, and it is about to be put back on their account.
+        processing.import("Date,USD\n2025-11-21,1.25\n2025-11-20,1.15\n").await;
+        db.execute(&put_back("2025-11-21T08:00:00.000000Z")).await;
+        assert_eq!(db.differences(&processing).await, [""; 0]);
+        // Another than the one that differs, and has yet to change on account of it.
+        db.record("conversion_id=c5&event=purchase&usd_sale_amount=50").await;
+        db.record("conversion_id=c5&event=refund").await;
+        for query in [deposit("d1", "a1", "20", "2025-11-20+10:00:00"), deposit("d3", "a3", "20", "2025-11-20+10:00:00")] {
+            db.record(&query).await;
+        }
+        processing.all(&db.store).await;
+        db.record("conversion_id=c5&event=purchase&usd_sale_amount=40").await;
+        db.record(&deposit("d2", "a1", "20", "2025-11-20+09:00:00")).await;
+        assert_eq!(db.differences(&processing).await, [""; 0]);
+        processing.all(&db.store).await;
+        assert_eq!(db.differences(&processing).await, [""; 0]);
+        db.assert_totals_are_a_recount().await;
     }
 
     a_missing_a_surplus_and_a_wrong_revision_are_found_and_mended(db) {
@@ -168,7 +248,7 @@ contract! {
         db.execute("update revisions set payout_currency = 'MYR' where conversion_key = 'c1' and revision = 1").await;
         db.execute("insert into revisions (conversion_key, occurrence, revision, event_id, received_at)
             select conversion_key, occurrence, 9, event_id, received_at from revisions where conversion_key = 'c2'").await;
-        assert_eq!(db.differences().await, ["c1 1 1 payout_currency", "c1 1 2 missing", "c2 1 9 surplus"]);
+        assert_eq!(db.differences(&processing).await, ["c1 1 1 payout_currency", "c1 1 2 missing", "c2 1 9 surplus"]);
         assert_eq!(db.mended(&processing).await, [""; 0]);
     }
 
@@ -179,7 +259,7 @@ contract! {
         db.execute("delete from revisions where conversion_key = 'c2'").await;
         db.execute("delete from conversions where conversion_key = 'c2'").await;
         db.execute("update events set conversion_key = 'c1' where conversion_key = 'c3'").await;
-        let found = db.differences().await;
+        let found = db.differences(&processing).await;
         for difference in ["c2 1 - missing", "c2 1 1 missing", "c3 1 - surplus", "c3 1 1 surplus", "c1 1 3 missing"] {
             assert!(found.contains(&difference.to_owned()), "{difference}: {found:?}");
         }
@@ -197,7 +277,7 @@ contract! {
         db.three(&processing).await;
         db.execute("update conversions set sub_id = 's1' where conversion_key in ('c1', 'c2')").await;
         db.store.request_rebuilds(&["c1".to_owned()], at("2025-11-21T08:00:00Z")).await.unwrap();
-        assert_eq!(db.differences().await, ["c2 1 - sub_id"]);
+        assert_eq!(db.differences(&processing).await, ["c2 1 - sub_id"]);
     }
 
     a_receipt_that_cannot_be_read_is_a_difference_of_its_key_alone_and_left(db) {
@@ -205,7 +285,7 @@ contract! {
         db.three(&processing).await;
         db.execute("update events set content = '{\"payout\": \"much\"}' where conversion_key = 'c2'").await;
         db.execute("update conversions set sub_id = 's1' where conversion_key = 'c1'").await;
-        assert_eq!(db.differences().await, ["c1 1 - sub_id", "c2 - - unreadable"]);
+        assert_eq!(db.differences(&processing).await, ["c1 1 - sub_id", "c2 - - unreadable"]);
         assert_eq!(db.mended(&processing).await, ["c2 - - unreadable"]);
         assert_eq!(db.one("select cast(count(*) as text) from rebuilds").await, "0");
     }
@@ -233,7 +313,7 @@ contract! {
         let found = loop {
             calls += 1;
             assert!(calls < 10, "it is never finished");
-            if let Some(found) = night::recount(&night(), "rector", &db.store, ONE).await.unwrap() {
+            if let Some(found) = night::recount(&night(), db.scope(&processing), ONE).await.unwrap() {
                 break found;
             }
         };
@@ -242,14 +322,14 @@ contract! {
         assert_eq!((found.keys, found.days_done, found.conversions_differ, found.totals_differ), (3, 3, 1, 1));
         let last = db.store.last_recount(night_time()).await.unwrap().unwrap();
         assert_eq!((last.finished_s, last.progress), (night_time().unix_s(), found));
-        assert_eq!(night::recount(&night(), "rector", &db.store, ALL).await.unwrap(), None, "once a night");
+        assert_eq!(night::recount(&night(), db.scope(&processing), ALL).await.unwrap(), None, "once a night");
     }
 
     a_night_leaves_alone_what_did_not_change_but_for_its_turn(db) {
         let processing = Processing::new();
         db.three(&processing).await;
         db.execute("update conversions set updated_at = '2025-10-01T00:00:00.000000Z'").await;
-        let found = night::recount(&night(), "rector", &db.store, ALL).await.unwrap().unwrap();
+        let found = night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
         assert!(found.keys <= 1 && found.days_done <= 1, "{found:?}");
     }
 
@@ -276,6 +356,7 @@ contract! {
 async fn postbacks_arrive_while_it_is_recounted() {
     for kind in ["sqlite", "postgres"] {
         let db = crate::fresh(kind).await;
+        let processing = Processing::new();
         let store = db.store.clone();
         let arriving = tokio::spawn(async move {
             for round in 0..30 {
@@ -288,7 +369,7 @@ async fn postbacks_arrive_while_it_is_recounted() {
         let mut rounds = 0;
         while !arriving.is_finished() {
             let mut found = Vec::new();
-            whole(&db.store, |_| (), |difference| found.push(told(&difference))).await.unwrap();
+            whole(db.scope(&processing), |_| (), |difference| found.push(told(&difference))).await.unwrap();
             assert_eq!(found, [""; 0], "{kind}");
             rounds += 1;
         }

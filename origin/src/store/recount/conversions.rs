@@ -3,6 +3,7 @@
 use super::super::StoreError;
 use super::super::rebuild::{CONVERSION, ConversionRow, REVISION, Receipts, RevisionRow, folded_rows, receipts_and};
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::totals::Compared;
 use postback::conversion::fold;
 use postback::duplicate::DuplicatePolicy;
 use serde::Serialize;
@@ -51,6 +52,14 @@ pub enum Found {
     Differs {
         /// In these columns.
         columns: Vec<&'static str>,
+    },
+    /// It is evaluated otherwise than it should be, or not at all.
+    Evaluated {
+        /// The last event that made it what it is.
+        #[serde(skip)]
+        event_id: String,
+        /// What is stored and what it comes to, by column.
+        columns: BTreeMap<&'static str, Compared>,
     },
     /// A receipt of the key cannot be read, so nothing can be compared, or rebuilt.
     Unreadable {

@@ -1,18 +1,21 @@
 //! Recounting: conversions and totals are made anew from what they are made of, and compared with what is stored. Conversions are a
-//! function of their receipts ([`postback::conversion`]), totals a function of conversions.
+//! function of their receipts ([`postback::conversion`]), totals a function of conversions. Whether they are evaluated as they should be
+//! is compared by [`crate::recount`]: the rules are there.
 //!
 //! Both sides of a comparison come out of one statement, so they are of one moment, and postbacks may arrive meanwhile. Nothing here changes
 //! a conversion: what differs is rebuilt ([`super::rebuild`]). Totals are replaced by [`Store::replace_totals`].
 
 mod keys;
 mod conversions;
+mod evaluations;
 mod totals;
 mod night;
 
 pub use conversions::{ConversionDifference, Found};
+pub use evaluations::{HangsOn, Stands};
 pub use keys::{Key, KeyPage, ROWS_MAX};
 pub use night::{Night, Progress, RecountLease, Recounted};
-pub use totals::{TOTALS_MAX, TotalDifference};
+pub use totals::{Compared, TOTALS_MAX, TotalDifference};
 
 use super::limits::{Limit, set_limits};
 use super::statement::{Column, Done, Statement};
@@ -20,6 +23,7 @@ use super::totals::turn_of_all_slots;
 use super::{End, Store, StoreError, in_time};
 use chrono::NaiveDate;
 use postback::time::Timestamp;
+use std::collections::HashSet;
 use std::time::Duration;
 
 /// How long a statement may take: a day of a million conversions takes seconds.
@@ -46,6 +50,23 @@ impl Store {
         let dialect = self.database().dialect();
         let done = self.recounting(vec![conversions::select(dialect).over(keys)]).await?;
         conversions::differences(&self.core.ledger.policy(), done)
+    }
+
+    /// How the conversions of keys stand, beside what their facts say.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn evaluations(&self, keys: &[String]) -> Result<Vec<Stands>, StoreError> {
+        evaluations::read(self.recounting(vec![evaluations::select(self.database().dialect()).over(keys)]).await?)
+    }
+
+    /// The last events of those conversions of which something that they hang on has yet to be rebuilt or evaluated.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn waiting_of(&self, hang_on: &[HangsOn]) -> Result<HashSet<String>, StoreError> {
+        let statement = evaluations::waiting(self.database().dialect()).over(hang_on);
+        Ok(evaluations::read_waiting(self.recounting(vec![statement]).await?))
     }
 
     /// The first day of UTC, from one on, that has conversions or totals.

@@ -321,7 +321,7 @@ pub(super) fn counts(conversion: &str) -> String {
 }
 
 /// That there is an earlier deposit of a conversion's account that counts.
-pub(super) fn has_earlier(dialect: Dialect, conversion: &str) -> String {
+pub(in crate::store) fn has_earlier(dialect: Dialect, conversion: &str) -> String {
     format!(
         "exists (select 1 from conversions as earlier
             where earlier.account_id = {conversion}.account_id and {counts}

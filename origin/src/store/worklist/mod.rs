@@ -17,6 +17,7 @@ mod put_back;
 mod backlog;
 
 pub use backlog::Backlog;
+pub(super) use conclude::has_earlier;
 pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
 pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
 pub(super) use facts::{amount, time};
