@@ -1,6 +1,7 @@
 //! The recount of the night: every conversion that changed since the last one, a hundredth of the rest, and the totals of their days and of a
-//! hundredth of all days. Which hundredth, the date decides, so that all are recounted within 100 nights. One origin does it for each
-//! database; postbacks come first.
+//! hundredth of all days. Which hundredth, the date decides, so that all are recounted within 100 nights. What differed is looked at again
+//! every night until it no longer does: otherwise the next night would say that nothing differs. One origin does it for each database;
+//! postbacks come first.
 
 use super::{Scope, chunks, conversions, length};
 use crate::app::Platform;
@@ -26,6 +27,9 @@ const FIRST_MS: i64 = 25 * 3_600_000;
 const LONGEST_MS: i64 = 8 * 24 * 3_600_000;
 /// Days whose totals one night recounts at most.
 const DAYS_MAX: usize = 4_000;
+/// Keys that differ, and days, that a night has the next one look at again, at most. As long as one of them differs, there is an alert; what
+/// mends them mends the others too.
+const AGAIN_MAX: usize = 2_000;
 
 /// How much one call does.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +52,9 @@ pub async fn recount(platform: &Platform, scope: Scope<'_>, budget: Budget) -> R
     let Some(day) = due(partner, now) else { return Ok(None) };
     let lease = lease(platform, day)?;
     let last = store.last_recount(now).await?;
-    let Some(progress) = store.lease_recount(&lease, fresh(now, last.as_ref())).await? else { return Ok(None) };
+    let before = store.recount_before(day).await?;
+    let fresh = fresh(now, last.as_ref(), before);
+    let Some(progress) = store.lease_recount(&lease, fresh).await? else { return Ok(None) };
     let mut night = Night { lease, progress, finished_at: None };
     for _ in 0..budget.steps_max {
         let is_finished = step(scope, &mut night).await?;
@@ -94,13 +100,23 @@ fn lease(platform: &Platform, day: NaiveDate) -> Result<RecountLease, StoreError
     Ok(RecountLease { day, id: platform.receipt_id()?.to_string(), now, until: later(now, LEASE_MS) })
 }
 
-fn fresh(now: Timestamp, last: Option<&Recounted>) -> Progress {
+/// Where a night begins: `last` is the last one that was finished, `before` the last one that was begun.
+fn fresh(now: Timestamp, last: Option<&Recounted>, before: Option<Progress>) -> Progress {
     let began_ms = now.unix_ms();
     let since_ms = match last {
         Some(last) => last.progress.began_ms.saturating_sub(MARGIN_MS).max(began_ms.saturating_sub(LONGEST_MS)),
         None => began_ms.saturating_sub(FIRST_MS),
     };
-    Progress { began_ms, changed_since_ms: since_ms, after_key: Some(String::new()), ..Progress::default() }
+    // Where that one was not finished, what it was to look at again is looked at now. Of one that was, there is nothing of these left.
+    let Progress { again, days, differing_keys, differing_days, .. } = before.unwrap_or_default();
+    Progress {
+        began_ms,
+        changed_since_ms: since_ms,
+        after_key: Some(String::new()),
+        again: differing_keys.into_iter().chain(again).take(AGAIN_MAX).collect(),
+        days: differing_days.into_iter().chain(days).take(DAYS_MAX).collect(),
+        ..Progress::default()
+    }
 }
 
 fn later(now: Timestamp, ms: i64) -> Timestamp {
@@ -114,8 +130,11 @@ async fn step(scope: Scope<'_>, night: &mut Night) -> Result<bool, StoreError> {
     match progress.after_key.take() {
         Some(after) => {
             let changed_since = Timestamp::from_unix_ms(progress.changed_since_ms).unwrap_or(Timestamp::EPOCH);
-            let page = store.conversion_keys(&after, changed_since).await?;
+            let mut page = store.conversion_keys(&after, changed_since).await?;
             let (is_last, last) = (page.is_last, page.keys.last().map(|key| key.conversion_key.clone()));
+            for key in &mut page.keys {
+                key.is_changed |= progress.again.contains(&hash(&key.conversion_key));
+            }
             let turn = turn(lease.day);
             let keys = page.keys.into_iter().filter(|key| key.is_changed || hash(&key.conversion_key) % NIGHTS == turn);
             keys_of_page(scope, progress, &keys.collect::<Vec<_>>()).await?;
@@ -125,14 +144,24 @@ async fn step(scope: Scope<'_>, night: &mut Night) -> Result<bool, StoreError> {
             }
         }
         None => {
-            let Some(day) = progress.days.pop_first() else { return Ok(true) };
-            let day = day.parse().map_err(|_| StoreError::Bug(format!("a recount of a day that is none: {day}")))?;
+            let Some(text) = progress.days.pop_first() else { return Ok(finish(progress)) };
+            let day = text.parse().map_err(|_| StoreError::Bug(format!("a recount of a day that is none: {text}")))?;
             let differences = store.recount_totals(day).await?;
+            if !differences.is_empty() && progress.differing_days.len() < AGAIN_MAX {
+                progress.differing_days.insert(text);
+            }
             progress.days_done = progress.days_done.saturating_add(1);
             progress.totals_differ = progress.totals_differ.saturating_add(length(differences.len()));
         }
     }
-    Ok(progress.after_key.is_none() && progress.days.is_empty())
+    let is_finished = progress.after_key.is_none() && progress.days.is_empty();
+    Ok(is_finished && finish(progress))
+}
+
+/// What was to be looked at again has been.
+fn finish(progress: &mut Progress) -> bool {
+    progress.again.clear();
+    true
 }
 
 async fn keys_of_page(scope: Scope<'_>, progress: &mut Progress, keys: &[Key]) -> Result<(), StoreError> {
@@ -140,6 +169,11 @@ async fn keys_of_page(scope: Scope<'_>, progress: &mut Progress, keys: &[Key]) -
         let differences = conversions(scope, &chunk).await?;
         progress.keys = progress.keys.saturating_add(length(chunk.len()));
         progress.conversions_differ = progress.conversions_differ.saturating_add(length(differences.len()));
+        for difference in differences {
+            if progress.differing_keys.len() < AGAIN_MAX {
+                progress.differing_keys.insert(hash(&difference.conversion_key));
+            }
+        }
     }
     for day in keys.iter().filter(|key| key.is_changed).flat_map(|key| &key.days) {
         if progress.days.len() < DAYS_MAX {
@@ -231,10 +265,30 @@ mod tests {
             Recounted { finished_s: 0, progress }
         };
         let since = |last: Option<&Recounted>| {
-            Timestamp::from_unix_ms(fresh(now, last).changed_since_ms).unwrap().to_sortable()
+            Timestamp::from_unix_ms(fresh(now, last, None).changed_since_ms).unwrap().to_sortable()
         };
         assert_eq!(since(None), "2025-11-20T02:10:00.000000Z");
         assert_eq!(since(Some(&last("2025-11-19T03:10:00Z"))), "2025-11-19T02:10:00.000000Z");
         assert_eq!(since(Some(&last("2025-01-01T03:10:00Z"))), "2025-11-13T03:10:00.000000Z");
+    }
+
+    #[test]
+    fn what_differed_is_looked_at_again_whether_or_not_the_night_was_finished() {
+        let now = at("2025-11-21T03:10:00Z");
+        let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<BTreeSet<_>>();
+        let before = Progress {
+            again: [1, 2].into(),
+            days: texts(&["2025-11-01"]),
+            differing_keys: [2, 3].into(),
+            differing_days: texts(&["2025-11-02"]),
+            conversions_differ: 2,
+            ..Progress::default()
+        };
+        let fresh = fresh(now, None, Some(before));
+        assert_eq!(fresh.again, [1, 2, 3].into());
+        assert_eq!(fresh.days, texts(&["2025-11-01", "2025-11-02"]));
+        assert_eq!((fresh.conversions_differ, fresh.differing_keys, fresh.differing_days), (0, [].into(), [].into()));
+        let many = Progress { differing_keys: (0..3_000).collect(), ..Progress::default() };
+        assert_eq!(super::fresh(now, None, Some(many)).again.len(), AGAIN_MAX);
     }
 }

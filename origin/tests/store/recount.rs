@@ -140,6 +140,15 @@ fn night() -> Platform {
     Platform { now: night_time, random: Platform::SYSTEM.random }
 }
 
+fn next_night() -> Platform {
+    Platform { now: || at("2025-11-23T04:30:00Z"), ..night() }
+}
+
+fn third_night() -> Platform {
+    Platform { now: || at("2025-11-24T04:30:00Z"), ..night() }
+}
+
+/// A euro was worth 1.15 dollars.
 const RATES: &str = "Date,USD\n2025-11-21,1.15\n2025-11-20,1.15\n";
 
 const ALL: Budget = Budget { steps_max: usize::MAX, pause: Duration::ZERO };
@@ -328,9 +337,64 @@ contract! {
     a_night_leaves_alone_what_did_not_change_but_for_its_turn(db) {
         let processing = Processing::new();
         db.three(&processing).await;
-        db.execute("update conversions set updated_at = '2025-10-01T00:00:00.000000Z'").await;
         let found = night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!(found.keys, 3);
+        let found = night::recount(&next_night(), db.scope(&processing), ALL).await.unwrap().unwrap();
         assert!(found.keys <= 1 && found.days_done <= 1, "{found:?}");
+    }
+
+    a_night_recounts_the_days_of_what_was_evaluated_since_the_last(db) {
+        let processing = Processing::new();
+        db.three(&processing).await;
+        night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        // A sale of the day before was evaluated again by other rates, and the day's totals do not say so.
+        db.execute("update conversions set processed_at = '2025-11-22T20:00:00.000000Z' where conversion_key = 'c3'").await;
+        db.execute("update totals_by_hour set sales = sales + 1 where period_start < '2025-11-21T00:00:00.000000Z'").await;
+        let found = night::recount(&next_night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!((found.conversions_differ, found.totals_differ), (0, 1));
+    }
+
+    a_night_finds_an_event_without_a_conversion_and_one_that_came_since(db) {
+        let processing = Processing::new();
+        db.three(&processing).await;
+        night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        let page = db.store.conversion_keys("", at("2025-11-22T00:00:00Z")).await.unwrap();
+        assert!(page.keys.iter().all(|key| !key.is_changed), "{page:?}");
+        db.execute("delete from revisions where conversion_key = 'c2'").await;
+        db.execute("delete from conversions where conversion_key = 'c2'").await;
+        db.execute("update events set received_at = '2025-11-22T20:00:00.000000Z' where conversion_key = 'c3'").await;
+        let page = db.store.conversion_keys("", at("2025-11-22T00:00:00Z")).await.unwrap();
+        let keys: Vec<_> = page.keys.iter().map(|key| (key.conversion_key.as_str(), key.is_changed)).collect();
+        assert_eq!(keys, [("c1", false), ("c2", true), ("c3", true)]);
+        let found = night::recount(&next_night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert!(found.conversions_differ >= 2, "{found:?}");
+    }
+
+    what_a_night_found_the_next_ones_find_until_it_is_mended(db) {
+        let processing = Processing::new();
+        db.three(&processing).await;
+        db.execute("update conversions set sub_id = 's1' where conversion_key = 'c1'").await;
+        db.execute("update totals_by_day set first_deposits = first_deposits + 1 where period_start < '2025-11-21T00:00:00.000000Z'").await;
+        let differ = |found: bytec_origin::store::recount::Progress| (found.conversions_differ, found.totals_differ);
+        let found = night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!(differ(found), (1, 1));
+        // This one stops after a page, and leaves the rest to the next.
+        assert_eq!(night::recount(&next_night(), db.scope(&processing), ONE).await.unwrap(), None);
+        let found = night::recount(&third_night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!(differ(found), (1, 1));
+        assert_eq!(db.mended(&processing).await, [""; 0]);
+        let fourth = Platform { now: || at("2025-11-25T04:30:00Z"), ..night() };
+        let found = night::recount(&fourth, db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert!(found.keys >= 1 && found.again.is_empty(), "{found:?}");
+        assert_eq!(differ(found), (0, 0));
+    }
+
+    a_night_finds_what_is_evaluated_wrongly(db) {
+        let processing = Processing::new();
+        db.three(&processing).await;
+        db.execute("update conversions set attribution = 'clicked' where conversion_key = 'c1'").await;
+        let found = night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!((found.conversions_differ, found.totals_differ), (1, 0));
     }
 
     whose_lease_has_ended_saves_nothing(db) {
@@ -349,6 +413,41 @@ contract! {
         let taken = db.store.lease_recount(&second, Progress::default()).await.unwrap();
         assert_eq!(taken.map(|progress| progress.keys), Some(5), "it goes on from there");
         assert!(!db.store.save_recount(&Night { lease: first, progress, finished_at: Some(night_time()) }).await.unwrap());
+    }
+}
+
+/// A key refers to its conversion, but a database may be told to look away: the shell of SQLite does unless it is told not to. D1 always looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn revisions_that_are_left_of_a_key_are_found_and_removed() {
+    for kind in ["sqlite", "postgres"] {
+        let db = crate::fresh(kind).await;
+        let processing = Processing::new();
+        db.three(&processing).await;
+        let orphan = |key: &str| {
+            format!(
+                "insert into revisions (conversion_key, occurrence, revision, event_id, received_at)
+                 select '{key}', occurrence, revision, event_id, received_at from revisions where conversion_key = 'c2'"
+            )
+        };
+        match kind {
+            "sqlite" => {
+                let orphans = ["a", "c1x", "z"].map(orphan).join("; ");
+                db.execute(&format!("pragma foreign_keys = off; {orphans}; pragma foreign_keys = on")).await;
+            }
+            _ => {
+                db.execute("alter table revisions drop constraint revisions_conversion").await;
+                for key in ["a", "c1x", "z"] {
+                    db.execute(&orphan(key)).await;
+                }
+            }
+        }
+        assert_eq!(db.differences(&processing).await, ["a 1 1 surplus", "c1x 1 1 surplus", "z 1 1 surplus"], "{kind}");
+        let found = night::recount(&night(), db.scope(&processing), ALL).await.unwrap().unwrap();
+        assert_eq!(found.conversions_differ, 3, "{kind}");
+        assert_eq!(db.mended(&processing).await, [""; 0], "{kind}");
+        let keys = db.column("select distinct conversion_key from revisions order by 1").await;
+        assert_eq!(keys, ["c1", "c2", "c3"], "{kind}");
+        db.store.close().await;
     }
 }
 

@@ -32,13 +32,19 @@ const LIMITS: [Limit; 1] = [("statement_timeout", "20000")];
 const RECOUNT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Store {
-    /// The next keys of conversions behind a key, in their order, at most [`ROWS_MAX`] rows of them.
+    /// The next keys of conversions behind a key, in their order, at most [`ROWS_MAX`] rows of them; and the keys among them that are left
+    /// in revisions alone.
     ///
     /// # Errors
     /// The database cannot say.
     pub async fn conversion_keys(&self, after: &str, changed_since: Timestamp) -> Result<KeyPage, StoreError> {
         let asked = keys::After { conversion_key: after.to_owned(), changed_since };
-        keys::read(self.recounting(vec![keys::page(self.database().dialect()).over(&[asked])]).await?)
+        let dialect = self.database().dialect();
+        let mut page = keys::read(self.recounting(vec![keys::page(dialect).over(&[asked])]).await?)?;
+        let span = page.span(after);
+        let orphans = keys::orphans(dialect, &span).over(std::slice::from_ref(&span));
+        page.add(keys::read_orphans(self.recounting(vec![orphans]).await?)?);
+        Ok(page)
     }
 
     /// Folds the receipts of keys and compares what comes of them with what is stored: what senders state, which event was the last, and

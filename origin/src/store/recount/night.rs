@@ -47,6 +47,16 @@ pub struct Progress {
     pub conversions_differ: u64,
     /// Rows of totals that differ.
     pub totals_differ: u64,
+    /// Hashes of the keys that differed when they were last looked at, before this night: they are looked at again. Hashes, because a key
+    /// may be about a person.
+    #[serde(default)]
+    pub again: BTreeSet<u32>,
+    /// Hashes of the keys that differ.
+    #[serde(default)]
+    pub differing_keys: BTreeSet<u32>,
+    /// Days whose totals differ.
+    #[serde(default)]
+    pub differing_days: BTreeSet<String>,
 }
 
 /// A recount that was finished.
@@ -105,6 +115,16 @@ impl Store {
         Ok(done.into_iter().any(|done| !done.answers.is_empty()))
     }
 
+    /// How far the last recount of a night before one came, finished or not; none where there was none.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn recount_before(&self, day: NaiveDate) -> Result<Option<Progress>, StoreError> {
+        let done = self.recounting(vec![before(self.database().dialect()).over(&[day])]).await?;
+        let answer = done.into_iter().flat_map(|done| done.answers).next();
+        answer.map(|(_, progress)| read_json("how far a recount came", &progress)).transpose()
+    }
+
     /// The last night's recount that was finished; none where there was none yet.
     ///
     /// # Errors
@@ -150,6 +170,15 @@ fn save(dialect: Dialect) -> Step<Night> {
          from input where recounts.day = {} and recounts.lease_id = input.lease_id and recounts.finished_at is null
          returning cast(recounts.day as text) as id, 'saved' as answer",
         dialect.date("input.day"),
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
+}
+
+fn before(dialect: Dialect) -> Step<NaiveDate> {
+    const COLUMNS: &[Column<NaiveDate>] = &[Column::text("day", |day| Some(day.to_string()))];
+    let day = dialect.date("(select day from input)");
+    let statement = format!(
+        "select 'recount' as id, cast(progress as text) as answer from recounts where day < {day} order by day desc limit 1"
     );
     Step::new(dialect, COLUMNS, &statement).answering()
 }
