@@ -243,15 +243,15 @@ for (const kind of KINDS) {
       assert.deepEqual([clean.status, clean.lines.length], [0, 1], JSON.stringify(clean));
       assert.ok(clean.lines[0].found.keys >= 7 && clean.lines[0].found.days >= 5, JSON.stringify(clean));
       assert.equal(command("recount --partner involve_asia").status, 2, "dry run or yes");
-      databases.execute("involve_asia_db", "update conversions set status = 'rejected' where conversion_key = 'r1'");
+      databases.execute("involve_asia_db", "update conversions set status = 'rejected' where conversion_key = 'd2'");
       databases.execute("involve_asia_db", "update totals_by_hour set first_deposits = first_deposits + 1");
       const found = lines("--dry-run");
       assert.equal(found.status, 1, found.stderr);
       const conversions = found.lines.filter(({ kind }) => kind === "conversion").map(({ difference }) => difference);
-      assert.deepEqual(conversions, [{ conversion_key: "r1", occurrence: 1, revision: null, found: "differs", columns: ["status"] }]);
+      assert.deepEqual(conversions, [{ conversion_key: "d2", occurrence: 1, revision: null, found: "differs", columns: ["status"] }]);
       const tables = new Set(found.lines.filter(({ kind }) => kind === "total").map(({ difference }) => difference.total.table));
       assert.deepEqual([...tables].sort(), ["totals", "totals_by_day", "totals_by_hour"]);
-      assert.match(command("recount --dry-run --partner involve_asia").stdout, /^involve_asia: conversion r1, occurrence 1: differs in status$/m);
+      assert.match(command("recount --dry-run --partner involve_asia").stdout, /^involve_asia: conversion d2, occurrence 1: differs in status$/m);
       const fixed = lines("--yes");
       assert.equal(fixed.status, 0, fixed.stderr);
       const { applied, found: before, left } = fixed.lines.at(-1);
