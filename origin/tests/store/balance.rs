@@ -264,7 +264,6 @@ contract! {
 
     a_reduction_is_held_to_a_return_in_its_currency(db) {
         let processing = processing(RefundRules::default());
-        let both = "[\"reduced_and_refunded\"]";
         for (first, then, refund, is_found) in [
             ("sale_amount_local=100&conversion_currency=USD", "usd_sale_amount=70", "sale_amount_local=30&conversion_currency=USD", true),
             ("sale_amount_local=100&conversion_currency=MYR", "sale_amount_local=70", "sale_amount_local=30", true),
@@ -274,7 +273,7 @@ contract! {
                 .map(|(event, money)| format!("conversion_id=c1&event={event}&{money}"));
             let queries = queries.each_ref().map(String::as_str);
             let found = db.balanced(&processing, &queries, &[0, 1, 2], true).await;
-            let found = found.iter().filter(|row| row.contains(&both[1..both.len() - 1])).count();
+            let found = found.iter().filter(|row| row.contains("reduced_and_refunded")).count();
             assert_eq!(found, if is_found { 2 } else { 0 }, "{queries:?}");
         }
     }
