@@ -71,7 +71,8 @@ fn a_statement_is_replaced_as_a_pair_and_one_does_not_erase_the_other() {
     for (next, payout, sale) in [
         ("payout_local=84", "84.00 MYR - dropped", "- - 90.00"),
         ("payout_local=84&rewars=20", "84.00 MYR 20.00", "- - 90.00"),
-        ("rewars=12", "- - 12.00 dropped", "- - 90.00"),
+        // The currency stays, for the next amount.
+        ("rewars=12", "- MYR 12.00 dropped", "- - 90.00"),
         ("payout_local=5&conversion_currency=EUR", "5.00 EUR - dropped", "- - 90.00"),
         ("sale_amount_local=400", "42.00 MYR 10.00", "400.00 MYR - dropped"),
         ("conversion_currency=EUR", "42.00 MYR 10.00", "- - 90.00"),
@@ -86,6 +87,22 @@ fn a_statement_is_replaced_as_a_pair_and_one_does_not_erase_the_other() {
         assert_eq!(found, [payout, sale], "{next}");
         assert_eq!(told(&conversion.revisions[0].payout), "42.00 MYR 10.00", "the history keeps what stood before");
     }
+}
+
+#[test]
+fn dollars_alone_leave_the_currency_to_the_next_amount() {
+    let both = "conversion_id=c1&payout_local=4&conversion_currency=EUR";
+    let conversion = only(
+        &DuplicatePolicy::default(),
+        &[
+            (0, "conversion_id=c1&sale_amount_local=470&conversion_currency=MYR"),
+            (1, both),
+            (2, "conversion_id=c1&usd_sale_amount=98.35"),
+            (3, "conversion_id=c1&sale_amount_local=235"),
+        ],
+    );
+    let found = [told(&conversion.state.sale), told(&conversion.state.payout)];
+    assert_eq!(found, ["235.00 MYR - dropped", "4.00 EUR -"], "not in the currency of the payout");
 }
 
 #[test]
