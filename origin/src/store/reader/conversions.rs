@@ -254,7 +254,7 @@ pub(super) fn named(dialect: Dialect) -> Step<String> {
 }
 
 /// A return's sale, or nothing.
-fn join_sale(dialect: Dialect) -> String {
+pub(super) fn join_sale(dialect: Dialect) -> String {
     dialect.left_join_by_key("conversions", "sale", "sale.conversion_key = known.refund_of and sale.occurrence = 1")
 }
 

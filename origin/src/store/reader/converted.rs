@@ -1,16 +1,16 @@
 //! How many conversions were converted by the rates of a day.
 
-use super::super::limits::{Limit, set_limits};
-use super::super::statement::{Column, Dialect, Done, Statement, Step};
+use super::super::limits::Limits;
+use super::super::statement::{Column, Dialect, Done, Step};
 use super::super::{StoreError, statement};
+use super::conversions::join_sale;
 use chrono::NaiveDate;
 use std::time::Duration;
 
-/// How long the statement may take: it is a command's, and no index has the day of a rate. One would cost every postback in a foreign
-/// currency, for what is asked a few times a year.
-const LIMITS: [Limit; 1] = [("statement_timeout", "120000")];
-/// How long all of it may take.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(125);
+/// It is a command's, and no index has the day of a rate. One would cost every postback in a foreign currency, for what is asked a few
+/// times a year.
+pub(super) const LIMITS: Limits =
+    Limits { settings: &[("statement_timeout", "120000")], total: Duration::from_secs(125) };
 
 /// A question: how many conversions the rates of a day converted.
 pub(super) struct Converted {
@@ -48,12 +48,8 @@ const SIDES: [Side; 2] = [
     },
 ];
 
-pub(super) fn statements(dialect: Dialect, converted: Converted) -> Vec<Statement> {
-    set_limits(dialect, &LIMITS).into_iter().chain([count(dialect).over(&[converted])]).collect()
-}
-
 /// When a conversion happened says nothing: a return is converted by the rate of its sale's day, and may come months later.
-fn count(dialect: Dialect) -> Step<Converted> {
+pub(super) fn count(dialect: Dialect) -> Step<Converted> {
     const COLUMNS: &[Column<Converted>] = &[
         Column::text("day", |converted| Some(converted.day.to_string())),
         Column::text("currency", |converted| converted.currency.clone()),
@@ -61,11 +57,7 @@ fn count(dialect: Dialect) -> Step<Converted> {
     let statement = format!(
         "select 'conversions' as id, cast(count(*) as text) as answer from conversions as known {}
          where known.fx_rate_date = (select {} from input) and ({})",
-        dialect.left_join_by_key(
-            "conversions",
-            "sale",
-            "sale.conversion_key = known.refund_of and sale.occurrence = 1"
-        ),
+        join_sale(dialect),
         dialect.date("day"),
         SIDES.map(|side| side.is_by_the_rates(dialect)).join(" or "),
     );

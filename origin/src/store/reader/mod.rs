@@ -80,8 +80,8 @@ impl Store {
     /// The database cannot say.
     pub async fn count_converted(&self, day: NaiveDate, currency: Option<&str>) -> Result<u64, StoreError> {
         let question = converted::Converted { day, currency: currency.map(str::to_owned) };
-        let asked = self.database().run(converted::statements(self.dialect(), question), End::Commit);
-        converted::read(in_time(converted::TIMEOUT, asked).await?)
+        let count = converted::count(self.dialect()).over(&[question]);
+        converted::read(self.run_within(&converted::LIMITS, vec![count]).await?)
     }
 
     /// Requests that were refused, received at an instant or later: the next ones behind a number, in the order of their numbers; none

@@ -11,8 +11,8 @@ mod write;
 pub(super) use read::{Receipts, receipts_and};
 pub(super) use write::{CONVERSION, ConversionRow, REVISION, RevisionRow, folded_rows};
 
-use super::limits::{Limit, set_limits};
-use super::statement::{Column, Dialect, Done, Step, read_json};
+use super::limits::Limits;
+use super::statement::{Column, Dialect, Step, read_json};
 use super::{End, Store, StoreError, in_time};
 use postback::conversion::fold;
 use postback::time::Timestamp;
@@ -21,10 +21,8 @@ use std::time::Duration;
 
 /// Requests that are taken up in one round.
 pub const REBUILDS_MAX: usize = 50;
-/// How long one statement may take: as many receipts as a conversion has are read and written by one.
-const LIMITS: [Limit; 1] = [("statement_timeout", "15000")];
-/// How long the statements of one rebuild may take together.
-const REBUILD_TIMEOUT: Duration = Duration::from_secs(20);
+/// As many receipts as a conversion has are read and written by one statement.
+const LIMITS: Limits = Limits { settings: &[("statement_timeout", "15000")], total: Duration::from_secs(20) };
 
 /// A rebuild that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,7 +75,7 @@ impl Store {
     /// The database cannot say.
     pub async fn due_rebuilds(&self, now: Timestamp) -> Result<Vec<Due>, StoreError> {
         let statements = vec![due(self.database().dialect()).over(&[now])];
-        let done = in_time(REBUILD_TIMEOUT, self.database().run(statements, End::Commit)).await?;
+        let done = in_time(LIMITS.total, self.database().run(statements, End::Commit)).await?;
         let due = |(conversion_key, attempts): (String, String)| {
             let attempts = attempts.parse();
             let attempts = attempts.map_err(|_| StoreError::Bug("a number of attempts that is none".to_owned()))?;
@@ -101,7 +99,7 @@ impl Store {
             &write::Key { conversion_key: conversion_key.to_owned(), generation, growth, now, deposit_accounts },
             folded,
         );
-        let done = self.rebuilding(statements).await?;
+        let done = self.run_within(&LIMITS, statements).await?;
         let is_written = done.iter().any(|done| !done.answers.is_empty());
         Ok(if is_written { Rebuilt::Written { receipts: count } } else { Rebuilt::Outdated })
     }
@@ -112,7 +110,7 @@ impl Store {
     /// None was requested.
     pub async fn request_rebuilds(&self, keys: &[String], now: Timestamp) -> Result<(), StoreError> {
         let rows: Vec<_> = keys.iter().map(|key| (key.clone(), now)).collect();
-        self.rebuilding(vec![request(self.database().dialect()).over(&rows)]).await.map(|_| ())
+        self.run_within(&LIMITS, vec![request(self.database().dialect()).over(&rows)]).await.map(|_| ())
     }
 
     /// Puts a rebuild off that failed.
@@ -120,19 +118,13 @@ impl Store {
     /// # Errors
     /// It is due as before.
     pub async fn postpone_rebuild(&self, postponed: Postponed) -> Result<(), StoreError> {
-        self.rebuilding(vec![postpone(self.database().dialect()).over(&[postponed])]).await.map(|_| ())
+        self.run_within(&LIMITS, vec![postpone(self.database().dialect()).over(&[postponed])]).await.map(|_| ())
     }
 
     /// All receipts of a key, and what their events say.
     async fn receipts_of(&self, conversion_key: &str) -> Result<Receipts, StoreError> {
         let statement = read::receipts(self.database().dialect()).over(&[conversion_key.to_owned()]);
-        read::read(self.rebuilding(vec![statement]).await?)
-    }
-
-    async fn rebuilding(&self, statements: Vec<super::Statement>) -> Result<Vec<Done>, StoreError> {
-        let limits = set_limits(self.database().dialect(), &LIMITS);
-        let statements = limits.into_iter().chain(statements).collect();
-        in_time(REBUILD_TIMEOUT, self.database().run(statements, End::Commit)).await
+        read::read(self.run_within(&LIMITS, vec![statement]).await?)
     }
 }
 

@@ -17,19 +17,17 @@ pub use keys::{Key, KeyPage, ROWS_MAX};
 pub use night::{Night, Progress, RecountLease, Recounted};
 pub use totals::{Compared, TOTALS_MAX, TotalDifference};
 
-use super::limits::{Limit, set_limits};
+use super::limits::Limits;
 use super::statement::{Column, Done, Statement};
 use super::totals::turn_of_all_slots;
-use super::{End, Store, StoreError, in_time};
+use super::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::time::Timestamp;
 use std::collections::HashSet;
 use std::time::Duration;
 
-/// How long a statement may take: a day of a million conversions takes seconds.
-const LIMITS: [Limit; 1] = [("statement_timeout", "20000")];
-/// How long all statements of one call may take together.
-const RECOUNT_TIMEOUT: Duration = Duration::from_secs(60);
+/// A day of a million conversions takes one statement seconds.
+const LIMITS: Limits = Limits { settings: &[("statement_timeout", "20000")], total: Duration::from_secs(60) };
 
 impl Store {
     /// The next keys of conversions behind a key, in their order, at most [`ROWS_MAX`] rows of them; and the keys among them that are left
@@ -111,11 +109,7 @@ impl Store {
     }
 
     async fn recounting(&self, statements: Vec<Statement>) -> Result<Vec<Done>, StoreError> {
-        let limit = set_limits(self.database().dialect(), &LIMITS);
-        let limits = usize::from(limit.is_some());
-        let statements = limit.into_iter().chain(statements).collect();
-        let mut done = in_time(RECOUNT_TIMEOUT, self.database().run(statements, End::Commit)).await?;
-        Ok(done.split_off(limits.min(done.len())))
+        self.run_within(&LIMITS, statements).await
     }
 }
 

@@ -22,19 +22,18 @@ pub use erase::{Erasing, erasing_sql};
 pub use find::{Found, finding_sql};
 pub use rows::columns;
 
-use super::limits::{Limit, set_limits};
+use super::limits::Limits;
 use super::statement::{Column, Statement, Step};
 use super::totals::turn_of_all_slots;
-use super::{Database, End, Store, StoreError, in_time};
+use super::{Database, Store, StoreError};
 use find::{Page, Sought};
 use postback::time::Timestamp;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// How long one statement may take: those of a command, not of a request.
-const LIMITS: [Limit; 2] = [("statement_timeout", "60000"), ("lock_timeout", "60000")];
-/// How long a transaction may take in all.
-const SUBJECT_TIMEOUT: Duration = Duration::from_secs(120);
+/// Those of a command, not of a request.
+const LIMITS: Limits =
+    Limits { settings: &[("statement_timeout", "60000"), ("lock_timeout", "60000")], total: Duration::from_secs(120) };
 
 /// A row that the statements about a subject work on: whose data is meant, and one thing to look for.
 #[derive(Clone, Debug, Default)]
@@ -105,7 +104,7 @@ impl Store {
         let tables: Vec<_> = steps.iter().map(|step| step.table).collect();
         let statements = steps.iter().map(|step| step.statement.over(&erasing.rows(found.keys(step.input)))).collect();
         let before = turn_of_all_slots(dialect);
-        let skipped = usize::from(before.is_some()).saturating_add(usize::from(set_limits(dialect, &LIMITS).is_some()));
+        let skipped = usize::from(before.is_some());
         let done = self.of_subject(before.into_iter().chain::<Vec<_>>(statements).collect()).await?;
         let mut erased = Erased::default();
         for (table, done) in tables.into_iter().zip(done.into_iter().skip(skipped)) {
@@ -167,8 +166,6 @@ impl Store {
     }
 
     async fn of_subject(&self, statements: Vec<Statement>) -> Result<Vec<super::statement::Done>, StoreError> {
-        let limits = set_limits(self.database().dialect(), &LIMITS);
-        let statements = limits.into_iter().chain(statements).collect();
-        in_time(SUBJECT_TIMEOUT, self.database().run(statements, End::Commit)).await
+        self.run_within(&LIMITS, statements).await
     }
 }
