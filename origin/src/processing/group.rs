@@ -3,19 +3,18 @@
 use super::balance::{self, Balanced, Kind, NamedSale, Reduction, Side, Statement, balance};
 use super::finding::Finding;
 use super::judgement::REPORTING_CURRENCY;
-use super::rates::Rates;
-use crate::store::worklist::{Counted, Evaluated, Facts, GroupsRead, Member, Money, Named, Other, Standing, Stated};
+use super::rates::{Rate, Rates};
+use crate::store::worklist::{Counted, Evaluated, Facts, GroupsRead, Member, Money, Named, Other, Standing};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::event::Event;
 use postback::money::Amount;
 use postback::partner::RefundRules;
 use postback::status::Status;
-use rust_decimal::Decimal;
 use std::collections::BTreeSet;
 
-/// Findings that a group decides of a sale; the others are the sale's own.
-const OF_SALES: [Finding; 8] = [
+/// Findings that a group decides; the others are a conversion's own.
+const DECIDED: [Finding; 8] = [
     Finding::OriginalMissing,
     Finding::AmountOfOriginal,
     Finding::NothingLeft,
@@ -25,7 +24,7 @@ const OF_SALES: [Finding; 8] = [
     Finding::SeveralOriginals,
     Finding::OriginalRejected,
 ];
-/// Those that it decides of a return beside these, which has no amounts of its own that count.
+/// Findings that a group decides of a return besides: it is converted with its sale, and a sale by itself.
 const OF_RETURNS: [Finding; 4] =
     [Finding::CurrencyMissing, Finding::RateMissing, Finding::RateProvisional, Finding::AmountOutOfRange];
 
@@ -96,7 +95,7 @@ fn is_of(member: &Member, facts: &Facts) -> bool {
 fn standing(member: &Member, result: &Balanced) -> Standing {
     // Only a return counts for something in the balance.
     let of_returns = if result.counted.is_some() { &OF_RETURNS[..] } else { &[] };
-    let decided: Vec<_> = OF_SALES.iter().chain(of_returns).map(|finding| finding.code()).collect();
+    let decided: Vec<_> = DECIDED.iter().chain(of_returns).map(|finding| finding.code()).collect();
     let codes = |findings: &[String]| -> BTreeSet<String> {
         findings.iter().filter(|code| decided.contains(&code.as_str())).cloned().collect()
     };
@@ -113,17 +112,8 @@ fn standing(member: &Member, result: &Balanced) -> Standing {
 
 /// Whether a return was converted by the rate by which it is now. A sale's is its own.
 fn has_its_rate(member: &Member, result: &Balanced) -> bool {
-    if result.counted.is_none() {
-        return true;
-    }
     let Evaluated { fx_rate, fx_rate_date, .. } = &member.evaluated;
-    match (&result.rate, fx_rate, fx_rate_date) {
-        (None, None, None) => true,
-        (Some(rate), Some(factor), Some(date)) => {
-            Decimal::from_str_exact(factor).is_ok_and(|factor| factor == rate.factor) && *date == rate.date.to_string()
-        }
-        (None | Some(_), _, _) => false,
-    }
+    result.counted.is_none() || fx_rate.clone().zip(fx_rate_date.clone()) == result.rate.as_ref().map(Rate::as_stored)
 }
 
 /// What a return counts for, as it is stored.
@@ -163,8 +153,8 @@ fn as_balanced(member: &Member) -> balance::Member {
         received: (member.received_at.unix_ms(), member.first_request_id.clone()),
         status: member.status.as_deref().and_then(Status::parse),
         is_duplicate: member.is_duplicate,
-        sale: Statement { amount: money.sale_amount, currency: money.currency.clone(), dollars: money.usd_sale_amount },
-        payout: Statement { amount: money.payout, currency: money.payout_currency.clone(), dollars: money.usd_payout },
+        sale: statement_of(money, Side::Sale),
+        payout: statement_of(money, Side::Payout),
         day: day(member),
         names: match (&member.named, &member.original_event_id) {
             (Some(Named { conversion_key, occurrence }), _) => {
@@ -179,26 +169,23 @@ fn as_balanced(member: &Member) -> balance::Member {
 
 /// By how much the revisions of a sale reduced it: the last ones come first. An amount is held to one in the same currency, and dollars to
 /// dollars, also where one of the two is said as an amount in them.
-fn reductions(history: &[Stated]) -> Vec<Reduction> {
+fn reductions(history: &[Money]) -> Vec<Reduction> {
     let mut reductions = Vec::new();
     for (after, before) in history.iter().zip(history.iter().skip(1)) {
         for side in Side::ALL {
-            let [before, after] = [before, after].map(|stated| statement_of(stated, side));
+            let [before, after] = [before, after].map(|money| statement_of(money, side));
             reductions.extend(reduction(side, &before, &after));
         }
     }
     reductions
 }
 
-fn statement_of(stated: &Stated, side: Side) -> Statement {
-    match side {
-        Side::Sale => {
-            Statement { amount: stated.sale_amount, currency: stated.currency.clone(), dollars: stated.usd_sale_amount }
-        }
-        Side::Payout => {
-            Statement { amount: stated.payout, currency: stated.payout_currency.clone(), dollars: stated.usd_payout }
-        }
-    }
+fn statement_of(money: &Money, side: Side) -> Statement {
+    let (amount, currency, dollars) = match side {
+        Side::Sale => (money.sale_amount, &money.currency, money.usd_sale_amount),
+        Side::Payout => (money.payout, &money.payout_currency, money.usd_payout),
+    };
+    Statement { amount, currency: currency.clone(), dollars }
 }
 
 fn reduction(side: Side, before: &Statement, after: &Statement) -> Option<Reduction> {

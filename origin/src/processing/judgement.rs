@@ -161,8 +161,8 @@ impl Judging<'_> {
     }
 
     fn by(&mut self, rate: &Rate) {
-        self.judged.fx_rate = Some(rate.factor.normalize().to_string());
-        self.judged.fx_rate_date = Some(rate.date.to_string());
+        let (factor, date) = rate.as_stored();
+        (self.judged.fx_rate, self.judged.fx_rate_date) = (Some(factor), Some(date));
     }
 
     /// A rate on the conversion's day. Where there is none, or only one that may be bettered, that is found and waited for.

@@ -77,6 +77,11 @@ impl Rates {
 }
 
 impl Rate {
+    /// The factor and the day, as they are stored with what was converted.
+    pub fn as_stored(&self) -> (String, String) {
+        (self.factor.normalize().to_string(), self.date.to_string())
+    }
+
     /// What an amount comes to. None where that is no amount that can be kept.
     pub fn convert(&self, amount: Amount) -> Option<Amount> {
         let exact = Decimal::new(amount.micros(), AMOUNT_SCALE).checked_mul(self.factor)?;

@@ -31,11 +31,7 @@ struct Suspect {
 /// # Errors
 /// A database cannot say.
 pub async fn differences(scope: Scope<'_>, keys: &[String]) -> Result<Vec<ConversionDifference>, StoreError> {
-    let first = suspects(scope, keys).await?;
-    if first.is_empty() {
-        return Ok(Vec::new());
-    }
-    let first = not_waiting(scope, first).await?;
+    let first = not_waiting(scope, suspects(scope, keys).await?).await?;
     if first.is_empty() {
         return Ok(Vec::new());
     }

@@ -5,9 +5,8 @@ use super::super::StoreError;
 use super::super::reader::flag;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
-use super::facts::{Counted, Facts, Money, RETURNS, amount, counted, money, time};
+use super::facts::{Counted, Facts, Money, RETURNS, counted, money, time};
 use postback::event::Event;
-use postback::money::Amount;
 use postback::time::Timestamp;
 use serde::Deserialize;
 use std::collections::HashMap;
@@ -53,7 +52,7 @@ pub struct Member {
     /// How it was evaluated.
     pub evaluated: Evaluated,
     /// What it stated behind each revision, the last ones first; of a sale alone.
-    pub history: Option<Vec<Stated>>,
+    pub history: Option<Vec<Money>>,
 }
 
 /// The sale that a return names by event id.
@@ -83,27 +82,6 @@ pub struct Evaluated {
     pub findings: String,
 }
 
-/// What a sale stated behind a revision.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Stated {
-    /// What the customer paid.
-    #[serde(deserialize_with = "amount")]
-    pub sale_amount: Option<Amount>,
-    /// The currency of that.
-    pub currency: Option<String>,
-    /// What we are paid.
-    #[serde(deserialize_with = "amount")]
-    pub payout: Option<Amount>,
-    /// The currency of that.
-    pub payout_currency: Option<String>,
-    /// What the customer paid, in US dollars.
-    #[serde(deserialize_with = "amount")]
-    pub usd_sale_amount: Option<Amount>,
-    /// What we are paid, in US dollars.
-    #[serde(deserialize_with = "amount")]
-    pub usd_payout: Option<Amount>,
-}
-
 impl Facts {
     /// The conversion id whose group decides what a conversion counts for; none where nothing goes back.
     pub fn group_id(&self) -> Option<&str> {
@@ -130,18 +108,15 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
         ("conversion_key", "named.conversion_key".to_owned()),
         ("occurrence", "effect.occurrence".to_owned()),
     ]);
-    let amount = |name: &'static str| (name, dialect.micros(&format!("made.{}", dialect.amount(name))));
-    let amounts = ["sale_amount", "payout", "usd_sale_amount", "usd_payout"].map(amount);
-    let currencies = ["currency", "payout_currency"].map(|name| (name, format!("made.{name}")));
-    let stated = dialect.json_members(&[&amounts[..], &currencies].concat());
     let aggregate = match dialect {
         Dialect::Postgres => "json_agg(stated)",
         Dialect::Sqlite => "json_group_array(json(stated))",
     };
     let history = format!(
-        "(select {aggregate} from (select {stated} as stated from revisions as made
+        "(select {aggregate} from (select {} as stated from revisions as made
             where made.conversion_key = known.conversion_key and made.occurrence = known.occurrence
-            order by made.revision desc limit {HISTORY_MAX}) as history)"
+            order by made.revision desc limit {HISTORY_MAX}) as history)",
+        money(dialect, "made"),
     );
     let is_revised_sale = "case when known.revision > 1 and known.event not in ('refund', 'chargeback') then 1 end";
     let answer = dialect.json_object(&[

@@ -21,7 +21,7 @@ pub(super) use conclude::has_earlier;
 pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
 pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
 pub(super) use facts::{amount, time};
-pub use group::{Evaluated, Member, Named, Read as GroupsRead, Stated};
+pub use group::{Evaluated, Member, Named, Read as GroupsRead};
 pub use put_back::Again;
 pub(super) use put_back::{Account, Replaced, again, firsts_of, replaced, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
