@@ -122,8 +122,7 @@ pub(super) fn revise_conversion(dialect: Dialect, policy: DuplicatePolicy) -> Op
         CONVERSION,
         &format!(
             "update conversions as known set {assignments} from {rows}
-             where {is_last}{} and {} and {}",
-            dialect.among(CONVERSION, "known.conversion_key", "conversion_key"),
+             where {is_last} and {} and {}",
             is_newest("known"),
             event_is_new(dialect),
         ),
