@@ -195,6 +195,34 @@ contract! {
         ]).await;
     }
 
+    a_return_that_names_a_return_names_no_sale(db) {
+        let processing = processing(RefundRules::default());
+        db.in_every_order(&processing, &[
+            "conversion_id=c0&event=purchase&usd_sale_amount=100&event_id=p0",
+            "conversion_id=c0&event=refund&usd_sale_amount=30&event_id=r0",
+            "conversion_id=c0&event=chargeback&event_id=r1&original_event_id=r0",
+            "conversion_id=c1&event=refund&usd_sale_amount=20&event_id=r2&original_event_id=r0",
+        ], &[
+            "c0 chargeback - - - [\"original_missing\"]",
+            "c0 purchase 100.00 - - []",
+            "c0 refund -30.00 - - []",
+            "c1 refund -20.00 - - [\"original_missing\"]",
+        ]).await;
+    }
+
+    a_sale_that_names_another_has_its_own_returns(db) {
+        let processing = processing(RefundRules::default());
+        db.in_every_order(&processing, &[
+            "conversion_id=c0&event=purchase&usd_sale_amount=100&event_id=p0",
+            "conversion_id=c1&event=purchase&usd_sale_amount=50&event_id=p1&original_event_id=p0",
+            "conversion_id=c1&event=refund&event_id=r1",
+        ], &[
+            "c0 purchase 100.00 - - []",
+            "c1 purchase 50.00 - - []",
+            "c1 refund -50.00 - - [\"amount_of_original\"]",
+        ]).await;
+    }
+
     a_group_that_a_return_leaves_is_balanced_again(db) {
         let processing = processing(RefundRules::default());
         // By a restatement.
@@ -294,6 +322,20 @@ mod window {
             ], &[
                 "c1 purchase - 10.00 - [\"unknown_click\"]",
                 "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
+            ]).await;
+        }
+
+        a_return_finds_its_sale_by_an_event_under_another_conversion_id(
+            DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, repeat: OnRepeat::Revise, ..DuplicatePolicy::default() }, db
+        ) {
+            let processing = processing(RefundRules::default());
+            db.in_every_order(&processing, &[
+                "conversion_id=c1&click_id=k&event=purchase&rewars=30&event_id=p1",
+                "conversion_id=c2&click_id=k&event=purchase&rewars=40&event_id=p2",
+                "conversion_id=c3&click_id=l&event=refund&rewars=15&event_id=r1&original_event_id=p2",
+            ], &[
+                "c1 purchase - 40.00 - [\"unknown_click\"]",
+                "c3 refund - -15.00 - [\"unknown_click\"]",
             ]).await;
         }
 

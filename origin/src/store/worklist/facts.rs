@@ -247,7 +247,10 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
                           where events.conversion_key = known.conversion_key{by_key}))
           or exists (select 1 from conversions as others where others.refund_of = known.conversion_key{by_key}))"
     );
-    let named = "(select events.conversion_id from events where events.event_id = known.original_event_id)";
+    let named = format!(
+        "(select sale.conversion_id from (select known.original_event_id as event_id) as asked {})",
+        named_sale(dialect, "asked.event_id")
+    );
     // An id of ours is `evt_` and 32 hexadecimal digits.
     let deposit_times = "case when known.event = 'deposit' and known.revision > 1 then
         (select count(distinct coalesce(events.content ->> 'conversion_datetime', events.content ->> 'ts_event')) from events
@@ -262,7 +265,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("is_payout_dropped"),
         ("received_at", dialect.time_text("known.received_at")),
         column("first_request_id"),
-        ("named_conversion_id", named.to_owned()),
+        ("named_conversion_id", named),
         ("has_returns", has_returns),
         ("deposit_times", deposit_times.to_owned()),
     ]);
@@ -304,6 +307,25 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
 
 /// That a conversion that is one of `others` takes money back.
 pub(super) const RETURNS: &str = "others.event in ('refund', 'chargeback')";
+
+/// Joins the event of an id as `named`, what it did as `effect`, and the `sale` that it is of. One that changed none of the conversions
+/// under its key is of the last of them. An event of what takes money back is no sale's.
+pub(super) fn named_sale(dialect: Dialect, event_id: &str) -> String {
+    let named = dialect.left_join_by_key("events", "named", &format!("named.event_id = {event_id}"));
+    let effect = dialect.left_join_by_key(
+        "revisions",
+        "effect",
+        "effect.conversion_key = named.conversion_key and effect.event_id = named.event_id and not effect.is_return",
+    );
+    let sale = dialect.left_join_by_key(
+        "conversions",
+        "sale",
+        "sale.conversion_key = named.conversion_key and sale.event not in ('refund', 'chargeback')
+            and sale.occurrence = coalesce(effect.occurrence, (
+                select max(last.occurrence) from conversions as last where last.conversion_key = named.conversion_key))",
+    );
+    format!("{named} {effect} {sale}")
+}
 
 /// A conversion's amounts as its sender has them: [`Money`].
 pub(super) fn money(dialect: Dialect, table: &str) -> String {

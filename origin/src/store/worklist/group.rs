@@ -5,7 +5,7 @@ use super::super::StoreError;
 use super::super::reader::flag;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
-use super::facts::{Counted, Facts, Money, RETURNS, counted, money, time};
+use super::facts::{Counted, Facts, Money, RETURNS, counted, money, named_sale, time};
 use postback::event::Event;
 use postback::time::Timestamp;
 use serde::Deserialize;
@@ -105,7 +105,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
         ("findings", "cast(known.findings as text)".to_owned()),
     ]);
     let named = dialect.json_members(&[
-        ("conversion_key", "named.conversion_key".to_owned()),
+        ("conversion_key", "sale.conversion_key".to_owned()),
         ("occurrence", "effect.occurrence".to_owned()),
     ]);
     let aggregate = match dialect {
@@ -132,7 +132,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
         ("happened_at", dialect.time_text(&happened_at("known"))),
         ("money", money(dialect, "known")),
         column("original_event_id"),
-        ("named", dialect.json_or_null("named.conversion_key", &named)),
+        ("named", dialect.json_or_null("sale.conversion_key", &named)),
         ("evaluated", evaluated),
         ("history", dialect.json_or_null(is_revised_sale, &history)),
     ]);
@@ -152,15 +152,11 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
              select members.group_id as id, {answer} as answer from members
              join conversions as known on known.conversion_key = members.conversion_key
                 and known.occurrence = members.occurrence
-             {} {}
-             where named.conversion_id is null or named.conversion_id = members.group_id
+             {}
+             where known.event not in ('refund', 'chargeback') or sale.conversion_id is null
+                or sale.conversion_id = members.group_id
              order by members.group_id, known.conversion_key, known.occurrence",
-            dialect.left_join_by_key("events", "named", "named.event_id = known.original_event_id"),
-            dialect.left_join_by_key(
-                "revisions",
-                "effect",
-                "effect.conversion_key = named.conversion_key and effect.event_id = named.event_id and not effect.is_return"
-            ),
+            named_sale(dialect, "known.original_event_id"),
         ),
     )
     .answering()
