@@ -30,7 +30,7 @@ use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
 use rejections::write_down_rejected;
-use requests::{Spending, enter_event, keep_order, spend_nonces, write_down};
+use requests::{Spending, enter_event, spend_nonces, write_down};
 use std::collections::HashMap;
 use std::iter;
 use totals::{count_in, count_out};
@@ -59,8 +59,7 @@ impl Ledger {
         record.extend(revise_conversion(dialect, policy));
         record.push(note_revision(dialect, policy));
         record.extend(count_in(dialect, policy));
-        record.push(write_down(dialect, policy));
-        record.extend(keep_order(dialect, policy));
+        record.extend(write_down(dialect, policy));
         Ledger {
             dialect,
             policy,
@@ -95,13 +94,13 @@ impl Ledger {
     /// (5) the others are brought up to date, where the receipt is the newest one
     /// (6) which event made which revision is noted
     /// (7) what the conversions come to now is put into the totals
-    /// (8) each request is written down with its verdict; this is answered
-    /// (9) further receipts of known events are kept, and conversions whose receipts are not stored in order are to be folded again
+    /// (8) each request is written down with its verdict; this is answered. Further receipts of known events are kept, and conversions whose
+    /// receipts are not stored in order are to be folded again
     ///
     /// And once for all waves, because nothing in them builds on it:
     ///
-    /// (10) what is to be done for each new event is put down
-    /// (11) whose click it was, as new events say it, is kept
+    /// (9) what is to be done for each new event is put down
+    /// (10) whose click it was, as new events say it, is kept
     pub(super) fn statements(&self, entries: Vec<Entry>, lane: Lane) -> Vec<Statement> {
         let slot = lane.slot(self.dialect, entries.first().map_or("", Entry::receipt_id));
         let entries: Vec<_> = entries.into_iter().map(|entry| Entry { slot, ..entry }).collect();

@@ -1,7 +1,7 @@
 //! A request: its nonce, its event, and what is written down of it.
 
 use super::super::statement::{Column, Dialect, Step};
-use super::conversions::{is_apart, is_last, is_last_receipt, is_newest};
+use super::conversions::{is_apart, is_last_receipt, is_newest, left_join_last};
 use super::entry::{
     CONTENT, CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, FINGERPRINT, IS_DEFERRED, LAST_RECEIVED_MS, NONCE,
     RECEIPT_ID, RECEIVED_AT, REQUEST_ID,
@@ -83,30 +83,103 @@ pub(super) fn enter_event(dialect: Dialect) -> Step<Entry> {
     enter_once(dialect, COLUMNS, "events", "event_id", &NAMES)
 }
 
-/// Writes each request down, with a verdict that follows from what the statements before have done.
-pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entry> {
-    const COLUMNS: &[Column<Entry>] = &[
-        RECEIPT_ID,
-        NONCE,
-        EVENT_ID,
-        CONVERSION_KEY,
-        FINGERPRINT,
-        CONTENT,
-        RECEIVED_AT,
-        REQUEST_ID,
-        LAST_RECEIVED_MS,
-        IS_DEFERRED,
-        Column::text("auth_mode", |entry| Some(entry.record.receipt.auth_mode.clone())),
-        Column::text("key_id", |entry| entry.record.receipt.key_id.clone()),
-        Column::text("client_ip", |entry| entry.record.receipt.client_ip.clone()),
-        Column::text("method", |entry| Some(entry.record.receipt.method.clone())),
-        Column::text("target", |entry| Some(entry.record.receipt.target.clone())),
-        Column::json("headers", |entry| entry.record.receipt.headers.to_string()),
-        Column::text("content_type", |entry| entry.record.receipt.content_type.clone()),
-        Column::text("body", |entry| entry.record.receipt.body.clone()),
-        Column::json("ignored", |entry| serde_json::Value::from(entry.record.reading.ignored.clone()).to_string()),
-        Column::json("warnings", |entry| entry.warnings.clone()),
-    ];
+/// Of a request, and of its receipt.
+const REQUEST: &[Column<Entry>] = &[
+    RECEIPT_ID,
+    NONCE,
+    EVENT_ID,
+    CONVERSION_KEY,
+    FINGERPRINT,
+    CONTENT,
+    RECEIVED_AT,
+    REQUEST_ID,
+    LAST_RECEIVED_MS,
+    IS_DEFERRED,
+    Column::text("auth_mode", |entry| Some(entry.record.receipt.auth_mode.clone())),
+    Column::text("key_id", |entry| entry.record.receipt.key_id.clone()),
+    Column::text("client_ip", |entry| entry.record.receipt.client_ip.clone()),
+    Column::text("method", |entry| Some(entry.record.receipt.method.clone())),
+    Column::text("target", |entry| Some(entry.record.receipt.target.clone())),
+    Column::json("headers", |entry| entry.record.receipt.headers.to_string()),
+    Column::text("content_type", |entry| entry.record.receipt.content_type.clone()),
+    Column::text("body", |entry| entry.record.receipt.body.clone()),
+    Column::json("ignored", |entry| serde_json::Value::from(entry.record.reading.ignored.clone()).to_string()),
+    Column::json("warnings", |entry| entry.warnings.clone()),
+    DUE_AT,
+];
+/// Of its receipt alone.
+const RECEIPT: &[Column<Entry>] = &[
+    RECEIPT_ID,
+    NONCE,
+    EVENT_ID,
+    CONVERSION_KEY,
+    FINGERPRINT,
+    RECEIVED_AT,
+    REQUEST_ID,
+    LAST_RECEIVED_MS,
+    IS_DEFERRED,
+    DUE_AT,
+];
+const DUE_AT: Column<Entry> = Column::time("due_at", |entry| Some(entry.record.now));
+
+/// Writes each request down, with a verdict that follows from what the statements before have done, and keeps the order of receipts:
+/// further ones of known events are stored, and conversions whose receipts are not stored in their order are to be folded again.
+pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<Entry>> {
+    let seen = seen(dialect, policy);
+    let written = written(dialect, policy);
+    match dialect {
+        // In one statement, so that what is known of each row is looked up once.
+        Dialect::Postgres => {
+            let repeated = format!("{ENTER_REPEATS} returning event_id, request_id, receipt_id");
+            let requested = request_rebuilds(dialect, "repeated");
+            let all = format!(
+                ", seen as ({seen}), written as ({written}), repeated as ({repeated}), requested as ({requested})
+                 select id, answer from written"
+            );
+            vec![Step::new(dialect, REQUEST, &all).answering()]
+        }
+        Dialect::Sqlite => {
+            let step =
+                |columns, statement: &str| Step::new(dialect, columns, &format!(", seen as ({seen}) {statement}"));
+            let requested = request_rebuilds(dialect, "repeats");
+            vec![step(REQUEST, &written).answering(), step(RECEIPT, ENTER_REPEATS), step(RECEIPT, &requested)]
+        }
+    }
+}
+
+/// What is known of each row's event, and of the last conversion under its key.
+fn seen(dialect: Dialect, policy: DuplicatePolicy) -> String {
+    let may_return =
+        format!("input.last_received_ms - {} > {}", dialect.unix_ms("events.received_at"), policy.retry_window_ms());
+    let is_earlier = is_earlier(dialect);
+    let is_looked_at = match (policy.window_s, policy.repeat) {
+        (Some(_), _) => "true".to_owned(),
+        (None, OnRepeat::Revise) => format!("({is_earlier} or {may_return})"),
+        (None, OnRepeat::Ignore | OnRepeat::Flag) => is_earlier.clone(),
+    };
+    format!(
+        "select input.*, events.conversion_key as known_key, events.receipt_id = input.receipt_id as is_new,
+            events.fingerprint = input.fingerprint as is_same,
+            last.occurrence is not null and {is_applied} as is_applied,
+            last.occurrence is not null and {is_applied} and last.event_id = input.event_id and last.revision = 1 as made_first,
+            last.occurrence is not null and last.event_id = input.event_id
+                or events.receipt_id <> input.receipt_id and exists (
+                    select 1 from conversions where conversions.conversion_key = input.conversion_key
+                        and conversions.event_id = input.event_id{by_key}) as is_current,
+            {IS_KNOWN} as is_known, {IS_KNOWN} and {is_earlier} as is_earlier, {IS_KNOWN} and {is_looked_at} as is_looked_at,
+            coalesce({is_return}, false) as is_return
+         from input {events} {last} where {nonce_is_own} and events.event_id is not null",
+        by_key = dialect.by_key(),
+        events = dialect.left_join_by_key("events", "events", "events.event_id = input.event_id"),
+        last = left_join_last(dialect, "last"),
+        nonce_is_own = nonce_is_own(dialect),
+        is_applied = is_last_receipt("last"),
+        is_return = is_return(dialect, policy),
+    )
+}
+
+/// A request's row, with its verdict, which is answered.
+fn written(dialect: Dialect, policy: DuplicatePolicy) -> String {
     const NAMES: [&str; 14] = [
         "receipt_id",
         "event_id",
@@ -139,49 +212,49 @@ pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Step<Entr
         }
         OnRepeat::Flag => (Verdict::Created, vec![late]),
     };
-    Step::new(
-        dialect,
-        COLUMNS,
-        &format!(
-            ", seen as (
-                select input.*, events.receipt_id = input.receipt_id as is_new,
-                    events.fingerprint = input.fingerprint as is_same,
-                    exists (select 1 from revisions where revisions.conversion_key = input.conversion_key
-                            and revisions.event_id = input.event_id and revisions.revision = 1{by_key}) as made_first,
-                    exists (select 1 from conversions where conversions.conversion_key = input.conversion_key
-                            and conversions.event_id = input.event_id{by_key}) as is_current,
-                    exists (select 1 from conversions where conversions.conversion_key = input.conversion_key
-                            and {is_applied}{by_key}) as is_applied,
-                    {is_known} and {is_earlier} as is_earlier,
-                    {is_return} as is_return
-                from input {} where {} and events.event_id is not null)
-             insert into postbacks ({}, verdict, warnings)
-             select {}, case when seen.is_new then case when seen.made_first then '{}'
-                                                        when seen.is_applied then '{repeat}' else '{}' end
-                             when seen.is_return then '{}'
-                             when seen.is_same then '{}' else '{}' end, {}
-             from seen where true returning receipt_id as id, verdict as answer",
-            dialect.left_join_by_key("events", "events", "events.event_id = input.event_id"),
-            nonce_is_own(dialect),
-            NAMES.join(", "),
-            of("seen", &NAMES),
-            Verdict::Created,
-            match policy.repeat {
-                OnRepeat::Revise | OnRepeat::Ignore => Verdict::Revised,
-                OnRepeat::Flag => Verdict::Created,
-            },
-            Verdict::Revised,
-            Verdict::Duplicate,
-            Verdict::Conflict,
-            dialect.with_note("seen.warnings", &notes),
-            by_key = dialect.by_key(),
-            is_applied = is_last_receipt("conversions"),
-            is_known = IS_KNOWN,
-            is_earlier = is_earlier(dialect),
-            is_return = is_return(dialect, policy),
-        ),
+    format!(
+        "insert into postbacks ({}, verdict, warnings)
+         select {}, case when seen.is_new then case when seen.made_first then '{}'
+                                                    when seen.is_applied then '{repeat}' else '{}' end
+                         when seen.is_return then '{}'
+                         when seen.is_same then '{}' else '{}' end, {}
+         from seen where true returning receipt_id as id, verdict as answer",
+        NAMES.join(", "),
+        of("seen", &NAMES),
+        Verdict::Created,
+        match policy.repeat {
+            OnRepeat::Revise | OnRepeat::Ignore => Verdict::Revised,
+            OnRepeat::Flag => Verdict::Created,
+        },
+        Verdict::Revised,
+        Verdict::Duplicate,
+        Verdict::Conflict,
+        dialect.with_note("seen.warnings", &notes),
     )
-    .answering()
+}
+
+/// Stores further receipts of known events.
+const ENTER_REPEATS: &str = "insert into repeats (event_id, request_id, received_at, receipt_id)
+    select seen.event_id, seen.request_id, seen.received_at, seen.receipt_id from seen
+    where seen.is_known order by seen.event_id, seen.request_id on conflict (event_id, request_id) do nothing";
+
+/// Requests that conversions are folded again: of a new event that is not the newest receipt, and of a repeat that came before its event or
+/// that a rule looks at (a window, a return), where it is among those that were stored just now. A fold that is due already is told that
+/// there is more.
+fn request_rebuilds(dialect: Dialect, repeats: &str) -> String {
+    let by_key = dialect.by_key();
+    format!(
+        "insert into rebuilds (conversion_key, generation, due_at)
+         select seen.known_key, 1, min(seen.due_at) from seen
+         where seen.is_new and not seen.is_applied
+            or seen.is_looked_at and exists (
+                select 1 from {repeats} as entered
+                where entered.event_id = seen.event_id and entered.request_id = seen.request_id
+                    and entered.receipt_id = seen.receipt_id{by_key})
+            or exists (select 1 from rebuilds where rebuilds.conversion_key = seen.known_key{by_key})
+         group by seen.known_key order by seen.known_key
+         on conflict (conversion_key) do update set generation = rebuilds.generation + 1"
+    )
 }
 
 /// That a row's event entered by another receipt, that says the same, of another request.
@@ -208,76 +281,17 @@ fn is_return(dialect: Dialect, policy: DuplicatePolicy) -> String {
         "({IS_KNOWN}
             and not exists (select 1 from repeats where repeats.event_id = input.event_id
                 and repeats.request_id = input.request_id{by_key})
-            and exists (select 1 from conversions as last where {is_last} and {is_newest} and not {is_apart}
-                and (select latest.event_id from revisions as latest where latest.conversion_key = last.conversion_key
-                    and latest.occurrence = last.occurrence order by latest.revision desc limit 1) <> input.event_id
-                and input.last_received_ms - (select max({made_ms}) from revisions as effect
-                    where effect.conversion_key = last.conversion_key and effect.occurrence = last.occurrence
-                        and effect.event_id = input.event_id) > {retry_ms}))",
-        is_last = is_last("last"),
+            and last.occurrence is not null and {is_newest} and not {is_apart}
+            and (select latest.event_id from revisions as latest where latest.conversion_key = last.conversion_key
+                and latest.occurrence = last.occurrence order by latest.revision desc limit 1) <> input.event_id
+            and input.last_received_ms - (select max({made_ms}) from revisions as effect
+                where effect.conversion_key = last.conversion_key and effect.occurrence = last.occurrence
+                    and effect.event_id = input.event_id) > {retry_ms})",
         is_newest = is_newest("last"),
         is_apart = is_apart(policy, "last"),
         made_ms = dialect.unix_ms("effect.received_at"),
         retry_ms = policy.retry_window_ms(),
     )
-}
-
-/// Keeps further receipts of known events, and has conversions folded again whose receipts are not stored in their order: a new event
-/// that is not the newest receipt, a repeat that came before its event or that a rule looks at (a window, a return). A fold that is due already is
-/// told that there is more.
-pub(super) fn keep_order(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<Entry>> {
-    const COLUMNS: &[Column<Entry>] = &[
-        RECEIPT_ID,
-        NONCE,
-        EVENT_ID,
-        CONVERSION_KEY,
-        FINGERPRINT,
-        RECEIVED_AT,
-        REQUEST_ID,
-        LAST_RECEIVED_MS,
-        Column::time("due_at", |entry| Some(entry.record.now)),
-    ];
-    let by_key = dialect.by_key();
-    let events = dialect.left_join_by_key("events", "events", "events.event_id = input.event_id");
-    let enter = format!(
-        "insert into repeats (event_id, request_id, received_at, receipt_id)
-         select input.event_id, input.request_id, input.received_at, input.receipt_id from input {events}
-         where {IS_KNOWN} and {} order by input.event_id, input.request_id
-         on conflict (event_id, request_id) do nothing",
-        nonce_is_own(dialect),
-    );
-    let may_return =
-        format!("input.last_received_ms - {} > {}", dialect.unix_ms("events.received_at"), policy.retry_window_ms());
-    let is_looked_at = match (policy.window_s, policy.repeat) {
-        (Some(_), _) => "true".to_owned(),
-        (None, OnRepeat::Revise) => format!("({} or {may_return})", is_earlier(dialect)),
-        (None, OnRepeat::Ignore | OnRepeat::Flag) => is_earlier(dialect),
-    };
-    let request = |entered: &str| {
-        format!(
-            "insert into rebuilds (conversion_key, generation, due_at)
-             select events.conversion_key, 1, min(input.due_at) from input {events}
-             where events.receipt_id = input.receipt_id and not exists (
-                    select 1 from conversions where conversions.conversion_key = input.conversion_key and {is_applied}{by_key})
-                or {IS_KNOWN} and {is_looked_at} and exists (
-                    select 1 from {entered} as entered
-                    where entered.event_id = input.event_id and entered.request_id = input.request_id
-                        and entered.receipt_id = input.receipt_id{by_key})
-                or exists (select 1 from rebuilds where rebuilds.conversion_key = events.conversion_key{by_key})
-             group by events.conversion_key order by events.conversion_key
-             on conflict (conversion_key) do update set generation = rebuilds.generation + 1",
-            is_applied = is_last_receipt("conversions"),
-        )
-    };
-    match dialect {
-        Dialect::Postgres => {
-            let entered = format!(", entered as ({enter} returning event_id, request_id, receipt_id)");
-            vec![Step::new(dialect, COLUMNS, &format!("{entered} {}", request("entered")))]
-        }
-        Dialect::Sqlite => {
-            vec![Step::new(dialect, COLUMNS, &enter), Step::new(dialect, COLUMNS, &request("repeats"))]
-        }
-    }
 }
 
 /// The sender's own words, by canonical field.
