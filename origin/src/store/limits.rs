@@ -4,7 +4,7 @@ use super::statement::{Column, Dialect, Done, Statement, Step};
 use super::{End, Store, StoreError, in_time};
 use std::time::Duration;
 
-/// A setting of PostgreSQL and its value, in milliseconds: `statement_timeout`, `lock_timeout`.
+/// A setting of PostgreSQL and its value: `statement_timeout` or `lock_timeout`, in milliseconds, or one of its planner's (`enable_sort`).
 type Setting = (&'static str, &'static str);
 
 /// How long a transaction may take.

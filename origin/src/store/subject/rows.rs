@@ -159,6 +159,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "attempts",
             "due_at",
             "claim_id",
+            "claimed_until",
             "last_error",
             "created_at",
             "updated_at",

@@ -2,6 +2,7 @@
 
 use super::super::StoreError;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::take::is_free;
 use postback::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +26,11 @@ pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
     const COLUMNS: &[Column<Timestamp>] = &[Column::time("asked_at", |now| Some(*now))];
     let count = |state: &str| format!("(select count(*) from work_items where state = '{state}')");
     let least = format!(
-        "(select {} - {} from work_items where state = 'waiting' and due_at <= input.asked_at order by due_at limit 1)",
+        "(select {} - {} from work_items where state = 'waiting' and due_at <= input.asked_at and {}
+          order by due_at limit 1)",
         dialect.unix_s("input.asked_at"),
         dialect.unix_s("due_at"),
+        is_free("input.asked_at"),
     );
     let answer = dialect.json_object(&[
         ("waiting", count("waiting")),

@@ -26,6 +26,7 @@ pub use put_back::Again;
 pub(super) use put_back::{Account, Replaced, again, firsts_of, replaced, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
 
+use super::limits::Limits;
 use super::statement::{Dialect, Statement, Step};
 use super::totals::judging_slot;
 use super::turns::{Turn, take_turns};
@@ -38,6 +39,11 @@ use std::time::Duration;
 
 /// How long a statement about items may take.
 const ITEMS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Taking items. PostgreSQL plans with what it knows of the table, which is often still that it is empty: it would read and sort all items
+/// that are due, to take the first hundred.
+const TAKING: Limits =
+    Limits { settings: &[("enable_bitmapscan", "off"), ("enable_sort", "off")], total: ITEMS_TIMEOUT };
 
 /// The statements about items.
 pub(super) struct Worklist {
@@ -177,8 +183,8 @@ impl Store {
     /// # Errors
     /// None was taken, or, when time ran out, that is not known: those that were are due again when the lease ends.
     pub async fn take_items(&self, lease: &Lease) -> Result<Vec<Item>, StoreError> {
-        let done = self.of_items(vec![self.worklist().take.over(std::slice::from_ref(lease))]).await?;
-        take::taken(done)
+        let statement = self.worklist().take.over(std::slice::from_ref(lease));
+        take::taken(self.run_within(&TAKING, vec![statement]).await?)
     }
 
     /// What items' conversions are judged by. An event that made no revision of one has no facts.

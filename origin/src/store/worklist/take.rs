@@ -38,6 +38,8 @@ pub(super) fn take(dialect: Dialect) -> Step<Lease> {
         Column::time("begins_at", |lease| Some(lease.now)),
         Column::time("ends_at", |lease| Some(lease.until)),
     ];
+    // Not a join: items are read in the order of the index then, and no more of them than are taken.
+    const NOW: &str = "(select input.begins_at from input)";
     let skip = match dialect {
         Dialect::Postgres => "for update of work_items skip locked",
         Dialect::Sqlite => "",
@@ -48,16 +50,22 @@ pub(super) fn take(dialect: Dialect) -> Step<Lease> {
         COLUMNS,
         &format!(
             ", due as (
-                select work_items.work_item_id from work_items, input
-                where work_items.state = 'waiting' and work_items.due_at <= input.begins_at
+                select work_items.work_item_id from work_items
+                where work_items.state = 'waiting' and work_items.due_at <= {NOW} and {}
                 order by work_items.due_at, work_items.work_item_id limit {ITEMS_MAX} {skip})
-             update work_items set claim_id = input.claim_id, due_at = input.ends_at,
+             update work_items set claim_id = input.claim_id, claimed_until = input.ends_at,
                 updated_at = input.begins_at
              from input where work_item_id in (select work_item_id from due)
-             returning event_id as id, {answer} as answer"
+             returning event_id as id, {answer} as answer",
+            is_free(NOW),
         ),
     )
     .answering()
+}
+
+/// That nobody has an item at a time. Before there was `claimed_until`, who took an item made it due when the lease ended.
+pub(super) fn is_free(at: &str) -> String {
+    format!("(work_items.claim_id is null or coalesce(work_items.claimed_until, work_items.due_at) <= {at})")
 }
 
 #[derive(Deserialize)]
