@@ -221,6 +221,12 @@ pub fn changed(facts: &Facts, before: &Before, judged: &Judged, deposit: Option<
         ("counted", "counted_payout", amount(was.payout), amount(is.payout)),
         ("counted", "counted_payout_currency", text(&was.payout_currency), text(&is.payout_currency)),
         ("counted", "counted_usd_payout", amount(was.usd_payout), amount(is.usd_payout)),
+        (
+            "counted",
+            "is_charged_back",
+            Some(before.is_charged_back.to_string()),
+            Some(judged.is_charged_back.to_string()),
+        ),
         ("findings", "findings", Some(findings), Some(list(&found))),
     ];
     let changed = columns.into_iter().filter(|(_, _, before, after)| before != after);

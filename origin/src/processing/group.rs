@@ -43,14 +43,13 @@ pub async fn read(store: &Store, facts: impl Iterator<Item = &Facts>) -> Result<
     store.groups_of(&ids.into_iter().map(str::to_owned).collect::<Vec<_>>()).await
 }
 
-/// The days whose rates a group needs.
+/// The days whose rates a group needs. Also where dollars are stated beside an amount: zero dollars are no rate.
 pub fn days(members: &[Member]) -> impl Iterator<Item = NaiveDate> {
-    let is_foreign = |currency: &Option<String>, amount: Option<Amount>, dollars: Option<Amount>| {
-        amount.is_some() && dollars.is_none() && currency.as_deref().is_some_and(|code| code != REPORTING_CURRENCY)
+    let is_foreign = |currency: &Option<String>, amount: Option<Amount>| {
+        amount.is_some() && currency.as_deref().is_some_and(|code| code != REPORTING_CURRENCY)
     };
     let needs = move |money: &Money| {
-        is_foreign(&money.currency, money.sale_amount, money.usd_sale_amount)
-            || is_foreign(&money.payout_currency, money.payout, money.usd_payout)
+        is_foreign(&money.currency, money.sale_amount) || is_foreign(&money.payout_currency, money.payout)
     };
     members.iter().filter(move |member| needs(&member.money)).map(day)
 }
@@ -167,8 +166,7 @@ fn as_balanced(member: &Member) -> balance::Member {
     }
 }
 
-/// By how much the revisions of a sale reduced it: the last ones come first. An amount is held to one in the same currency, and dollars to
-/// dollars, also where one of the two is said as an amount in them.
+/// By how much the revisions of a sale reduced it: the last ones come first.
 fn reductions(history: &[Money]) -> Vec<Reduction> {
     let mut reductions = Vec::new();
     for (after, before) in history.iter().zip(history.iter().skip(1)) {
@@ -188,15 +186,17 @@ fn statement_of(money: &Money, side: Side) -> Statement {
     Statement { amount, currency: currency.clone(), dollars }
 }
 
+/// An amount is held to one in the same currency, and dollars to dollars, also where one of the two is said as an amount in them.
 fn reduction(side: Side, before: &Statement, after: &Statement) -> Option<Reduction> {
     let in_dollars = |statement: &Statement| {
         statement.dollars.or(statement.amount.filter(|_| statement.currency.as_deref() == Some(REPORTING_CURRENCY)))
     };
-    let own = before.amount.zip(after.amount).filter(|_| before.currency == after.currency);
-    let (before, after, currency) = match own {
-        Some((earlier, later)) => (earlier, later, after.currency.clone()),
-        None => (in_dollars(before)?, in_dollars(after)?, Some(REPORTING_CURRENCY.to_owned())),
+    let less = |before: Option<Amount>, after: Option<Amount>| {
+        let micros = before?.micros().checked_sub(after?.micros()).filter(|micros| *micros > 0)?;
+        Amount::from_micros(micros)
     };
-    let micros = before.micros().checked_sub(after.micros()).filter(|micros| *micros > 0)?;
-    Some(Reduction { side, amount: Amount::from_micros(micros)?, currency })
+    let amount = less(before.amount, after.amount).filter(|_| before.currency == after.currency);
+    let dollars = less(in_dollars(before), in_dollars(after));
+    let by = Statement { amount, currency: after.currency.clone(), dollars };
+    (amount.is_some() || dollars.is_some()).then_some(Reduction { side, by })
 }

@@ -40,19 +40,26 @@ fn dollars(account: &Account) -> Vec<(usize, Result<i128, Finding>)> {
     all
 }
 
-/// What exhausts the sale takes exactly the dollars that are left, also where others state dollars of their own: the return that took
-/// what was left, or else the latest received.
+/// Returns up to the one that exhausts the sale come to exactly its dollars, also where some of them state dollars of their own: the return
+/// without an amount takes what is left of them, or else the latest received that states none.
 fn take_what_is_left(account: &Account, entries: &[&Entry], all: &mut [(usize, Result<i128, Finding>)]) {
-    let Ok(came) = &account.came.dollars else { return };
-    let is_exhausted = account.taken() == account.came.micros && entries.iter().all(|entry| entry.base.is_ok());
-    let takes = |entry: &&Entry| entry.takes() > 0;
-    let rest = entries.iter().position(|entry| takes(entry) && entry.class == Class::Rest);
-    let Some(last) = rest.or_else(|| entries.iter().rposition(takes)).filter(|_| is_exhausted) else { return };
-    let is_by_the_sale = entries.get(last).is_some_and(|entry| matches!(entry.worth, Worth::ByTheSale));
-    let others = all.iter().enumerate().filter(|(index, _)| *index != last);
+    let mut taken = 0_i128;
+    let exhausts = |entry: &&Entry| {
+        taken = taken.saturating_add(entry.takes());
+        taken >= account.came.micros && taken > 0
+    };
+    let Some(last) = entries.iter().position(exhausts) else { return };
+    let until = || entries.iter().take(last.saturating_add(1));
+    let is_by_the_sale = |entry: &&Entry| entry.takes() > 0 && matches!(entry.worth, Worth::ByTheSale);
+    let rest = until().position(|entry| is_by_the_sale(entry) && entry.class == Class::Rest);
+    let Some(taker) = rest.or_else(|| until().collect::<Vec<_>>().iter().rposition(|entry| is_by_the_sale(entry)))
+    else {
+        return;
+    };
+    let others = all.iter().enumerate().take(last.saturating_add(1)).filter(|(index, _)| *index != taker);
     let others: Result<i128, Finding> =
         others.map(|(_, (_, dollars))| *dollars).try_fold(0_i128, |sum, dollars| Ok(sum.saturating_add(dollars?)));
-    if let (true, Ok(others), Some((_, dollars))) = (is_by_the_sale, others, all.get_mut(last)) {
-        *dollars = Ok(came.micros.saturating_sub(others).max(0));
+    if let (Ok(whole), Ok(others), Some((_, dollars))) = (account.came.dollars_of(taken), others, all.get_mut(taker)) {
+        *dollars = Ok(whole.saturating_sub(others).max(0));
     }
 }

@@ -89,20 +89,18 @@ pub enum NamedSale {
     Known {
         /// The `conversion_key` of it.
         conversion_key: String,
-        /// Which under that key; all of them where that is not known.
-        occurrence: Option<i64>,
+        /// Which under that key.
+        occurrence: i64,
     },
 }
 
-/// By how much a revision of a sale reduced an amount.
+/// By how much a revision of a sale reduced one of its sides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reduction {
-    /// Which amount.
+    /// Which side.
     pub side: Side,
-    /// The magnitude.
-    pub amount: Amount,
-    /// Its currency, where one is known.
-    pub currency: Option<String>,
+    /// How much less it is in either form, above zero; None where that form is not less, or not known on both sides of the revision.
+    pub by: Statement,
 }
 
 impl Member {

@@ -197,16 +197,18 @@ fn member() -> impl Strategy<Value = Member> {
     let status = prop::option::of(prop::sample::select(Status::ALL.to_vec()));
     let reduction = (
         prop::sample::select(Side::ALL.to_vec()),
-        (0_i64..=50).prop_map(|units| Amount::from_micros(units * 1_234_567).unwrap()),
+        prop::option::of((1_i64..=50).prop_map(|units| Amount::from_micros(units * 1_234_567).unwrap())),
         prop::sample::select(vec![Some("MYR".to_owned()), Some("USD".to_owned()), None]),
+        prop::option::of((1_i64..=50).prop_map(|units| Amount::from_micros(units * 1_234_567).unwrap())),
     );
-    let reduction = reduction.prop_map(|(side, amount, currency)| Reduction { side, amount, currency });
+    let reduction = reduction
+        .prop_map(|(side, amount, currency, dollars)| Reduction { side, by: Statement { amount, currency, dollars } });
     let reductions = prop::collection::vec(reduction, 0..3);
     let known = |key: &str, occurrence| NamedSale::Known { conversion_key: key.to_owned(), occurrence };
     let names = prop_oneof![
         7 => Just(NamedSale::Unnamed),
         1 => Just(NamedSale::Unknown),
-        2 => prop::sample::select(vec![known("k0", None), known("k1", Some(1)), known("k1", Some(2)), known("k9", None)]),
+        2 => prop::sample::select(vec![known("k0", 1), known("k1", 1), known("k1", 2), known("k9", 1)]),
     ];
     // The last of these days has no rates yet, so the days before are provisional at most.
     let day = prop::sample::select(vec![day("2026-11-20"), day("2026-11-26"), day("2026-11-27"), day("2026-10-01")]);

@@ -41,17 +41,16 @@ fn narrow(members: &[&Member], sales: &[usize], is_meant: impl Fn(&Member) -> bo
 /// from no other sale than the one that it names.
 pub(super) fn of_returns(members: &[&Member]) -> HashMap<usize, Original> {
     let mut all = Vec::new();
-    let mut by_key: HashMap<&str, Vec<(i64, usize)>> = HashMap::new();
+    let mut by_key: HashMap<(&str, i64), usize> = HashMap::new();
     for (index, sale) in members.iter().enumerate().filter(|(_, member)| member.kind == Kind::Sale) {
         all.push(index);
-        by_key.entry(&sale.conversion_key).or_default().push((sale.occurrence, index));
+        by_key.insert((&sale.conversion_key, sale.occurrence), index);
     }
     let unnamed = Original::among(members, &all);
     let original = |member: &Member| match &member.names {
         NamedSale::Known { conversion_key, occurrence } => {
-            let sales = by_key.get(conversion_key.as_str())?.iter();
-            let sales = sales.filter(|(of, _)| occurrence.is_none_or(|occurrence| occurrence == *of));
-            Original::among(members, &sales.map(|(_, index)| *index).collect::<Vec<_>>())
+            let sale = *by_key.get(&(conversion_key.as_str(), *occurrence))?;
+            Original::among(members, &[sale])
         }
         NamedSale::Unknown => None,
         NamedSale::Unnamed => unnamed.clone(),

@@ -8,7 +8,7 @@ use super::came::{Base, Came};
 use super::group::Group;
 use super::original::Original;
 use super::ratio::{by_rate, magnitude};
-use super::{Member, OnExceeding, Reduction, Side, Statement};
+use super::{Member, OnExceeding, Side, Statement};
 use chrono::NaiveDate;
 use postback::money::Amount;
 use std::collections::HashMap;
@@ -107,8 +107,9 @@ fn find_reductions(group: &mut Group<'_>, sale: usize, side: Side, account: &Acc
     let Some(member) = group.members.get(sale) else { return };
     let mut stated: Vec<&Entry> = account.entries.iter().collect();
     for reduction in member.reductions.iter().filter(|reduction| reduction.side == side) {
-        let is_twice =
-            |entry: &&Entry| group.members.get(entry.member).is_some_and(|of| states(of.statement(side), reduction));
+        let is_twice = |entry: &&Entry| {
+            group.members.get(entry.member).is_some_and(|of| states(of.statement(side), &reduction.by))
+        };
         let twice = stated.iter().position(is_twice);
         if let Some(entry) = twice.map(|position| stated.remove(position)) {
             group.found(sale, Finding::ReducedAndRefunded);
@@ -118,13 +119,17 @@ fn find_reductions(group: &mut Group<'_>, sale: usize, side: Side, account: &Acc
 }
 
 /// Whether a return states exactly what a revision took from its sale, in the same currency. One without a currency is in the sale's.
-fn states(stated: &Statement, reduction: &Reduction) -> bool {
-    let is_same = |amount: Option<Amount>| {
-        amount.is_some_and(|amount| magnitude(amount) == magnitude(reduction.amount)) && reduction.amount.micros() != 0
+fn states(stated: &Statement, by: &Statement) -> bool {
+    let is_same = |stated: Option<Amount>, by: Option<Amount>| {
+        stated.zip(by).is_some_and(|(stated, by)| magnitude(stated) == magnitude(by))
     };
-    let is_in_it = stated.currency.is_none() || stated.currency == reduction.currency;
-    let is_in_dollars = reduction.currency.as_deref() == Some(REPORTING_CURRENCY);
-    is_in_it && is_same(stated.amount) || is_in_dollars && is_same(stated.dollars)
+    let (is_in_it, is_in_dollars) = match &stated.currency {
+        None => (true, by.amount.is_none()),
+        currency => (*currency == by.currency, currency.as_deref() == Some(REPORTING_CURRENCY)),
+    };
+    is_in_it && is_same(stated.amount, by.amount)
+        || is_in_dollars && is_same(stated.amount, by.dollars)
+        || is_same(stated.dollars, by.dollars)
 }
 
 /// Returns of more than came: the latest received are those that overdraw the sale.

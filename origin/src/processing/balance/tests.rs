@@ -280,10 +280,8 @@ fn the_side_that_is_not_stated_goes_back_in_proportion() {
 
 #[test]
 fn a_sale_that_was_reduced_by_what_is_refunded_is_found_and_both_count() {
-    let reduced_in = |by: &str, currency: &str| {
-        vec![Reduction { side: Side::Sale, amount: Amount::parse(by).unwrap(), currency: Some(currency.to_owned()) }]
-    };
-    let reduced = |by: &str| reduced_in(by, "USD");
+    let reduced_by = |by: &str| vec![Reduction { side: Side::Sale, by: statement(by) }];
+    let reduced = |by: &str| reduced_by(&format!("{by} USD = {by}"));
     let members = [
         Member { reductions: reduced("30"), ..sale(1, "70 USD", "") },
         refund(2, "30 USD", ""),
@@ -301,17 +299,34 @@ fn a_sale_that_was_reduced_by_what_is_refunded_is_found_and_both_count() {
     let members = [Member { reductions: reduced("31"), ..sale(1, "70 USD", "30 USD") }, refund(2, "30 USD", "30 USD")];
     assert!(!found(&members, &FLAG).join(",").contains("reduced"));
     // In dollars in either form; another currency is another amount.
-    for (currency, refunded, is_found) in [
-        ("USD", "=30", true),
-        ("MYR", "30 MYR", true),
-        ("MYR", "30", true),
-        ("MYR", "30 EUR", false),
-        ("EUR", "=30", false),
+    for (by, refunded, is_found) in [
+        ("30 USD = 30", "= 30", true),
+        ("30 MYR", "30 MYR", true),
+        ("30 MYR", "30", true),
+        ("30 MYR", "30 EUR", false),
+        ("30 EUR", "= 30", false),
+        ("30 MYR = 7", "= 7", true),
+        ("30 MYR = 7", "7 USD", true),
+        ("30 MYR = 7", "30 MYR = 8", true),
+        ("30 MYR = 7", "7", false),
+        ("= 7", "7", true),
     ] {
-        let members =
-            [Member { reductions: reduced_in("30", currency), ..sale(1, "70 MYR", "") }, refund(2, refunded, "")];
-        assert_eq!(found(&members, &FLAG).join(",").contains("reduced"), is_found, "{currency} {refunded}");
+        let members = [Member { reductions: reduced_by(by), ..sale(1, "70 MYR", "") }, refund(2, refunded, "")];
+        assert_eq!(found(&members, &FLAG).join(",").contains("reduced"), is_found, "{by} {refunded}");
     }
+}
+
+#[test]
+fn an_excess_leaves_the_dollars_of_what_exhausted_the_sale() {
+    let members = [sale(1, "100 MYR", ""), refund(2, "50 MYR = 20", ""), refund(3, "50 MYR", "")];
+    let expected = ["-50.00 MYR = -20.00 | -", "-50.00 MYR = -4.105461 | -"];
+    assert_eq!(found(&members, &FLAG)[1..], expected);
+    let more = [&members[..], &[refund(4, "10 MYR", "")]].concat();
+    assert_eq!(found(&more, &FLAG)[1..3], expected);
+    assert_eq!(found(&more, &FLAG)[3], "-10.00 MYR = -2.410546 | -, refund_exceeds_sale");
+    // The same where the one that states its own is received last.
+    let members = [sale(1, "100 MYR", ""), refund(2, "50 MYR", ""), refund(3, "50 MYR = 20", "")];
+    assert_eq!(found(&members, &FLAG)[1..], ["-50.00 MYR = -4.105461 | -", "-50.00 MYR = -20.00 | -"]);
 }
 
 #[test]
@@ -330,9 +345,9 @@ fn of_several_sales_the_newest_that_counts_is_meant_unless_one_is_named() {
     let original = |index: usize| balance(&members, &FLAG, &rates())[index].original.clone();
     assert_eq!(original(3).as_deref(), Some("k2"));
     // The one that it names, also where that is rejected; another than the one that it names is not.
-    let names = |key: &str, member: Member| {
-        let occurrence = if key == "k3" { Some(1) } else { None };
-        Member { names: NamedSale::Known { conversion_key: key.to_owned(), occurrence }, ..member }
+    let names = |key: &str, member: Member| Member {
+        names: NamedSale::Known { conversion_key: key.to_owned(), occurrence: 1 },
+        ..member
     };
     let members = [
         sale(1, "100 USD", ""),

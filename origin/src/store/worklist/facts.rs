@@ -145,6 +145,9 @@ pub struct Before {
     pub findings: String,
     /// What it was found to count for, where it is a return.
     pub counted: Counted,
+    /// Whether chargebacks were found to have left nothing of it.
+    #[serde(deserialize_with = "flag")]
+    pub is_charged_back: bool,
 }
 
 /// What a refund or chargeback counts for in the balance of its sale: zero or below. Nothing of any other conversion.
@@ -247,16 +250,26 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
                           where events.conversion_key = known.conversion_key{by_key}))
           or exists (select 1 from conversions as others where others.refund_of = known.conversion_key{by_key}))"
     );
+    // Of the few that name one, it is looked for.
     let named = format!(
-        "(select sale.conversion_id from (select known.original_event_id as event_id) as asked {})",
+        "case when known.original_event_id is not null then
+            (select sale.conversion_id from (select known.original_event_id as event_id) as asked {}) end",
         named_sale(dialect, "asked.event_id")
     );
     // An id of ours is `evt_` and 32 hexadecimal digits.
-    let deposit_times = "case when known.event = 'deposit' and known.revision > 1 then
-        (select count(distinct coalesce(events.content ->> 'conversion_datetime', events.content ->> 'ts_event')) from events
-         where events.conversion_key = known.conversion_key and events.event = 'deposit'
+    let deposits = dialect.join_by_key(
+        "events",
+        "events",
+        "events.event_id = made.event_id and events.event = 'deposit'
             and not (length(events.event_id) = 36 and substr(events.event_id, 1, 4) = 'evt_'
-                and ltrim(substr(events.event_id, 5), '0123456789abcdef') = '')) else 0 end";
+                and ltrim(substr(events.event_id, 5), '0123456789abcdef') = '')",
+    );
+    let deposit_times = format!(
+        "case when known.event = 'deposit' and known.revision > 1 then
+            (select count(distinct coalesce(events.content ->> 'conversion_datetime', events.content ->> 'ts_event'))
+             from revisions as made {deposits}
+             where made.conversion_key = known.conversion_key and made.occurrence = known.occurrence) else 0 end"
+    );
     let marks = dialect.json_members(&[
         column("is_ftd"),
         column("is_duplicate"),
@@ -267,7 +280,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("first_request_id"),
         ("named_conversion_id", named),
         ("has_returns", has_returns),
-        ("deposit_times", deposit_times.to_owned()),
+        ("deposit_times", deposit_times),
     ]);
     let judged = dialect.json_members(&[
         column("attribution"),
@@ -281,6 +294,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("consent"),
         text("findings"),
         ("counted", counted(dialect, "known")),
+        column("is_charged_back"),
     ]);
     let answer = dialect.json_object(&[
         column("conversion_key"),
@@ -308,8 +322,8 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
 /// That a conversion that is one of `others` takes money back.
 pub(super) const RETURNS: &str = "others.event in ('refund', 'chargeback')";
 
-/// Joins the event of an id as `named`, what it did as `effect`, and the `sale` that it is of. One that changed none of the conversions
-/// under its key is of the last of them. An event of what takes money back is no sale's.
+/// Joins the event of an id as `named`, what it did as `effect`, and the `sale` that it is of. One that was ignored is of the conversion
+/// under its key that was the last one when it was first received. An event of what takes money back is no sale's.
 pub(super) fn named_sale(dialect: Dialect, event_id: &str) -> String {
     let named = dialect.left_join_by_key("events", "named", &format!("named.event_id = {event_id}"));
     let effect = dialect.left_join_by_key(
@@ -322,7 +336,10 @@ pub(super) fn named_sale(dialect: Dialect, event_id: &str) -> String {
         "sale",
         "sale.conversion_key = named.conversion_key and sale.event not in ('refund', 'chargeback')
             and sale.occurrence = coalesce(effect.occurrence, (
-                select max(last.occurrence) from conversions as last where last.conversion_key = named.conversion_key))",
+                select max(last.occurrence) from conversions as last where last.conversion_key = named.conversion_key
+                    and (last.received_at, last.first_request_id) <= (named.received_at, named.request_id)
+                    and not exists (select 1 from repeats where repeats.event_id = named.event_id
+                        and (repeats.received_at, repeats.request_id) < (last.received_at, last.first_request_id))))",
     );
     format!("{named} {effect} {sale}")
 }

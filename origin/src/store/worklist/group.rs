@@ -60,8 +60,8 @@ pub struct Member {
 pub struct Named {
     /// Its key.
     pub conversion_key: String,
-    /// Which under its key; of all where the event changed none of them.
-    pub occurrence: Option<i64>,
+    /// Which under its key.
+    pub occurrence: i64,
 }
 
 /// How a member was evaluated.
@@ -106,7 +106,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
     ]);
     let named = dialect.json_members(&[
         ("conversion_key", "sale.conversion_key".to_owned()),
-        ("occurrence", "effect.occurrence".to_owned()),
+        ("occurrence", "sale.occurrence".to_owned()),
     ]);
     let aggregate = match dialect {
         Dialect::Postgres => "json_agg(stated)",

@@ -58,6 +58,7 @@ pub(super) struct Worklist {
     fail: [Step<Failure>; 2],
     put_back: Step<Again>,
     regrouped: Step<put_back::Regrouped>,
+    naming: Step<put_back::Ignored>,
     put_back_delayed: Step<put_back::Rates>,
     backlog: Step<Timestamp>,
 }
@@ -76,6 +77,7 @@ impl Worklist {
             fail: conclude::fail(dialect),
             put_back: put_back::again(dialect),
             regrouped: put_back::regrouped(dialect),
+            naming: put_back::naming(dialect),
             put_back_delayed: put_back::delayed(dialect),
             backlog: backlog::backlog(dialect),
         }
@@ -96,10 +98,14 @@ impl Worklist {
     /// (4) what they come to now is put into the totals
     /// (5) items are put back of what has to be judged again on account of it
     /// (6) the items are settled
-    /// (7) others of their groups, and of those that they were in, are judged again where they have to be, and nobody judges them by older
-    ///     facts
+    /// (7) others of their groups, of those that they were in, and those that name an event without a conversion, are judged again where
+    ///     they have to be, and nobody judges them by older facts
     fn conclusions(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Vec<Statement> {
         let slot = judging_slot(self.dialect);
+        let ignored = conclusions.iter().filter(|concluded| concluded.judged.is_none());
+        let ignored: Vec<_> = ignored
+            .map(|concluded| put_back::Ignored { event_id: concluded.item.event_id.clone(), at: lease.now })
+            .collect();
         let conclusions = conclude::once_for_each_conversion(conclusions);
         let (put_back, revoked) = of_others(lease, &conclusions);
         let regrouped: Vec<_> = conclusions.iter().filter_map(|concluded| regrouped(lease, concluded)).collect();
@@ -112,6 +118,9 @@ impl Worklist {
         }
         if !regrouped.is_empty() {
             statements.push(self.regrouped.over(&regrouped));
+        }
+        if !ignored.is_empty() {
+            statements.push(self.naming.over(&ignored));
         }
         if !revoked.is_empty() {
             statements.push(self.revoke.over(&revoked));

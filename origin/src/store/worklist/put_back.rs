@@ -127,6 +127,22 @@ pub(super) fn regrouped(dialect: Dialect) -> Step<Regrouped> {
     put_back(dialect, COLUMNS, &found)
 }
 
+/// An event that changed no conversion.
+pub(super) struct Ignored {
+    /// Its id.
+    pub(super) event_id: String,
+    /// When those that name it are due.
+    pub(super) at: Timestamp,
+}
+
+/// Returns that name an event which changed no conversion, so that no conversion is judged on account of it.
+pub(super) fn naming(dialect: Dialect) -> Step<Ignored> {
+    const COLUMNS: &[Column<Ignored>] =
+        &[Column::text("named_event_id", |row| Some(row.event_id.clone())), Column::time("at", |row| Some(row.at))];
+    let others = dialect.left_join_by_key("conversions", "others", "others.original_event_id = input.named_event_id");
+    put_back(dialect, COLUMNS, &format!("select others.event_id, others.conversion_key, input.at from input {others}"))
+}
+
 /// A conversion as a rebuild is about to write it.
 pub(in crate::store) struct Replaced {
     pub(in crate::store) conversion_key: String,
