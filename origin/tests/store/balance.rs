@@ -210,6 +210,19 @@ contract! {
         ]).await;
     }
 
+    a_sale_of_no_dollars_goes_by_the_rate_of_its_day_whatever_else_is_evaluated(db) {
+        let processing = processing(RefundRules::default());
+        processing.import("Date,USD,MYR\n2025-11-18,1.1520,4.7790\n2025-11-20,1.1333,4.9\n").await;
+        // Evaluated alone, so that nothing else has the rate read.
+        db.in_every_order(&processing, &[
+            "conversion_id=c1&event=purchase&usd_sale_amount=0&sale_amount_local=42&conversion_currency=MYR&event_time=2025-11-20+12:00:00",
+            "conversion_id=c1&event=refund&usd_sale_amount=5&event_time=2025-11-20+12:00:00",
+        ], &[
+            "c1 purchase 0.00 - 42.00 []",
+            "c1 refund -5.00 - -21.618283 []",
+        ]).await;
+    }
+
     a_sale_that_names_another_has_its_own_returns(db) {
         let processing = processing(RefundRules::default());
         db.in_every_order(&processing, &[
@@ -336,6 +349,23 @@ mod window {
             ], &[
                 "c1 purchase - 40.00 - [\"unknown_click\"]",
                 "c3 refund - -15.00 - [\"unknown_click\"]",
+            ]).await;
+        }
+
+        an_ignored_event_names_the_conversion_that_was_known_when_it_came(
+            DuplicatePolicy { window_s: Some(1), repeat: OnRepeat::Ignore, ..DuplicatePolicy::default() }, db
+        ) {
+            let processing = processing(RefundRules::default());
+            // The second is ignored, and the fourth begins a conversion of its own.
+            db.in_every_order(&processing, &[
+                "conversion_id=c1&event=purchase&usd_sale_amount=100&event_id=p1",
+                "conversion_id=c1&event=purchase&usd_sale_amount=70&event_id=p2",
+                "conversion_id=c2&event=refund&event_id=r1&original_event_id=p2",
+                "conversion_id=c1&event=purchase&usd_sale_amount=50&event_id=p3",
+            ], &[
+                "c1 purchase 100.00 - - []",
+                "c1 purchase 50.00 - - []",
+                "c2 refund -100.00 - - [\"amount_of_original\"]",
             ]).await;
         }
 

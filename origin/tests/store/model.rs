@@ -1,6 +1,8 @@
 //! What a set of receipts comes to, in memory: written from docs/processing.md, one rule after the other, and not from the code. No
 //! database, no statements, no clock; amounts in millionths.
 
+pub mod evaluation;
+
 use postback::duplicate::{DuplicatePolicy, OnRepeat};
 use std::collections::BTreeMap;
 
@@ -39,8 +41,12 @@ pub struct Conversion {
     pub payout: Money,
     pub duplicate: bool,
     pub returned: bool,
+    /// The receipt that it began with.
+    pub began: Receipt,
     /// Event, status, sale and payout behind each revision.
     pub history: Vec<(String, Option<String>, Money, Money)>,
+    /// Events that came about it and were ignored.
+    pub ignored: Vec<String>,
     /// When each event last took effect.
     took_effect: BTreeMap<String, i64>,
 }
@@ -95,7 +101,7 @@ impl Money {
 }
 
 impl Conversion {
-    fn begin(event: &Event, at_ms: i64, duplicate: bool) -> Conversion {
+    fn begin(event: &Event, receipt: &Receipt, duplicate: bool) -> Conversion {
         let mut conversion = Conversion {
             says: event.says.iter().filter(|(name, _)| !MONEY.contains(&name.as_str())).map(own).collect(),
             last_event: event.id.clone(),
@@ -103,10 +109,12 @@ impl Conversion {
             payout: Money::said(&event.says, "payout"),
             duplicate,
             returned: false,
+            began: receipt.clone(),
             history: Vec::new(),
+            ignored: Vec::new(),
             took_effect: BTreeMap::new(),
         };
-        conversion.note(event, at_ms);
+        conversion.note(event, receipt.at_ms);
         conversion
     }
 
@@ -154,8 +162,8 @@ pub fn conversions(
     let mut receipts = receipts.to_vec();
     receipts.sort();
     let mut keys: BTreeMap<String, Known> = BTreeMap::new();
-    for Receipt { at_ms, event, .. } in receipts {
-        let event = &events[&event];
+    for receipt in receipts {
+        let (at_ms, event) = (receipt.at_ms, &events[&receipt.event]);
         let (known, previous, seen) = keys.entry(event.key.clone()).or_default();
         let window_ms = policy.window_s.map_or(i64::MAX, |window_s| i64::from(window_s) * 1000);
         let apart = previous.is_none_or(|previous| at_ms - previous > window_ms);
@@ -163,9 +171,9 @@ pub fn conversions(
         if !seen.contains(&event.id) {
             seen.push(event.id.clone());
             match (policy.repeat, apart) {
-                (_, true) => known.push(Conversion::begin(event, at_ms, false)),
-                (OnRepeat::Flag, false) => known.push(Conversion::begin(event, at_ms, true)),
-                (OnRepeat::Ignore, false) => {}
+                (_, true) => known.push(Conversion::begin(event, &receipt, false)),
+                (OnRepeat::Flag, false) => known.push(Conversion::begin(event, &receipt, true)),
+                (OnRepeat::Ignore, false) => known.last_mut().unwrap().ignored.push(event.id.clone()),
                 (OnRepeat::Revise, false) => known.last_mut().unwrap().take(event, at_ms),
             }
         } else if let (OnRepeat::Revise, false, Some(last)) = (policy.repeat, apart, known.last_mut())
