@@ -129,6 +129,7 @@ function title(text) {
     [/skip locked/, "take items"],
     [/revisions as made/, "read facts"],
     [/pg_advisory_xact_lock/, "take turns"],
+    [/set_config\(/, "change settings"],
     [/totals\.period_start >=/, "statistics"],
     [/(?:known|own)\.(conversion_id|click_id|account_id) = \(select/, "conversions of one $1"],
     [/>= \(select from_at/, "conversions since"],
