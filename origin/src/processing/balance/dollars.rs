@@ -49,14 +49,11 @@ fn take_what_is_left(account: &Account, entries: &[&Entry], all: &mut [(usize, R
         taken >= account.came.micros && taken > 0
     };
     let Some(last) = entries.iter().position(exhausts) else { return };
-    let until = || entries.iter().take(last.saturating_add(1));
+    let (Some(entries), Some(all)) = (entries.get(..=last), all.get_mut(..=last)) else { return };
     let is_by_the_sale = |entry: &&Entry| entry.takes() > 0 && matches!(entry.worth, Worth::ByTheSale);
-    let rest = until().position(|entry| is_by_the_sale(entry) && entry.class == Class::Rest);
-    let Some(taker) = rest.or_else(|| until().collect::<Vec<_>>().iter().rposition(|entry| is_by_the_sale(entry)))
-    else {
-        return;
-    };
-    let others = all.iter().enumerate().take(last.saturating_add(1)).filter(|(index, _)| *index != taker);
+    let rest = entries.iter().position(|entry| is_by_the_sale(entry) && entry.class == Class::Rest);
+    let Some(taker) = rest.or_else(|| entries.iter().rposition(is_by_the_sale)) else { return };
+    let others = all.iter().enumerate().filter(|(index, _)| *index != taker);
     let others: Result<i128, Finding> =
         others.map(|(_, (_, dollars))| *dollars).try_fold(0_i128, |sum, dollars| Ok(sum.saturating_add(dollars?)));
     if let (Ok(whole), Ok(others), Some((_, dollars))) = (account.came.dollars_of(taken), others, all.get_mut(taker)) {

@@ -50,7 +50,7 @@ pub(super) fn of_returns(members: &[&Member]) -> HashMap<usize, Original> {
     let original = |member: &Member| match &member.names {
         NamedSale::Known { conversion_key, occurrence } => {
             let sale = *by_key.get(&(conversion_key.as_str(), *occurrence))?;
-            Original::among(members, &[sale])
+            Some(Original { sale, all: [sale].into() })
         }
         NamedSale::Unknown => None,
         NamedSale::Unnamed => unnamed.clone(),
