@@ -5,6 +5,7 @@ import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler"
 import { BUILD } from "../../../scripts/lib/edge-build.mjs";
 import { until } from "../../../scripts/lib/processes.mjs";
 import { ROOT } from "../../../scripts/lib/run.mjs";
+import { fetchFrom } from "./fetch.mjs";
 
 /** The operator's token of the development set-up. */
 export const OPERATOR_TOKEN = "default-operator-token";
@@ -68,7 +69,7 @@ export async function startEdge({ originUrl, bindings = {}, limits = {}, build =
       await until(`the log's word of ${what}`, async () => Boolean((found = find(edge.logged()))), { everyMs: 5 });
       return found;
     },
-    fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
+    fetch: fetchFrom(url),
     /** An operator's call. */
     ops: async (target, { method = "GET", token = OPERATOR_TOKEN } = {}) => {
       const reply = await edge.fetch(`/ops/${target}`, { method, headers: { authorization: `Bearer ${token}` } });

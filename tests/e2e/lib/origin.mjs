@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { freePort, Running, until } from "../../../scripts/lib/processes.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
 import { d1Databases } from "./origin_worker.mjs";
+import { fetchFrom } from "./fetch.mjs";
 
 export const BINARY = join(ROOT, "target", "debug", "bytec-origin");
 
@@ -68,7 +69,7 @@ export async function startOrigin({ env, port, start }) {
     port,
     pid: program.pid,
     lines: program.output,
-    fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
+    fetch: fetchFrom(url),
     stop: (signal) => program.stop(signal),
   };
 }

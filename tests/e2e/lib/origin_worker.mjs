@@ -5,6 +5,7 @@ import { unstable_getMiniflareWorkerOptions as workerOptionsOf } from "wrangler"
 import { D1_MIGRATIONS, d1Migrations } from "../../../scripts/lib/d1.mjs";
 import { ORIGIN_BUILD } from "../../../scripts/lib/origin-worker-build.mjs";
 import { ask, ROOT } from "../../../scripts/lib/run.mjs";
+import { fetchFrom } from "./fetch.mjs";
 
 /** Runs one statement in a database and answers its rows: how a test looks into them without waiting. */
 const WINDOW = `export default { async fetch(request, env) {
@@ -75,7 +76,7 @@ export function d1Databases(folder) {
       port,
       lines,
       miniflare,
-      fetch: (target, init = {}) => fetch(`${url}${target}`, { redirect: "manual", ...init }),
+      fetch: fetchFrom(url),
       stop: () => miniflare.dispose(),
     };
   };
