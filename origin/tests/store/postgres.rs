@@ -1,6 +1,6 @@
 //! What PostgreSQL alone can get wrong.
 
-use crate::processing::{Processing, now};
+use crate::processing::{Processing, lease, now};
 use crate::{FIRST, Place, at, fresh, record};
 use bytec_origin::store::location::Location;
 use bytec_origin::store::rebuild::Growth;
@@ -40,6 +40,29 @@ async fn postgres_that_cannot_be_written_is_not_available() {
         }
         Err(problem) => assert!(problem.starts_with("the database is not available"), "{problem}"),
     }
+}
+
+/// The table of items is empty whenever all are done. The server has often analyzed it then, and keeps a plan that it made then.
+#[tokio::test]
+async fn taking_items_costs_no_more_where_the_server_thinks_that_there_are_none() {
+    let db = fresh("postgres").await;
+    let Database::Postgres(store) = db.store.database() else { unreachable!("asked for PostgreSQL") };
+    // Of events that do not matter here.
+    let ready = "alter table work_items drop constraint work_items_event; analyze work_items;";
+    sqlx::raw_sql(ready).execute(store.pool()).await.unwrap();
+    // The sixth time a connection asks, its plan becomes the one that it keeps.
+    for _ in 0..20 {
+        assert_eq!(db.store.take_items(&lease(30)).await.unwrap(), []);
+    }
+    let filled = "set statement_timeout = 0;
+        insert into work_items (event_id, conversion_key, due_at, created_at, updated_at)
+            select 'e' || n, 'c' || n, timestamptz '2025-01-01', now(), now() from generate_series(1, 200000) as n;
+        reset statement_timeout;";
+    sqlx::raw_sql(filled).execute(store.pool()).await.unwrap();
+    let began = Instant::now();
+    assert_eq!(db.store.take_items(&lease(30)).await.unwrap().len(), 100);
+    // All pairs of items and those that are taken take seconds.
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 /// PostgreSQL keeps the plans that it made when the tables were small. One that reads a table from end to end would cost nothing

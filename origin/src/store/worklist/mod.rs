@@ -40,10 +40,12 @@ use std::time::Duration;
 /// How long a statement about items may take.
 const ITEMS_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Taking items. PostgreSQL plans with what it knows of the table, which is often still that it is empty: it would read and sort all items
-/// that are due, to take the first hundred.
-const TAKING: Limits =
-    Limits { settings: &[("enable_bitmapscan", "off"), ("enable_sort", "off")], total: ITEMS_TIMEOUT };
+/// Taking items. PostgreSQL plans with what it knows of the table, which is often that it is empty: all were done when it was analyzed. It
+/// would read all items that are due, and sort them, to take the first hundred.
+const TAKING: Limits = Limits {
+    settings: &[("enable_seqscan", "off"), ("enable_bitmapscan", "off"), ("enable_sort", "off")],
+    total: ITEMS_TIMEOUT,
+};
 
 /// The statements about items.
 pub(super) struct Worklist {

@@ -44,6 +44,12 @@ pub(super) fn take(dialect: Dialect) -> Step<Lease> {
         Dialect::Postgres => "for update of work_items skip locked",
         Dialect::Sqlite => "",
     };
+    // As an array they are looked up one by one, however many the server thinks there are; a join of two that it thinks are empty goes through
+    // all items for each that is taken.
+    let is_due = match dialect {
+        Dialect::Postgres => "work_item_id = any (array(select work_item_id from due))",
+        Dialect::Sqlite => "work_item_id in (select work_item_id from due)",
+    };
     let answer = dialect.json_object(&[("attempts", "attempts".to_owned()), ("key", "conversion_key".to_owned())]);
     Step::new(
         dialect,
@@ -55,7 +61,7 @@ pub(super) fn take(dialect: Dialect) -> Step<Lease> {
                 order by work_items.due_at, work_items.work_item_id limit {ITEMS_MAX} {skip})
              update work_items set claim_id = input.claim_id, claimed_until = input.ends_at,
                 updated_at = input.begins_at
-             from input where work_item_id in (select work_item_id from due)
+             from input where {is_due}
              returning event_id as id, {answer} as answer",
             is_free(NOW),
         ),
