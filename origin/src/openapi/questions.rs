@@ -188,6 +188,7 @@ fn of_shape(shape: Shape) -> ObjectBuilder {
         Shape::Amount => of_form(amount).description(Some("an exact decimal")),
         Shape::AmountOrNull => of_types(&[Type::String, Type::Null]).pattern(Some(amount)),
         Shape::Count => ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(0)),
+        Shape::CountOrNull => of_types(&[Type::Integer, Type::Null]).minimum(Some(0)),
         Shape::Flag => ObjectBuilder::new().schema_type(Type::Boolean),
         Shape::FlagOrNull => of_types(&[Type::Boolean, Type::Null]),
         Shape::List => ObjectBuilder::new().schema_type(Type::Array),

@@ -4,7 +4,7 @@ use super::judgement::{Judgement, judge, needs_rates};
 use super::rates::Rates;
 use super::{Groups, group};
 use crate::shared::Shared;
-use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, Other, PAGE};
+use crate::store::worklist::{After, Again, Before, Facts, GroupsRead, Judged, Marks, Other, PAGE, SaleId};
 use crate::store::{Store, StoreError};
 use postback::money::Amount;
 use postback::partner::Partner;
@@ -203,13 +203,16 @@ pub fn changed(facts: &Facts, before: &Before, judged: &Judged, deposit: Option<
         Err(_) => before.findings.clone(),
     };
     let text = |text: &Option<String>| text.clone();
+    let key = |sale: &Option<SaleId>| Some(sale.as_ref()?.conversion_key.clone());
+    let occurrence = |sale: &Option<SaleId>| Some(sale.as_ref()?.occurrence.to_string());
     let amount = |amount: Option<Amount>| amount.map(|amount| amount.to_string());
     let (was, is) = (&before.counted, &judged.counted);
     let columns = [
         ("attribution", "attribution", text(&before.attribution), Some(judged.attribution.to_owned())),
         ("deposit", "deposit", text(&before.deposit), deposit.map(str::to_owned)),
         ("deposit", "deposit_account", text(&before.deposit_account), counted(facts, judged).map(str::to_owned)),
-        ("refund_of", "refund_of", text(&before.refund_of), text(&judged.refund_of)),
+        ("refund_of", "refund_of", key(&before.refund_of), key(&judged.refund_of)),
+        ("refund_of", "refund_of_occurrence", occurrence(&before.refund_of), occurrence(&judged.refund_of)),
         ("amounts", "fx_sale_amount", amount(before.fx_sale_amount), amount(judged.fx_sale_amount)),
         ("amounts", "fx_payout", amount(before.fx_payout), amount(judged.fx_payout)),
         ("amounts", "fx_rate", text(&before.fx_rate), text(&judged.fx_rate)),

@@ -4,7 +4,7 @@ use super::balance::{self, Balanced, Kind, NamedSale, Reduction, Side, Statement
 use super::finding::Finding;
 use super::judgement::REPORTING_CURRENCY;
 use super::rates::{Rate, Rates};
-use crate::store::worklist::{Counted, Evaluated, Facts, GroupsRead, Member, Money, Named, Other, Standing};
+use crate::store::worklist::{Counted, Evaluated, Facts, GroupsRead, Member, Money, Other, Standing};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use postback::event::Event;
@@ -156,9 +156,7 @@ fn as_balanced(member: &Member) -> balance::Member {
         payout: statement_of(money, Side::Payout),
         day: day(member),
         names: match (&member.named, &member.original_event_id) {
-            (Some(Named { conversion_key, occurrence }), _) => {
-                NamedSale::Known { conversion_key: conversion_key.clone(), occurrence: *occurrence }
-            }
+            (Some(sale), _) => NamedSale::Known(sale.clone()),
             (None, Some(_)) => NamedSale::Unknown,
             (None, None) => NamedSale::Unnamed,
         },

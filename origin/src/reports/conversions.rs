@@ -102,7 +102,7 @@ pub async fn answer(partner: &str, store: &Store, question: &ConversionsQuestion
 }
 
 /// What a conversion has, and what that looks like.
-pub const CONVERSION: [(&str, Shape); 43] = [
+pub const CONVERSION: [(&str, Shape); 44] = [
     ("conversion_id", Shape::Text),
     ("occurrence", Shape::Count),
     ("revision", Shape::Count),
@@ -146,6 +146,7 @@ pub const CONVERSION: [(&str, Shape); 43] = [
     ("counted_currency", Shape::TextOrNull),
     ("counted_payout", Shape::AmountOrNull),
     ("counted_payout_currency", Shape::TextOrNull),
+    ("refund_of_occurrence", Shape::CountOrNull),
 ];
 
 /// A conversion's cells, in the order of [`CONVERSION`].
@@ -203,6 +204,7 @@ fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)>
         ("counted_currency", text(&money.counted_currency)),
         ("counted_payout", amount(money.counted_payout)),
         ("counted_payout_currency", text(&money.counted_payout_currency)),
+        ("refund_of_occurrence", judged.refund_of_occurrence.map_or(Value::Null, Value::from)),
     ]
 }
 

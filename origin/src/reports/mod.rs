@@ -43,6 +43,8 @@ pub enum Shape {
     AmountOrNull,
     /// A number from 0 on.
     Count,
+    /// The same or null.
+    CountOrNull,
     /// True or false.
     Flag,
     /// The same or null.

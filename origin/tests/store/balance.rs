@@ -322,6 +322,8 @@ contract! {
 
 mod window {
     use super::{DuplicateKey, DuplicatePolicy, OnRepeat, RefundRules, processing};
+    use bytec_origin::store::reader::{Filter, Page};
+    use itertools::Itertools;
 
     policies! {
         a_conversion_that_a_late_receipt_gives_another_id_is_nobodys_sale(
@@ -336,6 +338,34 @@ mod window {
                 "c1 purchase - 10.00 - [\"unknown_click\"]",
                 "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
             ]).await;
+        }
+
+        a_return_has_what_its_own_sale_states_of_several_under_a_key(
+            DuplicatePolicy { key: DuplicateKey::ClickIdAndEvent, window_s: Some(1), ..DuplicatePolicy::default() }, db
+        ) {
+            let processing = processing(RefundRules::default());
+            db.in_every_order(&processing, &[
+                "conversion_id=c1&click_id=k&event=purchase&rewars=30&account_id=a1&offer_id=o1",
+                "conversion_id=c1&click_id=l&event=lead",
+                "conversion_id=c2&click_id=k&event=purchase&rewars=40&account_id=a2&offer_id=o2",
+                "conversion_id=c2&event=refund&rewars=15",
+            ], &[
+                "c1 lead - - - [\"unknown_click\"]",
+                "c1 purchase - 30.00 - [\"unknown_click\"]",
+                "c2 purchase - 40.00 - [\"unknown_click\"]",
+                "c2 refund - -15.00 - []",
+            ]).await;
+            let asked = async |account: &str| {
+                let filter = Filter { account_id: Some(account.to_owned()), ..Filter::default() };
+                let found = db.store.conversions(&Page { filter, after: None, limit: 9 }).await.unwrap();
+                let shown = found.iter().map(|one| {
+                    let sale = one.judged.refund_of_occurrence.map(|occurrence| occurrence.to_string());
+                    [one.event.clone(), one.origin.offer_id.clone().unwrap(), sale.unwrap_or_default()].join(" ")
+                });
+                shown.sorted().collect_vec()
+            };
+            assert_eq!(asked("a1").await, ["purchase o1 "]);
+            assert_eq!(asked("a2").await, ["purchase o2 ", "refund o2 2"]);
         }
 
         a_return_finds_its_sale_by_an_event_under_another_conversion_id(

@@ -381,7 +381,8 @@ fn policies() -> [DuplicatePolicy; 6] {
 /// What conversions count for, and what is odd about them, as [`evaluated_rows`] has them.
 const COUNTED: &str =
     "select conversion_key || ' ' || cast(occurrence as text) || ' ' || coalesce(attribution, '-') || ' ' ||
-    coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' of ' || coalesce(refund_of, '-') || ' | ' ||
+    coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' of ' ||
+    coalesce(refund_of || ' ' || cast(refund_of_occurrence as text), '-') || ' | ' ||
     case when event in ('refund', 'chargeback') then
         coalesce(cast(counted_sale_amount as text), '-') || ' ' || coalesce(counted_currency, '-') || ' ' ||
         coalesce(cast(counted_usd_sale_amount as text), '-') || ' | ' || coalesce(cast(counted_payout as text), '-') || ' ' ||
@@ -411,7 +412,7 @@ fn evaluated_rows(all: &[Evaluated<'_>]) -> Vec<String> {
             one.attribution,
             or_none(one.deposit),
             or_none(one.deposit_account()),
-            or_none(one.sale_key),
+            one.sale.map_or("-".to_owned(), |(key, occurrence)| format!("{key} {occurrence}")),
             side(&one.sides[0]),
             side(&one.sides[1]),
             if one.is_charged_back { "charged back " } else { "" },
@@ -424,7 +425,8 @@ fn evaluated_rows(all: &[Evaluated<'_>]) -> Vec<String> {
 /// What conversions were evaluated to.
 const EVALUATED: &str =
     "select conversion_key || ' ' || cast(occurrence as text) || ' ' || coalesce(attribution, '-') || ' ' ||
-    coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' ' || coalesce(refund_of, '-') || ' fx ' ||
+    coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' ' ||
+    coalesce(refund_of || ' ' || cast(refund_of_occurrence as text), '-') || ' fx ' ||
     coalesce(cast(fx_sale_amount as text), '-') || ' ' || coalesce(cast(fx_payout as text), '-') || ' ' ||
     coalesce(cast(fx_rate_date as text), '-') || ' counted ' ||
     coalesce(cast(counted_sale_amount as text), '-') || ' ' || coalesce(counted_currency, '-') || ' ' ||

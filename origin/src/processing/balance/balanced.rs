@@ -3,6 +3,7 @@
 use super::super::finding::Finding;
 use super::super::rates::Rate;
 use super::member::Statement;
+use crate::store::worklist::SaleId;
 
 /// What a return counts for: amounts of zero or below, local ones in the sale's currency where it has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,8 +17,8 @@ pub struct Counted {
 /// The result for one member.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Balanced {
-    /// A return: the `conversion_key` of the sale that it takes from; of several, the newest that counts.
-    pub original: Option<String>,
+    /// A return: the sale that it takes from; of several, the newest that counts.
+    pub original: Option<SaleId>,
     /// A return: what it counts for, always. A sale: None.
     pub counted: Option<Counted>,
     /// What is odd, each once.

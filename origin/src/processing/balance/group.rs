@@ -6,6 +6,7 @@ use super::account::Accounts;
 use super::balanced::Balanced;
 use super::member::{Kind, Member, Side};
 use super::original::Original;
+use crate::store::worklist::SaleId;
 use postback::partner::RefundRules;
 use std::collections::HashMap;
 
@@ -44,7 +45,8 @@ impl<'a> Group<'a> {
             let original = originals.get(&index);
             let sale = original.and_then(|original| self.members.get(original.sale));
             if let Some(result) = self.results.get_mut(index) {
-                result.original = sale.map(|sale| sale.conversion_key.clone());
+                result.original = sale
+                    .map(|sale| SaleId { conversion_key: sale.conversion_key.clone(), occurrence: sale.occurrence });
             }
             match (original, sale) {
                 (None, _) | (_, None) => self.found(index, Finding::OriginalMissing),

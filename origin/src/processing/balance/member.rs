@@ -1,5 +1,6 @@
 //! A conversion of a sale's group, as the balance needs it.
 
+use crate::store::worklist::SaleId;
 use chrono::NaiveDate;
 use postback::money::Amount;
 use postback::status::Status;
@@ -86,12 +87,7 @@ pub enum NamedSale {
     /// It names one that is not known, or not yet.
     Unknown,
     /// It names this one.
-    Known {
-        /// The `conversion_key` of it.
-        conversion_key: String,
-        /// Which under that key.
-        occurrence: i64,
-    },
+    Known(SaleId),
 }
 
 /// By how much a revision of a sale reduced one of its sides.

@@ -6,6 +6,7 @@
 use super::tests::{day, rates};
 use super::*;
 use crate::processing::Finding;
+use crate::store::worklist::SaleId;
 use postback::duplicate::RefundRepeat;
 use postback::money::Amount;
 use postback::status::Status;
@@ -204,7 +205,7 @@ fn member() -> impl Strategy<Value = Member> {
     let reduction = reduction
         .prop_map(|(side, amount, currency, dollars)| Reduction { side, by: Statement { amount, currency, dollars } });
     let reductions = prop::collection::vec(reduction, 0..3);
-    let known = |key: &str, occurrence| NamedSale::Known { conversion_key: key.to_owned(), occurrence };
+    let known = |key: &str, occurrence| NamedSale::Known(SaleId { conversion_key: key.to_owned(), occurrence });
     let names = prop_oneof![
         7 => Just(NamedSale::Unnamed),
         1 => Just(NamedSale::Unknown),

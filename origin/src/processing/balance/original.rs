@@ -1,6 +1,7 @@
 //! Which sale each return takes from.
 
 use super::{Kind, Member, NamedSale};
+use crate::store::worklist::SaleId;
 use std::collections::HashMap;
 use std::rc::Rc;
 
@@ -48,7 +49,7 @@ pub(super) fn of_returns(members: &[&Member]) -> HashMap<usize, Original> {
     }
     let unnamed = Original::among(members, &all);
     let original = |member: &Member| match &member.names {
-        NamedSale::Known { conversion_key, occurrence } => {
+        NamedSale::Known(SaleId { conversion_key, occurrence }) => {
             let sale = *by_key.get(&(conversion_key.as_str(), *occurrence))?;
             Some(Original { sale, all: [sale].into() })
         }

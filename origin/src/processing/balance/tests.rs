@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::worklist::SaleId;
 use chrono::NaiveDate;
 use postback::duplicate::RefundRepeat;
 use postback::money::Amount;
@@ -343,10 +344,10 @@ fn of_several_sales_the_newest_that_counts_is_meant_unless_one_is_named() {
     let rest = format!("-130.00 USD = -130.00 | -, {several}, amount_of_original");
     assert_eq!(found(&members, &FLAG)[3..], [stated, rest]);
     let original = |index: usize| balance(&members, &FLAG, &rates())[index].original.clone();
-    assert_eq!(original(3).as_deref(), Some("k2"));
+    assert_eq!(original(3).map(|sale| sale.conversion_key).as_deref(), Some("k2"));
     // The one that it names, also where that is rejected; another than the one that it names is not.
     let names = |key: &str, member: Member| Member {
-        names: NamedSale::Known { conversion_key: key.to_owned(), occurrence: 1 },
+        names: NamedSale::Known(SaleId { conversion_key: key.to_owned(), occurrence: 1 }),
         ..member
     };
     let members = [

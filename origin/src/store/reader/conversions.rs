@@ -170,8 +170,10 @@ pub struct Judged {
     pub attribution: Option<String>,
     /// What it counts as, where it is a deposit.
     pub deposit: Option<String>,
-    /// The key of what it goes back of.
+    /// The key of what it goes back of ...
     pub refund_of: Option<String>,
+    /// ... and which under that.
+    pub refund_of_occurrence: Option<i64>,
     /// The consent that holds.
     pub consent: Option<String>,
     /// Codes of what is odd, a list in JSON.
@@ -255,7 +257,11 @@ pub(super) fn named(dialect: Dialect) -> Step<String> {
 
 /// A return's sale, or nothing.
 pub(super) fn join_sale(dialect: Dialect) -> String {
-    dialect.left_join_by_key("conversions", "sale", "sale.conversion_key = known.refund_of and sale.occurrence = 1")
+    dialect.left_join_by_key(
+        "conversions",
+        "sale",
+        "sale.conversion_key = known.refund_of and sale.occurrence = known.refund_of_occurrence",
+    )
 }
 
 /// A conversion in JSON: a return has its sale's click, account and dimensions where it states none. D1 takes sixteen members in an object, so there are several.
@@ -306,6 +312,7 @@ fn object(dialect: Dialect) -> String {
         column("attribution"),
         column("deposit"),
         column("refund_of"),
+        column("refund_of_occurrence"),
         column("consent"),
         text("findings"),
     ];

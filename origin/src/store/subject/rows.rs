@@ -112,6 +112,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "deposit",
             "deposit_account",
             "refund_of",
+            "refund_of_occurrence",
             "fx_sale_amount",
             "fx_payout",
             "fx_rate",

@@ -3,7 +3,7 @@
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::{Count, count, happened_at};
 use super::super::turns::Turn;
-use super::facts::{Counted, Facts};
+use super::facts::{Counted, Facts, SaleId};
 use super::put_back;
 use super::take::{Item, Lease};
 use postback::id::Nonce;
@@ -60,8 +60,8 @@ pub struct Judged {
     pub attribution: &'static str,
     /// What is to be said of a deposit; [`Judged::COUNTS`] where it is the first or a repeat, which the account's others decide.
     pub deposit: Option<&'static str>,
-    /// The key of what it goes back of.
-    pub refund_of: Option<String>,
+    /// What it goes back of.
+    pub refund_of: Option<SaleId>,
     /// What the customer paid, in the reporting currency, where the sender did not say.
     pub fx_sale_amount: Option<Amount>,
     /// What we are paid, in the reporting currency, where the sender did not say.
@@ -144,6 +144,10 @@ impl Row {
     fn judged(&self) -> Option<&Judged> {
         self.conclusion.judged.as_ref().map(|(_, judged)| judged)
     }
+
+    fn refund_of(&self) -> Option<&SaleId> {
+        self.judged()?.refund_of.as_ref()
+    }
 }
 
 const ROW: &[Column<Row>] = &[
@@ -166,7 +170,8 @@ const ROW: &[Column<Row>] = &[
     Column::text("account_before", Row::account_before),
     Column::text("attribution", |row| row.judged().map(|judged| judged.attribution.to_owned())),
     Column::text("deposit", |row| row.judged().and_then(|judged| judged.deposit.map(str::to_owned))),
-    Column::text("refund_of", |row| row.judged().and_then(|judged| judged.refund_of.clone())),
+    Column::text("refund_of", |row| row.refund_of().map(|sale| sale.conversion_key.clone())),
+    Column::number("refund_of_occurrence", |row| row.refund_of().map_or(0, |sale| sale.occurrence)),
     Column::amount("fx_sale_amount", |row| row.judged().and_then(|judged| judged.fx_sale_amount)),
     Column::amount("fx_payout", |row| row.judged().and_then(|judged| judged.fx_payout)),
     Column::amount("counted_sale_amount", |row| row.judged().and_then(|judged| judged.counted.sale_amount)),
@@ -265,7 +270,9 @@ fn judge(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
                 attribution = input.attribution,
                 deposit = case when input.deposit = '{counts}' then 'repeat' else input.deposit end,
                 deposit_account = case when input.deposit = '{counts}' then input.account_id end,
-                refund_of = input.refund_of, {fx_sale_amount} = input.{fx_sale_amount}, {fx_payout} = input.{fx_payout},
+                refund_of = input.refund_of,
+                refund_of_occurrence = case when input.refund_of is not null then input.refund_of_occurrence end,
+                {fx_sale_amount} = input.{fx_sale_amount}, {fx_payout} = input.{fx_payout},
                 {counted}, counted_currency = input.counted_currency, counted_payout_currency = input.counted_payout_currency,
                 is_charged_back = input.is_charged_back,
                 fx_rate = {fx_rate}, fx_rate_date = {fx_rate_date}, consent = input.consent, findings = input.findings

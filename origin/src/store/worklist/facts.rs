@@ -55,6 +55,15 @@ pub struct Conversion {
     pub consent_version: Option<String>,
 }
 
+/// Which sale a return goes back of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct SaleId {
+    /// Its key.
+    pub conversion_key: String,
+    /// Which under its key.
+    pub occurrence: i64,
+}
+
 /// A conversion's amounts, as its sender has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 pub struct Money {
@@ -128,7 +137,7 @@ pub struct Before {
     /// Whose deposit it was, where it counted.
     pub deposit_account: Option<String>,
     /// What it was found to go back of.
-    pub refund_of: Option<String>,
+    pub refund_of: Option<SaleId>,
     /// What the customer paid, in the reporting currency, where the sender did not say.
     #[serde(deserialize_with = "amount")]
     pub fx_sale_amount: Option<Amount>,
@@ -286,7 +295,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         column("attribution"),
         column("deposit"),
         column("deposit_account"),
-        column("refund_of"),
+        ("refund_of", refund_of(dialect, "known")),
         ("fx_sale_amount", amount("known", "fx_sale_amount")),
         ("fx_payout", amount("known", "fx_payout")),
         text("fx_rate"),
@@ -355,6 +364,15 @@ pub(super) fn money(dialect: Dialect, table: &str) -> String {
         ("usd_sale_amount", amount("usd_sale_amount")),
         ("usd_payout", amount("usd_payout")),
     ])
+}
+
+/// What a conversion was found to go back of: [`SaleId`], or nothing.
+pub(super) fn refund_of(dialect: Dialect, table: &str) -> String {
+    let sale = dialect.json_members(&[
+        ("conversion_key", format!("{table}.refund_of")),
+        ("occurrence", format!("{table}.refund_of_occurrence")),
+    ]);
+    dialect.json_or_null(&format!("{table}.refund_of"), &sale)
 }
 
 /// What a return counts for: [`Counted`].

@@ -5,7 +5,7 @@ use super::super::StoreError;
 use super::super::reader::flag;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
-use super::facts::{Counted, Facts, Money, RETURNS, counted, money, named_sale, time};
+use super::facts::{Counted, Facts, Money, RETURNS, SaleId, counted, money, named_sale, refund_of, time};
 use postback::event::Event;
 use postback::time::Timestamp;
 use serde::Deserialize;
@@ -48,27 +48,18 @@ pub struct Member {
     /// The event id of a sale that it names.
     pub original_event_id: Option<String>,
     /// The sale that it names so, where that is known.
-    pub named: Option<Named>,
+    pub named: Option<SaleId>,
     /// How it was evaluated.
     pub evaluated: Evaluated,
     /// What it stated behind each revision, the last ones first; of a sale alone.
     pub history: Option<Vec<Money>>,
 }
 
-/// The sale that a return names by event id.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Named {
-    /// Its key.
-    pub conversion_key: String,
-    /// Which under its key.
-    pub occurrence: i64,
-}
-
 /// How a member was evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Evaluated {
-    /// The key of what it goes back of.
-    pub refund_of: Option<String>,
+    /// What it goes back of.
+    pub refund_of: Option<SaleId>,
     /// What it counts for, where it is a return.
     pub counted: Counted,
     /// Whether chargebacks left nothing of it.
@@ -97,7 +88,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
     const COLUMNS: &[Column<String>] = &[Column::text("group_id", |id| Some(id.clone()))];
     let column = |name: &'static str| (name, format!("known.{name}"));
     let evaluated = dialect.json_members(&[
-        column("refund_of"),
+        ("refund_of", refund_of(dialect, "known")),
         ("counted", counted(dialect, "known")),
         column("is_charged_back"),
         ("fx_rate", "cast(known.fx_rate as text)".to_owned()),

@@ -19,9 +19,9 @@ mod backlog;
 pub use backlog::Backlog;
 pub(super) use conclude::has_earlier;
 pub use conclude::{Conclusion, Failure, Judged, Next, Other, Standing};
-pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE};
+pub use facts::{After, Before, Click, Counted, Facts, Marks, Money, PAGE, SaleId};
 pub(super) use facts::{amount, time};
-pub use group::{Evaluated, Member, Named, Read as GroupsRead};
+pub use group::{Evaluated, Member, Read as GroupsRead};
 pub use put_back::Again;
 pub(super) use put_back::{Account, Replaced, again, firsts_of, replaced, waiting_for_clicks};
 pub use take::{ITEMS_MAX, Item, Lease};
@@ -159,13 +159,13 @@ fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conc
 fn regrouped(lease: &Lease, conclusion: &Conclusion) -> Option<put_back::Regrouped> {
     let (facts, judged) = conclusion.judged.as_ref()?;
     let before = facts.judged.as_ref().and_then(|before| before.refund_of.clone());
-    let left_key = before.filter(|before| judged.refund_of.as_ref() != Some(before));
-    let is_needed = left_key.is_some() || facts.marks.has_returns;
+    let left = before.filter(|before| judged.refund_of.as_ref() != Some(before));
+    let is_needed = left.is_some() || facts.marks.has_returns;
     is_needed.then(|| put_back::Regrouped {
         conversion_key: facts.conversion.conversion_key.clone(),
         conversion_id: facts.conversion.conversion_id.clone(),
         is_return: Event::parse(&facts.conversion.event).is_some_and(|event| event.takes_money_back()),
-        left_key,
+        left_key: left.map(|sale| sale.conversion_key),
         at: lease.now,
     })
 }

@@ -39,7 +39,7 @@ pub struct Evaluated<'a> {
     pub conversion: &'a Conversion,
     pub attribution: &'static str,
     pub deposit: Option<&'static str>,
-    pub sale_key: Option<&'a str>,
+    pub sale: Option<(&'a str, usize)>,
     pub sides: [Side; 2],
     pub is_charged_back: bool,
     pub findings: BTreeSet<&'static str>,
@@ -257,7 +257,7 @@ fn alone<'a>(
         conversion,
         attribution: if is_no_click { "no_click" } else { "unknown_click" },
         deposit: None,
-        sale_key: None,
+        sale: None,
         sides,
         is_charged_back: false,
         findings,
@@ -304,7 +304,7 @@ fn balance(rules: &Rules, all: &mut [Evaluated<'_>]) {
             all[at].count_nothing(&Default::default());
         }
         let (sales, is_unclear) = sales_of(all, &all[at]);
-        all[at].sale_key = sales.first().map(|sale| all[*sale].key);
+        all[at].sale = sales.first().map(|sale| (all[*sale].key, all[*sale].occurrence));
         let is_unclear = is_unclear && all[at].counts() && sales.iter().any(|sale| all[*sale].counts());
         all[at].findings.extend(is_unclear.then_some("several_originals"));
         if sales.is_empty() {
