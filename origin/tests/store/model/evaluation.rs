@@ -487,6 +487,10 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
                 }
                 back.count(side, local, money.currency, dollars);
             } else if taking.counts && came.is_some() {
+                // How much of it is trimmed depends on its own day's rate.
+                let is_other = money.local.is_some() && !whole.is_in(&money);
+                let odd = if taking.is_trimmed && is_other { rules.dollars(&money, back.day()).1 } else { None };
+                back.findings.extend(odd);
                 let own = if taking.waits.is_some() { None } else { Some(taking.own) };
                 let currency = if whole.is_in(&money) {
                     money.currency.or(whole.currency.clone())
