@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 /// The currency of which rates say how many units of others it is worth.
 const BASE: &str = "EUR";
-/// How many days old a rate may be: over weekends and holidays there is none.
+/// How many days old a rate may be: over weekends and holidays there is none. Who waits for one waits as long: then none is published.
 const AGE_DAYS_MAX: u64 = 7;
 /// Significant digits of a rate between two currencies.
 const RATE_DIGITS: u32 = 15;
@@ -18,6 +18,8 @@ const AMOUNT_SCALE: u32 = 6;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rates {
     days: BTreeMap<NaiveDate, BTreeMap<String, Decimal>>,
+    /// The last day of which there is one of each currency, of the days that are looked at.
+    last: BTreeMap<String, NaiveDate>,
     /// The last day of which there are any.
     through: Option<NaiveDate>,
 }
@@ -39,12 +41,24 @@ impl Rates {
         (first.checked_sub_days(Days::new(AGE_DAYS_MAX)).unwrap_or(first), last)
     }
 
+    /// The last day whose rates can make those of a day final: behind that, rates of any currency do.
+    pub fn last_day_awaited(day: NaiveDate) -> NaiveDate {
+        day.checked_add_days(Days::new(AGE_DAYS_MAX)).unwrap_or(day)
+    }
+
     /// One more rate. What is not above zero is none.
     pub fn add(&mut self, day: NaiveDate, currency: &str, rate: Decimal) {
         if rate > Decimal::ZERO {
             self.days.entry(day).or_default().insert(currency.to_owned(), rate);
+            self.has_currency_on(day, currency);
             self.has_through(day);
         }
+    }
+
+    /// There is a rate of a currency on a day, whether or not it is among these.
+    pub fn has_currency_on(&mut self, day: NaiveDate, currency: &str) {
+        let last = self.last.entry(currency.to_owned()).or_insert(day);
+        *last = day.max(*last);
     }
 
     /// There are rates of a day, whether or not they are among these.
@@ -58,7 +72,7 @@ impl Rates {
     }
 
     /// The rate between two currencies on a day: that of the day, or else of the last day before it that has both, a week before at
-    /// most. It is final as soon as there are rates of the day or a later one.
+    /// most. It is final as soon as there are rates of both of the day or a later one, or any a week later.
     pub fn between(&self, from: &str, to: &str, day: NaiveDate) -> Option<Rate> {
         if from == to {
             return Some(Rate { factor: Decimal::ONE, date: day, is_final: true });
@@ -71,8 +85,14 @@ impl Rates {
         self.days.range(oldest..=day).rev().find_map(|(date, rates)| {
             let factor = of(rates, to)?.checked_div(of(rates, from)?)?;
             let factor = factor.round_sf_with_strategy(RATE_DIGITS, RoundingStrategy::MidpointNearestEven)?;
-            Some(Rate { factor, date: *date, is_final: self.through >= Some(day) })
+            Some(Rate { factor, date: *date, is_final: self.is_final(from, to, day) })
         })
+    }
+
+    /// A file may have some currencies only: they say nothing of when the others are published.
+    fn is_final(&self, from: &str, to: &str, day: NaiveDate) -> bool {
+        let is_known = |currency: &str| currency == BASE || self.last.get(currency) >= Some(&day);
+        (is_known(from) && is_known(to)) || self.through >= Some(Rates::last_day_awaited(day))
     }
 }
 
@@ -133,6 +153,29 @@ mod tests {
         assert_eq!(converted(&rates, "100", "XAU", "2026-11-20"), None);
         assert_eq!(converted(&rates, "100", "USD", "2020-01-01"), is("100.00", "2020-01-01", true), "needs no rate");
         assert_eq!(converted(&rates, "999999999999", "EUR", "2026-11-20"), None, "no amount that can be kept");
+    }
+
+    #[test]
+    fn some_currencies_alone_make_no_rate_of_others_final() {
+        let mut rates = rates(&[
+            ("2026-11-20", "USD", "1.1520"),
+            ("2026-11-20", "MYR", "4.7790"),
+            ("2026-11-20", "IDR", "18000"),
+            // An operator's own file, or one rate that was set.
+            ("2026-11-23", "USD", "1.1540"),
+            ("2026-11-23", "MYR", "4.7810"),
+        ]);
+        let is_final = |rates: &Rates, from: &str| rates.between(from, "USD", day("2026-11-23")).unwrap().is_final;
+        assert!(is_final(&rates, "EUR") && is_final(&rates, "MYR"));
+        assert!(!is_final(&rates, "IDR"), "what is published of it comes later");
+        rates.has_currency_on(day("2026-11-24"), "IDR");
+        assert!(is_final(&rates, "IDR"), "there was none of the day");
+        // A currency that is published no longer keeps nobody waiting for ever.
+        let mut ended = Rates { last: BTreeMap::new(), ..rates };
+        ended.has_through(day("2026-11-29"));
+        assert!(!is_final(&ended, "IDR"));
+        ended.has_through(day("2026-11-30"));
+        assert!(is_final(&ended, "IDR"));
     }
 
     proptest! {

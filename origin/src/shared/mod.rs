@@ -349,7 +349,8 @@ impl Shared {
         for (id, rate) in self.rates_read(first, last, as_of).await? {
             match id {
                 Id::Rate(day, currency) => rates.add(day, &currency, read_stored(&rate)?),
-                Id::LastDay(day) => rates.has_through(day),
+                Id::LastDay(day) if rate.is_empty() => rates.has_through(day),
+                Id::LastDay(day) => rates.has_currency_on(day, &rate),
             }
         }
         Ok(rates)

@@ -4,6 +4,7 @@
 use super::audit::Change;
 use super::credential::{Issue, Kind, Made};
 use super::rates::Quote;
+use crate::processing::Rates;
 use crate::store::statement::{Column, Dialect, Statement, Step};
 use chrono::NaiveDate;
 use postback::partner::Partner;
@@ -53,11 +54,12 @@ struct Importing {
     change: Change,
 }
 
-/// A question about rates: of the days from one to another, as far as they are not after a third.
+/// A question about rates: of the days from one to another, as far as they are not after a third, and until when later ones matter.
 struct Days {
     first: String,
     last: String,
     as_of: String,
+    awaited: String,
 }
 
 /// A rate that is set, and the entry for that.
@@ -275,9 +277,15 @@ impl Statements {
         }])
     }
 
-    /// The rates of the days from one to another, and the last day of which there are any. Days after `as_of` are left out of both.
+    /// The rates of the days from one to another, and the last days of which there are some. Days after `as_of` are left out of all.
     pub fn rates(&self, first: NaiveDate, last: NaiveDate, as_of: NaiveDate) -> Statement {
-        self.rates.over(&[Days { first: first.to_string(), last: last.to_string(), as_of: as_of.to_string() }])
+        let awaited = Rates::last_day_awaited(last);
+        self.rates.over(&[Days {
+            first: first.to_string(),
+            last: last.to_string(),
+            as_of: as_of.to_string(),
+            awaited: awaited.to_string(),
+        }])
     }
 
     /// When rates were last imported, in Unix seconds.
@@ -654,12 +662,14 @@ fn note_operation(dialect: Dialect) -> Step<Noting> {
     )
 }
 
-/// Each rate as its day and currency, and the rate; and the last day of all.
+/// Each rate as its day and currency, and the rate; the last day of each currency, of those that can make these final; and the last day of
+/// all.
 fn rates(dialect: Dialect) -> Step<Days> {
     const COLUMNS: &[Column<Days>] = &[
         Column::text("first_day", |days| Some(days.first.clone())),
         Column::text("last_day", |days| Some(days.last.clone())),
         Column::text("as_of", |days| Some(days.as_of.clone())),
+        Column::text("awaited_day", |days| Some(days.awaited.clone())),
     ];
     Step::new(
         dialect,
@@ -668,12 +678,17 @@ fn rates(dialect: Dialect) -> Step<Days> {
             "select cast(rate_date as text) || ' ' || currency as id, cast(rate as text) as answer from rates, input
              where rate_date between {first} and {last} and rate_date <= {as_of}
              union all
+             select cast(last_date as text), currency
+             from (select max(rate_date) as last_date, currency from rates, input
+                   where rate_date between {first} and {awaited} and rate_date <= {as_of} group by currency) as last_of_each
+             union all
              select cast(last_date as text), ''
              from (select max(rate_date) as last_date from rates, input where rate_date <= {as_of}) as last
              where last_date is not null",
             first = dialect.date("input.first_day"),
             last = dialect.date("input.last_day"),
             as_of = dialect.date("input.as_of"),
+            awaited = dialect.date("input.awaited_day"),
         ),
     )
     .answering()
