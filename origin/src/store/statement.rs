@@ -336,6 +336,14 @@ impl Dialect {
         }
     }
 
+    /// A random whole number from 0 to 2^52 - 1, another one for each row.
+    pub const fn random(self) -> &'static str {
+        match self {
+            Dialect::Postgres => "cast(floor(random() * 4503599627370496) as bigint)",
+            Dialect::Sqlite => "((random() >> 12) & 4503599627370495)",
+        }
+    }
+
     /// An amount in micro-units, of the column that [`Dialect::amount`] names.
     pub fn micros(self, amount: &str) -> String {
         match self {

@@ -88,6 +88,29 @@ impl Fresh {
 }
 
 contract! {
+    who_has_read_a_request_that_has_ended_does_not_write_by_the_next(db) {
+        let sent = |time, request| (time, request, "conversion_id=c1&rewars=1");
+        let generation = async || -> i64 { db.one("select cast(generation as text) from rebuilds").await.parse().unwrap() };
+        db.store_sent(sent("07:00:09", "0a")).await;
+        db.store_sent(("07:00:08", "0b", "conversion_id=c1&rewars=2")).await;
+        let first = generation().await;
+        db.store_sent(("07:00:07", "0c", "conversion_id=c1&rewars=3")).await;
+        assert_eq!(generation().await, first + 1, "there is more");
+        assert_eq!(db.rebuilt().await, 1);
+        db.store_sent(("07:00:06", "0d", "conversion_id=c1&rewars=4")).await;
+        let second = generation().await;
+        assert!(!(first..first + 1_000_000).contains(&second), "{first} and then {second}");
+        // Requests of the other kinds.
+        let mut known = vec![first, second];
+        for _ in 0..2 {
+            assert_eq!(db.rebuilt().await, 1);
+            db.store.request_rebuilds(&["c1".to_owned()], crate::processing::now()).await.unwrap();
+            let next = generation().await;
+            assert!(!known.contains(&next), "{next} after {known:?}");
+            known.push(next);
+        }
+    }
+
     a_rejection_stands_also_where_the_approval_before_it_is_stored_last(db) {
         let approved = ("07:00:00", "r1", "conversion_id=y1&usd_earning=10&status=Approved");
         let rejected = ("07:00:45", "r2", "conversion_id=y1&usd_earning=10&status=Rejected");

@@ -245,7 +245,7 @@ fn request_rebuilds(dialect: Dialect, repeats: &str) -> String {
     let by_key = dialect.by_key();
     format!(
         "insert into rebuilds (conversion_key, generation, due_at)
-         select seen.known_key, 1, min(seen.due_at) from seen
+         select seen.known_key, {generation}, min(seen.due_at) from seen
          where seen.is_new and not seen.is_applied
             or seen.is_looked_at and exists (
                 select 1 from {repeats} as entered
@@ -253,7 +253,8 @@ fn request_rebuilds(dialect: Dialect, repeats: &str) -> String {
                     and entered.receipt_id = seen.receipt_id{by_key})
             or exists (select 1 from rebuilds where rebuilds.conversion_key = seen.known_key{by_key})
          group by seen.known_key order by seen.known_key
-         on conflict (conversion_key) do update set generation = rebuilds.generation + 1"
+         on conflict (conversion_key) do update set generation = rebuilds.generation + 1",
+        generation = dialect.random(),
     )
 }
 

@@ -3,7 +3,8 @@
 //!
 //! Recording a late receipt requests a rebuild (table `rebuilds`) in its own transaction, so none is forgotten. However many receipts
 //! come late, there is one request for each key. A request has a generation that grows with each further receipt; a fold is written only
-//! where the generation is the one that it was read with, so that two origins may rebuild one key at the same time.
+//! where the generation is the one that it was read with, so that two origins may rebuild one key at the same time. It begins at random: a
+//! request that comes after another has ended is another one, and who has read the one before may not write.
 
 mod read;
 mod write;
@@ -145,10 +146,13 @@ fn request(dialect: Dialect) -> Step<(String, Timestamp)> {
     Step::new(
         dialect,
         COLUMNS,
-        "insert into rebuilds (conversion_key, generation, due_at)
-         select input.conversion_key, 1, min(input.due_at) from input group by input.conversion_key
-         order by input.conversion_key
-         on conflict (conversion_key) do update set generation = rebuilds.generation + 1, due_at = excluded.due_at",
+        &format!(
+            "insert into rebuilds (conversion_key, generation, due_at)
+             select input.conversion_key, {}, min(input.due_at) from input group by input.conversion_key
+             order by input.conversion_key
+             on conflict (conversion_key) do update set generation = rebuilds.generation + 1, due_at = excluded.due_at",
+            dialect.random()
+        ),
     )
 }
 

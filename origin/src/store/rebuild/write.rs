@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Revisions that one statement writes.
 const CHUNK: usize = 1_000;
 
+/// How many receipts a request may have grown by.
+const GROWTH_MAX: i64 = 1_000_000;
+
 /// What is rebuilt.
 #[derive(Clone, Debug)]
 pub(super) struct Key {
@@ -25,11 +28,11 @@ pub(super) struct Key {
 }
 
 impl Key {
-    /// The generation up to which it is written.
+    /// The generation up to which it is written: of the same request, so many further receipts.
     const fn generation_max(&self) -> i64 {
         match self.growth {
             Growth::Refused => self.generation,
-            Growth::Accepted => i64::MAX,
+            Growth::Accepted => self.generation.saturating_add(GROWTH_MAX),
         }
     }
 }

@@ -146,7 +146,7 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
              where event_id in ({TOLD})",
             at = of_subject("at"),
         )),
-        step("rebuilds", "events", &after, rebuilds()).answering(),
+        step("rebuilds", "events", &after, rebuilds(dialect)).answering(),
     ]
 }
 
@@ -159,7 +159,8 @@ impl Erase {
 /// Requests that conversions are folded again whose events were changed in part, or were changed while the conversion itself was not.
 /// Of the others nothing else can come: all that they were folded to was changed as they were. These are left alone, because what is
 /// folded is evaluated again, by the rates and the rules of now.
-fn rebuilds() -> String {
+fn rebuilds(dialect: Dialect) -> String {
+    let generation = dialect.random();
     let [pseudonym, at] = ["pseudonym", "at"].map(of_subject);
     format!(
         ", changed as (
@@ -167,7 +168,7 @@ fn rebuilds() -> String {
                 max(case when coalesce(events.content ->> 'account_id', {pseudonym}) = {pseudonym} then 1 else 0 end) as events
             from events where events.event_id in ({TOLD}) group by events.conversion_key)
          insert into rebuilds (conversion_key, generation, due_at)
-         select changed.conversion_key, 1, {at} from changed
+         select changed.conversion_key, {generation}, {at} from changed
          where exists (select 1 from rebuilds as known where known.conversion_key = changed.conversion_key)
             or changed.events = 1 and (
                 exists (select 1 from events as others where others.conversion_key = changed.conversion_key
