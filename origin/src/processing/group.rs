@@ -76,6 +76,8 @@ impl Group {
         let other = |(member, result): (&Member, &Balanced)| Other {
             event_id: member.event_id.clone(),
             conversion_key: member.conversion_key.clone(),
+            occurrence: member.occurrence,
+            processed_at: member.evaluated.processed_at,
             standing: standing(member, result),
         };
         self.each().filter(|(member, _)| !is_of(member, facts)).map(other).collect()

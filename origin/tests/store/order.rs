@@ -467,8 +467,14 @@ fn every_order_comes_to_what_the_model_says(kind: &str, histories: u32, orders: 
     let mut processing = Processing::new();
     // The partner's clocks are eight hours ahead: conversions fall on days with rates, and on some that have provisional ones.
     runtime.block_on(processing.import("Date,USD,MYR\n2025-11-18,1.1520,4.7790\n2025-11-20,1.1333,4.9\n"));
-    let rates = [("2025-11-18", 1_152_000, 4_779_000), ("2025-11-20", 1_133_300, 4_900_000)]
-        .map(|(day, dollars, ringgit)| (day.parse().unwrap(), BTreeMap::from([("USD", dollars), ("MYR", ringgit)])));
+    // Of one day a single currency is known.
+    runtime.block_on(processing.import("Date,MYR\n2025-11-21,4.95\n"));
+    let rates = [
+        ("2025-11-18", vec![("USD", 1_152_000), ("MYR", 4_779_000)]),
+        ("2025-11-20", vec![("USD", 1_133_300), ("MYR", 4_900_000)]),
+        ("2025-11-21", vec![("MYR", 4_950_000)]),
+    ];
+    let rates = rates.map(|(day, rates)| (day.parse().unwrap(), rates.into_iter().collect()));
     let orders = orders * times("ORDERS");
     let each = (histories * times("HISTORIES")).div_ceil(u32::try_from(policies.len()).unwrap());
     for (number, policy) in (0_u8..).zip(policies) {

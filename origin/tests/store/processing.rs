@@ -5,7 +5,7 @@ use bytec_origin::app::Platform;
 use bytec_origin::processing::{again, process};
 use bytec_origin::shared::{Change, Quote, Shared, read_ecb};
 use bytec_origin::store::location::Location;
-use bytec_origin::store::worklist::{Backlog, Conclusion, Judged, Lease, Next};
+use bytec_origin::store::worklist::{Backlog, Conclusion, Facts, Item, Judged, Lease, Next, Other, Standing};
 use bytec_origin::store::{Record, Recorded, Store};
 use chrono::NaiveDate;
 use postback::click::Click;
@@ -13,6 +13,7 @@ use postback::money::Amount;
 use postback::partner::{FirstDeposit, OnReversed, Partner};
 use postback::time::Timestamp;
 use postback::verdict::Verdict::{Created, Revised};
+use std::collections::HashMap;
 use tempfile::TempDir;
 
 const CONVERSIONS: &str = "select conversion_key || ' ' || event || ' ' || coalesce(status, '-') || ' ' ||
@@ -371,6 +372,59 @@ contract! {
         assert_eq!(db.store.backlog(now()).await.unwrap().waiting, 1, "the newer event's");
         let processing = Processing::new();
         assert_eq!(db.processed(&processing, FINDINGS).await, ["c1 [\"consent_missing\"]"]);
+    }
+
+    what_is_evaluated_by_older_facts_meanwhile_is_evaluated_again(db) {
+        let processing = Processing::new();
+        db.record("conversion_id=c1&event=purchase&usd_sale_amount=100&consent_version=1&event_id=s1").await;
+        processing.all(&db.store).await;
+        db.record("conversion_id=c1&event=refund&consent_version=1&event_id=r1").await;
+        // The one reads the return beside the sale of 100 ...
+        let slow = lease(30);
+        let slow_items = db.store.take_items(&slow).await.unwrap();
+        let slow_facts = db.store.facts_of(&slow_items).await.unwrap();
+        db.record("conversion_id=c1&event=purchase&usd_sale_amount=150&event_id=s2").await;
+        // ... the other the sale of 150 beside the return, which nobody has evaluated yet, ...
+        let quick = lease(30);
+        let quick_items = db.store.take_items(&quick).await.unwrap();
+        assert_eq!(quick_items.iter().map(|item| item.event_id.as_str()).collect::<Vec<_>>(), ["s2"]);
+        let quick_facts = db.store.facts_of(&quick_items).await.unwrap();
+        let group = db.store.groups_of(&["c1".to_owned()]).await.unwrap().groups.remove("c1").unwrap();
+        let back = group.iter().find(|member| member.event == "refund").unwrap();
+        let others = vec![Other {
+            event_id: back.event_id.clone(),
+            conversion_key: back.conversion_key.clone(),
+            occurrence: back.occurrence,
+            processed_at: back.evaluated.processed_at,
+            standing: Standing::UpToDate,
+        }];
+        // ... and both write.
+        let conclusion = |item: &Item, facts: &HashMap<String, Facts>, others| Conclusion {
+            item: item.clone(),
+            judged: Some((facts[&item.event_id].clone(), Judged { attribution: "no_click", ..Judged::default() })),
+            next: Next::Done,
+            others,
+        };
+        let of_slow = conclusion(&slow_items[0], &slow_facts, Vec::new());
+        db.store.conclude_items(&slow, vec![of_slow]).await.unwrap();
+        let of_quick = conclusion(&quick_items[0], &quick_facts, others);
+        db.store.conclude_items(&quick, vec![of_quick]).await.unwrap();
+        assert_eq!(db.column("select event_id from work_items order by event_id").await, ["r1"]);
+        processing.all(&db.store).await;
+        let counted = "select cast(counted_usd_sale_amount as text) from conversions where event = 'refund'";
+        assert_eq!(db.one(counted).await, "-150.00");
+    }
+
+    a_conversion_is_evaluated_by_the_item_of_its_last_event_alone(db) {
+        let processing = Processing::new();
+        db.record("conversion_id=c1&rewars=1&consent_version=1&event_id=e1").await;
+        let older = db.store.take_items(&lease(0)).await.unwrap();
+        db.record("conversion_id=c1&rewars=2&event_id=e2").await;
+        let facts = db.store.facts_of(&older).await.unwrap();
+        assert_eq!(facts["e1"].marks.last_event_id, "e2");
+        let before = db.one("select cast(count(*) as text) from work_items").await;
+        assert_eq!((before.as_str(), db.processed(&processing, FINDINGS).await), ("2", vec!["c1 []".to_owned()]));
+        assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
     }
 
     what_other_rules_would_change_is_told_before_it_is_changed(db) {

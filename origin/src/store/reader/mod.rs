@@ -145,6 +145,6 @@ pub(super) fn optional_flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option
     Ok(Option::<Flag>::deserialize(from)?.map(bool::from))
 }
 
-fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+pub(super) fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|text| Timestamp::parse(&text, &Zone::utc())))
 }

@@ -31,6 +31,10 @@ pub struct Other {
     pub event_id: String,
     /// Its key.
     pub conversion_key: String,
+    /// Which under its key.
+    pub occurrence: i64,
+    /// When it was evaluated, as it was read.
+    pub processed_at: Option<Timestamp>,
     /// Whether it is as it was evaluated with this one as it stands now.
     pub standing: Standing,
 }
@@ -125,6 +129,8 @@ impl Row {
             of(|conversion| conversion.account_id.clone().map(Turn::Account)),
             self.account_before().map(Turn::Account),
             of(|conversion| Some(Turn::ConversionId(conversion.conversion_id.clone()))),
+            // Two that are balanced with each other, also where one of them names the other from another conversion id.
+            self.facts().and_then(Facts::group_id).map(|id| Turn::ConversionId(id.to_owned())),
             of(|conversion| conversion.click_id.clone().map(Turn::Click)),
             of(|conversion| Some(Turn::Conversion(conversion.conversion_key.clone()))),
         ]
@@ -209,27 +215,51 @@ pub(super) fn once_for_each_conversion(conclusions: Vec<Conclusion>) -> Vec<Conc
     conclusions.into_iter().map(once).collect()
 }
 
-/// Another conversion's item, and whose lease does not end.
-pub(super) struct Revoked {
+/// Another conversion that was found to be up to date, and whose lease does not end.
+pub(super) struct Confirmed {
     pub(super) event_id: String,
+    pub(super) conversion_key: String,
+    pub(super) occurrence: i64,
+    pub(super) processed_at: Option<Timestamp>,
     pub(super) claim_id: Nonce,
     pub(super) at: Timestamp,
 }
 
+const CONFIRMED: &[Column<Confirmed>] = &[
+    Column::text("event_id", |row| Some(row.event_id.clone())),
+    Column::text("conversion_key", |row| Some(row.conversion_key.clone())),
+    Column::number("occurrence", |row| row.occurrence),
+    Column::time("processed_at", |row| row.processed_at),
+    Column::text("claim_id", |row| Some(row.claim_id.to_string())),
+    Column::time("at", |row| Some(row.at)),
+];
+
 /// Ends leases of others' items: who has one has facts from before what is written now, and would write by them.
-pub(super) fn revoke(dialect: Dialect) -> Step<Revoked> {
-    const COLUMNS: &[Column<Revoked>] = &[
-        Column::text("event_id", |revoked| Some(revoked.event_id.clone())),
-        Column::text("claim_id", |revoked| Some(revoked.claim_id.to_string())),
-        Column::time("at", |revoked| Some(revoked.at)),
-    ];
+pub(super) fn revoke(dialect: Dialect) -> Step<Confirmed> {
     let statement = format!(
         "update work_items set due_at = input.at, claim_id = null, updated_at = input.at from input
          where work_items.event_id = input.event_id and work_items.claim_id <> input.claim_id
             and work_items.state = 'waiting'{}",
-        dialect.among(COLUMNS, "work_items.event_id", "event_id"),
+        dialect.among(CONFIRMED, "work_items.event_id", "event_id"),
     );
-    Step::new(dialect, COLUMNS, &statement)
+    Step::new(dialect, CONFIRMED, &statement)
+}
+
+/// Puts those back that were evaluated since they were read: by whom has facts from before what is written now, and is done.
+pub(super) fn evaluated_meanwhile(dialect: Dialect) -> Step<Confirmed> {
+    let others = dialect.join_by_key(
+        "conversions",
+        "others",
+        "others.conversion_key = input.conversion_key and others.occurrence = input.occurrence",
+    );
+    put_back::put_back(
+        dialect,
+        CONFIRMED,
+        &format!(
+            "select others.event_id, others.conversion_key, input.at from input {others}
+             where (others.processed_at is null) <> (input.processed_at is null) or others.processed_at <> input.processed_at"
+        ),
+    )
 }
 
 /// The statements of [`super::Worklist::conclusions`], in their order.

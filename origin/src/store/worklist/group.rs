@@ -2,7 +2,7 @@
 //! events.
 
 use super::super::StoreError;
-use super::super::reader::flag;
+use super::super::reader::{flag, optional_time};
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
 use super::super::totals::happened_at;
 use super::facts::{Counted, Facts, Money, RETURNS, SaleId, counted, money, named_sale, refund_of, time};
@@ -58,6 +58,9 @@ pub struct Member {
 /// How a member was evaluated.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Evaluated {
+    /// When, if it was.
+    #[serde(deserialize_with = "optional_time")]
+    pub processed_at: Option<Timestamp>,
     /// What it goes back of.
     pub refund_of: Option<SaleId>,
     /// What it counts for, where it is a return.
@@ -88,6 +91,7 @@ pub(super) fn groups(dialect: Dialect) -> Step<String> {
     const COLUMNS: &[Column<String>] = &[Column::text("group_id", |id| Some(id.clone()))];
     let column = |name: &'static str| (name, format!("known.{name}"));
     let evaluated = dialect.json_members(&[
+        ("processed_at", dialect.time_text("known.processed_at")),
         ("refund_of", refund_of(dialect, "known")),
         ("counted", counted(dialect, "known")),
         column("is_charged_back"),

@@ -55,7 +55,8 @@ pub(super) struct Worklist {
     facts: Step<Item>,
     page: Step<After>,
     groups: Step<String>,
-    revoke: Step<conclude::Revoked>,
+    revoke: Step<conclude::Confirmed>,
+    evaluated_meanwhile: Step<conclude::Confirmed>,
     conclude: Vec<Step<Row>>,
     fail: [Step<Failure>; 2],
     put_back: Step<Again>,
@@ -75,6 +76,7 @@ impl Worklist {
             page: facts::page(dialect),
             groups: group::groups(dialect),
             revoke: conclude::revoke(dialect),
+            evaluated_meanwhile: conclude::evaluated_meanwhile(dialect),
             conclude: conclude::conclude(dialect),
             fail: conclude::fail(dialect),
             put_back: put_back::again(dialect),
@@ -109,7 +111,7 @@ impl Worklist {
             .map(|concluded| put_back::Ignored { event_id: concluded.item.event_id.clone(), at: lease.now })
             .collect();
         let conclusions = conclude::once_for_each_conversion(conclusions);
-        let (put_back, revoked) = of_others(lease, &conclusions);
+        let (put_back, confirmed) = of_others(lease, &conclusions);
         let regrouped: Vec<_> = conclusions.iter().filter_map(|concluded| regrouped(lease, concluded)).collect();
         let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
         let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
@@ -124,8 +126,9 @@ impl Worklist {
         if !ignored.is_empty() {
             statements.push(self.naming.over(&ignored));
         }
-        if !revoked.is_empty() {
-            statements.push(self.revoke.over(&revoked));
+        if !confirmed.is_empty() {
+            statements.push(self.revoke.over(&confirmed));
+            statements.push(self.evaluated_meanwhile.over(&confirmed));
         }
         statements
     }
@@ -133,26 +136,31 @@ impl Worklist {
 
 /// The others of the groups of what was judged, each once: what has to be evaluated again, and what nobody may write by older facts. What is
 /// judged here goes by the same facts.
-fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conclude::Revoked>) {
-    let judged: HashSet<_> = conclusions.iter().map(|conclusion| conclusion.item.event_id.as_str()).collect();
+fn of_others(lease: &Lease, conclusions: &[Conclusion]) -> (Vec<Again>, Vec<conclude::Confirmed>) {
+    let judged = conclusions.iter().filter_map(|conclusion| conclusion.judged.as_ref());
+    let judged: HashSet<_> =
+        judged.map(|(facts, _)| (facts.conversion.conversion_key.as_str(), facts.conversion.occurrence)).collect();
     let others = conclusions.iter().flat_map(|conclusion| &conclusion.others);
     let others: BTreeMap<_, _> = others
-        .filter(|other| !judged.contains(other.event_id.as_str()))
-        .map(|other| (&other.event_id, other))
+        .map(|other| ((other.conversion_key.as_str(), other.occurrence), other))
+        .filter(|(conversion, _)| !judged.contains(conversion))
         .collect();
     let again = |other: &&Other| Again {
         event_id: other.event_id.clone(),
         conversion_key: other.conversion_key.clone(),
         due_at: lease.now,
     };
-    let revoked = |other: &&Other| conclude::Revoked {
+    let confirmed = |other: &&Other| conclude::Confirmed {
         event_id: other.event_id.clone(),
+        conversion_key: other.conversion_key.clone(),
+        occurrence: other.occurrence,
+        processed_at: other.processed_at,
         claim_id: lease.id.clone(),
         at: lease.now,
     };
     let (outdated, up_to_date): (Vec<_>, Vec<_>) =
         others.into_values().partition(|other| other.standing == Standing::Outdated);
-    (outdated.iter().map(again).collect(), up_to_date.iter().map(revoked).collect())
+    (outdated.iter().map(again).collect(), up_to_date.iter().map(confirmed).collect())
 }
 
 /// A conversion that others are balanced with, or were: None where none can be.

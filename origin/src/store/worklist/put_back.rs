@@ -7,7 +7,7 @@ use postback::time::Timestamp;
 
 /// Puts items of conversions' events back that a subquery finds, together with when they are due. An item that was done is there no
 /// longer, and is put down anew.
-fn put_back<T>(dialect: Dialect, columns: &'static [Column<T>], found: &str) -> Step<T> {
+pub(super) fn put_back<T>(dialect: Dialect, columns: &'static [Column<T>], found: &str) -> Step<T> {
     Step::new(
         dialect,
         columns,

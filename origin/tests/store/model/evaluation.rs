@@ -43,6 +43,8 @@ pub struct Evaluated<'a> {
     pub sides: [Side; 2],
     pub is_charged_back: bool,
     pub findings: BTreeSet<&'static str>,
+    /// Whether anything was counted of a side. What is known of none is not what is not counted.
+    is_counted: [bool; 2],
     at_ms: i64,
 }
 
@@ -63,18 +65,24 @@ fn day(at_ms: i64) -> NaiveDate {
 
 impl Rules {
     /// The amount by the rate of the day or of the last one before, of fifteen significant digits; and whether it is provisional.
-    fn converted(&self, amount: i128, from: &str, to: &str, day: NaiveDate) -> Option<(i128, bool)> {
-        if from == to {
+    fn converted(&self, amount: i128, from_code: &str, to_code: &str, day: NaiveDate) -> Option<(i128, bool)> {
+        if from_code == to_code {
             return Some((amount, false));
         }
         let week = day.checked_sub_days(Days::new(7)).unwrap()..=day;
         let (of, from, to) = self.rates.range(week).rev().find_map(|(of, rates)| {
             let per_euro =
                 |currency: &str| if currency == "EUR" { Some(1_000_000) } else { rates.get(currency).copied() };
-            Some((*of, per_euro(from)?, per_euro(to)?))
+            Some((*of, per_euro(from_code)?, per_euro(to_code)?))
         })?;
         let scale = (0..).map(|digits| 10_i128.pow(digits)).find(|scale| to * scale / from >= 10_i128.pow(14)).unwrap();
-        let is_provisional = of < day && self.rates.keys().all(|known| *known < day);
+        let is_known = |currency| {
+            let days = self.rates.iter().filter(|(_, rates)| rates.contains_key(currency));
+            currency == "EUR" || days.map(|(known, _)| *known).max() >= Some(day)
+        };
+        let a_week_later = day.checked_add_days(Days::new(7));
+        let is_provisional =
+            of < day && !(is_known(from_code) && is_known(to_code)) && self.rates.keys().copied().max() < a_week_later;
         Some((divided(amount * divided(to * scale, from), scale), is_provisional))
     }
 
@@ -182,11 +190,12 @@ impl Evaluated<'_> {
         let back = |amount: Option<i128>| amount.map(|amount| -amount);
         let more = Side { local: back(local), currency: local.and(currency), dollars: back(dollars) };
         let known = &mut self.sides[side];
+        let is_first = !std::mem::replace(&mut self.is_counted[side], true);
         // Of several sales, one of which nothing is taken says nothing of the currency.
-        if more.dollars == Some(0) && *known != Side::default() {
+        if more.dollars == Some(0) && !is_first {
             return;
         }
-        if *known == Side::default() || known.dollars == Some(0) {
+        if is_first || known.dollars == Some(0) {
             *known = more;
             return;
         }
@@ -261,6 +270,7 @@ fn alone<'a>(
         sides,
         is_charged_back: false,
         findings,
+        is_counted: [false; 2],
         at_ms,
     }
 }
@@ -309,6 +319,10 @@ fn balance(rules: &Rules, all: &mut [Evaluated<'_>]) {
         all[at].findings.extend(is_unclear.then_some("several_originals"));
         if sales.is_empty() {
             all[at].findings.insert("original_missing");
+            // What it counts for has a currency where it has an amount in one.
+            for side in all[at].sides.iter_mut().filter(|side| side.local.is_none()) {
+                side.currency = None;
+            }
         } else {
             // They are found anew, of each sale.
             if all[at].counts() {
@@ -378,7 +392,9 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
             let Some(stated) = in_balance[at] else {
                 let (dollars, odd) = rules.dollars(money, all[*back].day());
                 let (_, of_sale) = rules.dollars(all[sale].money()[side], all[sale].day());
-                taking.waits = if dollars.is_some() { of_sale } else { odd };
+                // Zero dollars are no rate: that of the sale's day is missing.
+                let no_rate = if sale_of[side].currency.is_none() { "currency_missing" } else { "rate_missing" };
+                taking.waits = if dollars.is_some() { of_sale.or(Some(no_rate)) } else { odd };
                 continue;
             };
             taking.is_trimmed = rules.caps && gone + stated > came;
