@@ -192,10 +192,11 @@ impl Evaluated<'_> {
         let known = &mut self.sides[side];
         let is_first = !std::mem::replace(&mut self.is_counted[side], true);
         // Of several sales, one of which nothing is taken says nothing of the currency.
-        if more.dollars == Some(0) && !is_first {
+        let is_nothing = |side: &Side| side.dollars == Some(0) && side.local.unwrap_or(0) == 0;
+        if is_nothing(&more) && !is_first {
             return;
         }
-        if is_first || known.dollars == Some(0) {
+        if is_first || is_nothing(known) {
             *known = more;
             return;
         }
