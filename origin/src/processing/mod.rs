@@ -222,11 +222,8 @@ fn conclusion(
     partner: &Partner,
     rates: Option<&Rates>,
 ) -> Option<Conclusion> {
-    // What an earlier event changed is evaluated by the last one's item: of a conversion's items one alone is somebody's, whose lease ends
-    // when others are written that it depends on.
-    let is_last = |facts: &Facts| facts.marks.last_event_id == item.event_id;
-    let Some(facts) = facts.remove(&item.event_id).filter(is_last) else {
-        // The event changed no conversion, or is not the last that did: there is nothing to judge.
+    let Some(facts) = facts.remove(&item.event_id) else {
+        // The event changed no conversion: there is nothing to judge.
         return Some(Conclusion { item, judged: None, next: Next::Done, others: Vec::new() });
     };
     let none = Rates::default();

@@ -125,7 +125,7 @@ pub struct Marks {
     pub has_returns: bool,
     /// How many times its deposits' event times name: of those with event ids of the sender's.
     pub deposit_times: i64,
-    /// The event that last changed it, by whose item it is evaluated.
+    /// The event that last changed it.
     pub last_event_id: String,
 }
 
