@@ -415,13 +415,13 @@ contract! {
         assert_eq!(db.one(counted).await, "-150.00");
     }
 
-    a_conversion_is_evaluated_by_the_item_of_its_last_event_alone(db) {
+    an_earlier_event_s_item_leaves_a_conversion_as_its_last_one_does(db) {
         let processing = Processing::new();
         db.record("conversion_id=c1&rewars=1&consent_version=1&event_id=e1").await;
         let older = db.store.take_items(&lease(0)).await.unwrap();
         db.record("conversion_id=c1&rewars=2&event_id=e2").await;
         let facts = db.store.facts_of(&older).await.unwrap();
-        assert_eq!(facts["e1"].marks.last_event_id, "e2");
+        assert_eq!(facts["e1"].conversion.revision, 2, "it is of the conversion as it stands");
         let before = db.one("select cast(count(*) as text) from work_items").await;
         assert_eq!((before.as_str(), db.processed(&processing, FINDINGS).await), ("2", vec!["c1 []".to_owned()]));
         assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());

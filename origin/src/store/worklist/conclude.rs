@@ -225,7 +225,7 @@ pub(super) struct Confirmed {
     pub(super) at: Timestamp,
 }
 
-const CONFIRMED: &[Column<Confirmed>] = &[
+pub(super) const CONFIRMED: &[Column<Confirmed>] = &[
     Column::text("event_id", |row| Some(row.event_id.clone())),
     Column::text("conversion_key", |row| Some(row.conversion_key.clone())),
     Column::number("occurrence", |row| row.occurrence),
@@ -243,23 +243,6 @@ pub(super) fn revoke(dialect: Dialect) -> Step<Confirmed> {
         dialect.among(CONFIRMED, "work_items.event_id", "event_id"),
     );
     Step::new(dialect, CONFIRMED, &statement)
-}
-
-/// Puts those back that were evaluated since they were read: by whom has facts from before what is written now, and is done.
-pub(super) fn evaluated_meanwhile(dialect: Dialect) -> Step<Confirmed> {
-    let others = dialect.join_by_key(
-        "conversions",
-        "others",
-        "others.conversion_key = input.conversion_key and others.occurrence = input.occurrence",
-    );
-    put_back::put_back(
-        dialect,
-        CONFIRMED,
-        &format!(
-            "select others.event_id, others.conversion_key, input.at from input {others}
-             where (others.processed_at is null) <> (input.processed_at is null) or others.processed_at <> input.processed_at"
-        ),
-    )
 }
 
 /// The statements of [`super::Worklist::conclusions`], in their order.

@@ -76,7 +76,7 @@ impl Worklist {
             page: facts::page(dialect),
             groups: group::groups(dialect),
             revoke: conclude::revoke(dialect),
-            evaluated_meanwhile: conclude::evaluated_meanwhile(dialect),
+            evaluated_meanwhile: put_back::evaluated_meanwhile(dialect),
             conclude: conclude::conclude(dialect),
             fail: conclude::fail(dialect),
             put_back: put_back::again(dialect),

@@ -2,12 +2,12 @@
 
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::happened_at;
-use super::conclude::{counts, has_earlier};
+use super::conclude::{CONFIRMED, Confirmed, counts, has_earlier};
 use postback::time::Timestamp;
 
 /// Puts items of conversions' events back that a subquery finds, together with when they are due. An item that was done is there no
 /// longer, and is put down anew.
-pub(super) fn put_back<T>(dialect: Dialect, columns: &'static [Column<T>], found: &str) -> Step<T> {
+fn put_back<T>(dialect: Dialect, columns: &'static [Column<T>], found: &str) -> Step<T> {
     Step::new(
         dialect,
         columns,
@@ -125,6 +125,23 @@ pub(super) fn regrouped(dialect: Dialect) -> Step<Regrouped> {
         dialect.by_key(),
     );
     put_back(dialect, COLUMNS, &found)
+}
+
+/// Puts those back that were evaluated since they were read: by whom has facts from before what is written now, and is done.
+pub(super) fn evaluated_meanwhile(dialect: Dialect) -> Step<Confirmed> {
+    let others = dialect.join_by_key(
+        "conversions",
+        "others",
+        "others.conversion_key = input.conversion_key and others.occurrence = input.occurrence",
+    );
+    put_back(
+        dialect,
+        CONFIRMED,
+        &format!(
+            "select others.event_id, others.conversion_key, input.at from input {others}
+             where (others.processed_at is null) <> (input.processed_at is null) or others.processed_at <> input.processed_at"
+        ),
+    )
 }
 
 /// An event that changed no conversion.
