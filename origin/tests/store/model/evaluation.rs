@@ -467,7 +467,13 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
             let is_other = money.local.is_some() && !whole.is_in(&money);
             // What it takes in the sale's currency goes by the sale's rate.
             let is_by_sale = taking.is_stated && taking.waits.is_none() && (is_other || money.local.is_none());
-            let by_sale = whole_odd.filter(|_| is_by_sale && whole.local.is_some());
+            // A sale of zero dollars: by the rate of its day, which may be provisional.
+            let of_its_day = || {
+                let (_, is_provisional) = rules.converted(0, "USD", whole.currency.as_deref()?, all[sale].day())?;
+                is_provisional.then_some("rate_provisional")
+            };
+            let rate_odd = if whole.dollars == Some(0) { of_its_day() } else { whole_odd };
+            let by_sale = rate_odd.filter(|_| is_by_sale && whole.local.is_some());
             all[*back].findings.extend(by_sale);
             let (dollars, odd) = if is_as_stated && (money.dollars.is_some() || is_other || came.is_none()) {
                 all[*back].findings.extend(taking.waits);
