@@ -21,8 +21,8 @@ type Columns = BTreeMap<&'static str, Compared>;
 struct Suspect {
     stands: Stands,
     found: Found,
-    /// What else it hangs on: last events of conversions and their keys, and accounts.
-    others: BTreeSet<(String, String)>,
+    /// What else it hangs on: keys of conversions, and accounts.
+    others: BTreeSet<String>,
     accounts: BTreeSet<String>,
 }
 
@@ -129,7 +129,7 @@ impl Suspect {
             [facts.conversion.account_id.clone(), facts.judged.as_ref().and_then(|was| was.deposit_account.clone())];
         (!columns.is_empty()).then(|| Suspect {
             found: Found::Evaluated { event_id: stands.event_id.clone(), columns },
-            others: others.iter().map(|other| (other.event_id.clone(), other.conversion_key.clone())).collect(),
+            others: others.iter().map(|other| other.conversion_key.clone()).collect(),
             accounts: accounts.into_iter().flatten().collect(),
             stands,
         })
@@ -151,15 +151,13 @@ impl Suspect {
 
     fn hangs_on(&self, delayed_before: Timestamp) -> Vec<HangsOn> {
         let Stands { event_id, conversion_key, .. } = &self.stands;
-        let hangs = |other: Option<&(String, String)>, account_id: Option<&String>| HangsOn {
+        let hangs = |other_key: Option<&String>, account_id: Option<&String>| HangsOn {
             event_id: event_id.clone(),
-            other_event_id: other.map(|(event_id, _)| event_id.clone()),
-            other_key: other.map(|(_, key)| key.clone()),
+            other_key: other_key.cloned(),
             account_id: account_id.cloned(),
             delayed_before,
         };
-        let itself = (event_id.clone(), conversion_key.clone());
-        let others = std::iter::once(&itself).chain(&self.others).map(|other| hangs(Some(other), None));
+        let others = std::iter::once(conversion_key).chain(&self.others).map(|key| hangs(Some(key), None));
         others.chain(self.accounts.iter().map(|account| hangs(None, Some(account)))).collect()
     }
 

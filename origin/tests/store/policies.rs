@@ -1,7 +1,9 @@
 //! Duplicate policies (R48), applied: which events are about one conversion, and what a further one does.
 
+use crate::processing::{Processing, lease};
 use crate::{Fresh, at, received, record};
-use bytec_origin::store::Recorded;
+use bytec_origin::store::worklist::{Conclusion, Judged, Next};
+use bytec_origin::store::{Receipt, Record, Recorded};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 
@@ -102,5 +104,28 @@ policies! {
             from conversions";
         db.rebuilt().await;
         assert_eq!(db.one(marked).await, "40 39");
+    }
+
+    what_is_another_event_s_since_it_was_read_is_left_to_that_one_s_item(
+        DuplicatePolicy { repeat: OnRepeat::Ignore, ..DuplicatePolicy::default() }, db
+    ) {
+        let processing = Processing::new();
+        db.record("conversion_id=c1&rewars=2&consent_version=1&event_id=e2").await;
+        let slow = lease(30);
+        let items = db.store.take_items(&slow).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        // The first receipt comes late, and is what the conversion is made of: as many revisions, by another event.
+        let earlier = record("conversion_id=c1&rewars=1&consent_version=1&event_id=e1");
+        let receipt = Receipt { received_at: at("2025-11-21T07:00:00Z"), ..earlier.receipt.clone() };
+        db.store.record(Record { receipt, ..earlier }).await.unwrap();
+        assert_eq!(db.processed(&processing, "select event_id || ' ' || attribution from conversions").await, ["e1 no_click"]);
+        let conclusion = Conclusion {
+            item: items[0].clone(),
+            judged: Some((facts["e2"].clone(), Judged { attribution: "by_older", ..Judged::default() })),
+            next: Next::Done,
+            others: Vec::new(),
+        };
+        db.store.conclude_items(&slow, vec![conclusion]).await.unwrap();
+        assert_eq!(db.processed(&processing, "select event_id || ' ' || attribution from conversions").await, ["e1 no_click"]);
     }
 }

@@ -415,15 +415,59 @@ contract! {
         assert_eq!(db.one(counted).await, "-150.00");
     }
 
-    an_earlier_event_s_item_leaves_a_conversion_as_its_last_one_does(db) {
+    a_conversion_is_evaluated_by_the_item_of_its_last_event_alone(db) {
         let processing = Processing::new();
         db.record("conversion_id=c1&rewars=1&consent_version=1&event_id=e1").await;
-        let older = db.store.take_items(&lease(0)).await.unwrap();
         db.record("conversion_id=c1&rewars=2&event_id=e2").await;
-        let facts = db.store.facts_of(&older).await.unwrap();
-        assert_eq!(facts["e1"].conversion.revision, 2, "it is of the conversion as it stands");
-        let before = db.one("select cast(count(*) as text) from work_items").await;
-        assert_eq!((before.as_str(), db.processed(&processing, FINDINGS).await), ("2", vec!["c1 []".to_owned()]));
+        // The one has the item of an earlier event, and is slow; what it evaluates by changes meanwhile, without a further receipt.
+        let slow = lease(30);
+        let items = db.store.take_items(&slow).await.unwrap();
+        let [first, last] = [&items[0], &items[1]];
+        assert_eq!([first.event_id.as_str(), last.event_id.as_str()], ["e1", "e2"]);
+        let facts = db.store.facts_of(&items).await.unwrap();
+        assert_eq!(["e1", "e2"].map(|event| facts[event].marks.last_event_id.as_str()), ["e2", "e2"]);
+        db.execute("update work_items set claim_id = null where event_id = 'e2'").await;
+        db.processed(&processing, FINDINGS).await;
+        let conclusion = |item: &Item| Conclusion {
+            item: item.clone(),
+            judged: Some((facts[&item.event_id].clone(), Judged { attribution: "by_older", ..Judged::default() })),
+            next: Next::Done,
+            others: Vec::new(),
+        };
+        db.store.conclude_items(&slow, vec![conclusion(first), conclusion(last)]).await.unwrap();
+        let attribution = "select attribution || ' ' || (select cast(count(*) as text) from work_items) from conversions";
+        assert_eq!(db.one(attribution).await, "no_click 1", "and the last event's is asked to see to it");
+        processing.all(&db.store).await;
+        assert_eq!(db.one(attribution).await, "no_click 0");
+    }
+
+    items_of_one_conversion_that_are_taken_together_evaluate_it_once(db) {
+        db.record("conversion_id=c1&rewars=1&consent_version=1&event_id=e1").await;
+        db.record("conversion_id=c1&rewars=2&event_id=e2").await;
+        let both = lease(30);
+        let items = db.store.take_items(&both).await.unwrap();
+        let facts = db.store.facts_of(&items).await.unwrap();
+        let conclusion = |item: &Item| Conclusion {
+            item: item.clone(),
+            judged: Some((facts[&item.event_id].clone(), Judged { attribution: "no_click", ..Judged::default() })),
+            next: Next::Done,
+            others: Vec::new(),
+        };
+        db.store.conclude_items(&both, items.iter().map(conclusion).collect()).await.unwrap();
+        assert_eq!(db.one("select attribution || ' ' || (select cast(count(*) as text) from work_items) from conversions").await, "no_click 0");
+        db.assert_totals_are_a_recount().await;
+    }
+
+    what_an_overtaken_event_adds_is_evaluated(db) {
+        let processing = Processing::new();
+        processing.import("Date,USD,MYR\n2025-11-21,1.5,4.5\n").await;
+        db.record("conversion_id=c1&status=Approved&sale_amount_local=9&conversion_currency=MYR&event_id=e1&event_time=2025-11-21+12:00:00").await;
+        processing.all(&db.store).await;
+        // The payout was not known: the notice came too late for the status alone.
+        db.record("conversion_id=c1&status=Pending&payout_local=45&conversion_currency=MYR&event_id=e2").await;
+        let of = "select event_id || ' ' || status || ' ' || coalesce(cast(fx_payout as text), '-') from conversions";
+        assert_eq!(db.one(of).await, "e1 approved -");
+        assert_eq!(db.processed(&processing, of).await, ["e1 approved 15.00"]);
         assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
     }
 

@@ -55,9 +55,7 @@ pub(super) fn read(done: Vec<Done>) -> Result<Vec<Stands>, StoreError> {
 pub struct HangsOn {
     /// The last event of the conversion.
     pub event_id: String,
-    /// What: a conversion, itself or another, by its last event ...
-    pub other_event_id: Option<String>,
-    /// ... and its key.
+    /// What: the conversions of this key, its own or another.
     pub other_key: Option<String>,
     /// What: all conversions of this account.
     pub account_id: Option<String>,
@@ -69,23 +67,28 @@ pub struct HangsOn {
 pub(super) fn waiting(dialect: Dialect) -> Step<HangsOn> {
     const COLUMNS: &[Column<HangsOn>] = &[
         Column::text("event_id", |hangs| Some(hangs.event_id.clone())),
-        Column::text("other_event_id", |hangs| hangs.other_event_id.clone()),
         Column::text("other_key", |hangs| hangs.other_key.clone()),
         Column::text("account_id", |hangs| hangs.account_id.clone()),
         Column::time("delayed_before", |hangs| Some(hangs.delayed_before)),
     ];
     let by_key = dialect.by_key();
     let waits = "(work_items.state = 'waiting' or work_items.state = 'delayed' and work_items.updated_at < input.delayed_before)";
+    // Of any event of it: also one that came too late may have changed it.
+    let item = |key: &str| {
+        let events = dialect.join_by_key("work_items", "work_items", &format!("work_items.event_id = events.event_id and {waits}"));
+        format!("select 1 from events {events} where events.conversion_key = {key}{by_key}")
+    };
     let statement = format!(
         "select input.event_id as id, '' as answer from input
-         where exists (select 1 from work_items where work_items.event_id = input.other_event_id and {waits}{by_key})
+         where exists ({item_of_key})
             or exists (select 1 from rebuilds where rebuilds.conversion_key = input.other_key{by_key})
             or exists (select 1 from conversions as others
-                join work_items on work_items.event_id = others.event_id and {waits}
-                where others.account_id = input.account_id{by_key})
+                where others.account_id = input.account_id and exists ({item_of_account}){by_key})
             or exists (select 1 from conversions as others
                 join rebuilds on rebuilds.conversion_key = others.conversion_key
-                where others.account_id = input.account_id{by_key})"
+                where others.account_id = input.account_id{by_key})",
+        item_of_key = item("input.other_key"),
+        item_of_account = item("others.conversion_key"),
     );
     Step::new(dialect, COLUMNS, &statement).answering()
 }

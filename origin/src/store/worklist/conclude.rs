@@ -9,7 +9,6 @@ use super::take::{Item, Lease};
 use postback::id::Nonce;
 use postback::money::Amount;
 use postback::time::Timestamp;
-use std::collections::HashSet;
 
 /// What became of an item.
 #[derive(Clone, Debug)]
@@ -198,21 +197,38 @@ const ROW: &[Column<Row>] = &[
     }),
 ];
 
-/// Of several items of one conversion the first carries its judgement, which was made by the same facts: what is written twice would be
-/// counted twice.
-pub(super) fn once_for_each_conversion(conclusions: Vec<Conclusion>) -> Vec<Conclusion> {
-    let mut seen = HashSet::new();
-    let once = |conclusion: Conclusion| {
-        let is_first = conclusion.judged.as_ref().is_none_or(|(facts, _)| {
-            seen.insert((facts.conversion.conversion_key.clone(), facts.conversion.occurrence))
+/// An item of an event that is not the last one that changed its conversion.
+pub(super) struct Superseded {
+    /// Its event.
+    pub(super) event_id: String,
+    /// The conversion.
+    pub(super) conversion_key: String,
+    /// Which under its key.
+    pub(super) occurrence: i64,
+    /// Whose item it is.
+    pub(super) claim_id: Nonce,
+    /// When the last event's item is due.
+    pub(super) at: Timestamp,
+}
+
+/// Parts the items of last events from the others: a conversion is written once, by the item of its last event.
+pub(super) fn part_superseded(conclusions: Vec<Conclusion>, lease: &Lease) -> (Vec<Conclusion>, Vec<Superseded>) {
+    let mut superseded = Vec::new();
+    let settled = conclusions.into_iter().map(|conclusion| {
+        let facts = conclusion.judged.as_ref().map(|(facts, _)| facts);
+        let Some(facts) = facts.filter(|facts| facts.marks.last_event_id != conclusion.item.event_id) else {
+            return conclusion;
+        };
+        superseded.push(Superseded {
+            event_id: conclusion.item.event_id.clone(),
+            conversion_key: facts.conversion.conversion_key.clone(),
+            occurrence: facts.conversion.occurrence,
+            claim_id: lease.id.clone(),
+            at: lease.now,
         });
-        if is_first {
-            conclusion
-        } else {
-            Conclusion { judged: None, next: Next::Done, others: Vec::new(), ..conclusion }
-        }
-    };
-    conclusions.into_iter().map(once).collect()
+        Conclusion { judged: None, next: Next::Done, others: Vec::new(), ..conclusion }
+    });
+    (settled.collect(), superseded)
 }
 
 /// Another conversion that was found to be up to date, and whose lease does not end.
@@ -248,7 +264,8 @@ pub(super) fn revoke(dialect: Dialect) -> Step<Confirmed> {
 /// The statements of [`super::Worklist::conclusions`], in their order.
 pub(super) fn conclude(dialect: Dialect) -> Vec<Step<Row>> {
     let this = "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence";
-    let as_read = format!("known.revision = input.revision and {}", is_takers(dialect));
+    let as_read =
+        format!("known.revision = input.revision and known.event_id = input.event_id and {}", is_takers(dialect));
     let [delay, finish] = settle(dialect);
     let join = dialect.left_join_by_key("conversions", "known", this);
     let mut steps = count(dialect, ROW, Count::Out, &join, &as_read);

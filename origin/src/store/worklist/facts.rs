@@ -125,6 +125,8 @@ pub struct Marks {
     pub has_returns: bool,
     /// How many times its deposits' event times name: of those with event ids of the sender's.
     pub deposit_times: i64,
+    /// The event that last changed it, by whose item alone it is evaluated.
+    pub last_event_id: String,
 }
 
 /// How a conversion was judged before.
@@ -290,6 +292,7 @@ fn select(dialect: Dialect, id: &str, from: &str, condition: &str, order: &str) 
         ("named_conversion_id", named),
         ("has_returns", has_returns),
         ("deposit_times", deposit_times),
+        ("last_event_id", "known.event_id".to_owned()),
     ]);
     let judged = dialect.json_members(&[
         column("attribution"),

@@ -5,6 +5,9 @@
 //! lease, and the item is taken again. A taker that was too slow, or whose item was put back because something that it judged by
 //! has changed, writes nothing.
 //!
+//! **A conversion is judged by the item of its last event alone**, so that nobody else has to be stopped when something changes that it is
+//! judged by. An item of another event of it is settled by seeing to it that the last event has one.
+//!
 //! **A conversion is judged alone.** What a judgement means for others (an account has another first deposit, a refund has found its
 //! conversion) is not written for them: their items are put back, and they are judged again. So judgements need no order and come
 //! to the same whatever order events came in.
@@ -55,6 +58,7 @@ pub(super) struct Worklist {
     facts: Step<Item>,
     page: Step<After>,
     groups: Step<String>,
+    last_of: Step<conclude::Superseded>,
     revoke: Step<conclude::Confirmed>,
     evaluated_meanwhile: Step<conclude::Confirmed>,
     conclude: Vec<Step<Row>>,
@@ -75,6 +79,7 @@ impl Worklist {
             facts: facts::facts(dialect),
             page: facts::page(dialect),
             groups: group::groups(dialect),
+            last_of: put_back::last_of(dialect),
             revoke: conclude::revoke(dialect),
             evaluated_meanwhile: put_back::evaluated_meanwhile(dialect),
             conclude: conclude::conclude(dialect),
@@ -96,6 +101,7 @@ impl Worklist {
     /// one conversion and one click take turns first. Then, of all whose item is still the taker's and whose
     /// conversion is as it was when it was read:
     ///
+    /// (0) last events have items whose conversions were changed by others
     /// (1) what the conversions came to is taken out of the totals
     /// (2) they are as they were judged
     /// (3) the first of an account's deposits is told from the others
@@ -110,13 +116,16 @@ impl Worklist {
         let ignored: Vec<_> = ignored
             .map(|concluded| put_back::Ignored { event_id: concluded.item.event_id.clone(), at: lease.now })
             .collect();
-        let conclusions = conclude::once_for_each_conversion(conclusions);
+        let (conclusions, superseded) = conclude::part_superseded(conclusions, lease);
         let (put_back, confirmed) = of_others(lease, &conclusions);
         let regrouped: Vec<_> = conclusions.iter().filter_map(|concluded| regrouped(lease, concluded)).collect();
         let rows: Vec<_> = conclusions.into_iter().map(|concluded| Row::of(concluded, lease, slot)).collect();
         let turns: Vec<_> = std::iter::once(Turn::Slot(slot)).chain(rows.iter().flat_map(Row::turns)).collect();
-        let turns = self.take_turns.iter().map(|step| step.over(&turns));
-        let mut statements: Vec<_> = turns.chain(self.conclude.iter().map(|step| step.over(&rows))).collect();
+        let mut statements: Vec<_> = self.take_turns.iter().map(|step| step.over(&turns)).collect();
+        if !superseded.is_empty() {
+            statements.push(self.last_of.over(&superseded));
+        }
+        statements.extend(self.conclude.iter().map(|step| step.over(&rows)));
         if !put_back.is_empty() {
             statements.push(self.put_back.over(&put_back));
         }

@@ -2,7 +2,7 @@
 
 use super::super::statement::{Column, Dialect, Step};
 use super::super::totals::happened_at;
-use super::conclude::{CONFIRMED, Confirmed, counts, has_earlier};
+use super::conclude::{CONFIRMED, Confirmed, Superseded, counts, has_earlier};
 use postback::time::Timestamp;
 
 /// Puts items of conversions' events back that a subquery finds, together with when they are due. An item that was done is there no
@@ -125,6 +125,36 @@ pub(super) fn regrouped(dialect: Dialect) -> Step<Regrouped> {
         dialect.by_key(),
     );
     put_back(dialect, COLUMNS, &found)
+}
+
+/// Puts the last events' items of conversions down in the place of those of other events: one that came too late may have added what was not
+/// known, and changed the conversion without becoming its last event. An item that the same taker has was read together with them.
+pub(super) fn last_of(dialect: Dialect) -> Step<Superseded> {
+    const COLUMNS: &[Column<Superseded>] = &[
+        Column::text("event_id", |row| Some(row.event_id.clone())),
+        Column::text("conversion_key", |row| Some(row.conversion_key.clone())),
+        Column::number("occurrence", |row| row.occurrence),
+        Column::text("claim_id", |row| Some(row.claim_id.to_string())),
+        Column::time("at", |row| Some(row.at)),
+    ];
+    let known = dialect.join_by_key(
+        "conversions",
+        "known",
+        "known.conversion_key = input.conversion_key and known.occurrence = input.occurrence",
+    );
+    put_back(
+        dialect,
+        COLUMNS,
+        &format!(
+            "select known.event_id, known.conversion_key, input.at from input {known}
+             where known.event_id <> input.event_id
+                and exists (select 1 from work_items where work_items.event_id = input.event_id
+                    and work_items.claim_id = input.claim_id{by_key})
+                and not exists (select 1 from work_items where work_items.event_id = known.event_id
+                    and work_items.claim_id = input.claim_id{by_key})",
+            by_key = dialect.by_key(),
+        ),
+    )
 }
 
 /// Puts those back that were evaluated since they were read: by whom has facts from before what is written now, and is done.
