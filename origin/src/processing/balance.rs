@@ -35,7 +35,7 @@ use group::Group;
 /// (3) stated amounts count as said, or are trimmed
 /// (4) the side that a return does not state goes back in proportion
 /// (5) returns without any amount take what is left
-/// (6) all of it is converted to dollars
+/// (6) all of it is converted to dollars; what they are more than the sale's dollars is found, or trimmed
 /// (7) what each return counts for is added up
 pub fn balance(members: &[Member], rules: &RefundRules, rates: &Rates) -> Vec<Balanced> {
     // (1)
@@ -54,7 +54,7 @@ pub fn balance(members: &[Member], rules: &RefundRules, rates: &Rates) -> Vec<Ba
     // (5)
     rest::enter(&mut group, &originals, &unstated, &mut accounts);
     // (6)
-    let converted = dollars::convert(&accounts);
+    let converted = dollars::convert(&mut group, &mut accounts);
     // (7)
     counted::add_up(&mut group, &originals, &accounts, &converted);
     group.close_sales(&accounts);

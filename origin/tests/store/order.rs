@@ -82,6 +82,9 @@ fn draft() -> impl Strategy<Value = Draft> {
         "&sale_amount_local=20&conversion_currency=USD",
         "&sale_amount_local=0&conversion_currency=USD",
         "&sale_amount_local=5000&conversion_currency=JPY",
+        "&sale_amount_local=20&conversion_currency=MYR&usd_sale_amount=15",
+        "&sale_amount_local=50&conversion_currency=MYR&usd_sale_amount=0",
+        "&sale_amount_local=0&conversion_currency=MYR",
     ]);
     let texts = proptest::sample::select(vec![
         "",

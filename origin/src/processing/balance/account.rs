@@ -106,6 +106,13 @@ impl Account {
         entries.into_iter().for_each(|entry| self.enter(entry));
     }
 
+    /// What a return has in dollars of its own is more than the sale has left: its dollars are the sale's.
+    pub fn trim_dollars(&mut self, member: usize) {
+        for entry in self.entries.iter_mut().filter(|entry| entry.member == member) {
+            entry.worth = Worth::ByTheSale;
+        }
+    }
+
     /// Micro-units of the base that all returns take, as far as that is known.
     pub fn taken(&self) -> i128 {
         self.taken

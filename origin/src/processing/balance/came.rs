@@ -114,8 +114,11 @@ impl Came {
     }
 }
 
-/// The rate that stated dollars imply. No import changes it.
+/// The rate that stated dollars imply. No import changes it. Zero dollars imply none.
 fn implied(micros: i128, dollars: i128, day: NaiveDate) -> Option<Rate> {
+    if dollars == 0 {
+        return None;
+    }
     let decimal = |micros: i128| Some(Decimal::new(i64::try_from(micros).ok()?, AMOUNT_SCALE));
     let factor = decimal(dollars)?.checked_div(decimal(micros)?)?;
     let factor = factor.round_sf_with_strategy(RATE_DIGITS, RoundingStrategy::MidpointNearestEven)?;

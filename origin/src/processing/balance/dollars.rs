@@ -1,20 +1,23 @@
 //! What returns take, in dollars: all of an account together, so that a sale that is wholly returned comes to exactly nothing.
 
 use super::super::finding::Finding;
-use super::Side;
 use super::account::{Account, Accounts, Class, Entry, Worth};
+use super::group::Group;
+use super::{OnExceeding, Side};
 use std::collections::HashMap;
 
 /// Micro-units of dollars that a return takes of a sale's side, by the sale, its side and the return.
 pub(super) type Converted = HashMap<(usize, Side, usize), Result<i128, Finding>>;
 
-/// Converts all that returns take.
-pub(super) fn convert(accounts: &Accounts) -> Converted {
-    let of_account = |((sale, side), account): (&(usize, Side), &Account)| {
-        let (sale, side) = (*sale, *side);
-        dollars(account).into_iter().map(move |(member, dollars)| ((sale, side, member), dollars))
-    };
-    accounts.iter().flat_map(of_account).collect()
+/// Converts all that returns take. What they take more than came, in dollars alone, is found, or trimmed.
+pub(super) fn convert(group: &mut Group<'_>, accounts: &mut Accounts) -> Converted {
+    let mut converted = Converted::new();
+    for ((sale, side), account) in accounts {
+        let mut all = dollars(account);
+        find_excess(group, *sale, account, &mut all);
+        converted.extend(all.into_iter().map(|(member, dollars)| ((*sale, *side, member), dollars)));
+    }
+    converted
 }
 
 /// Dollars by return. By the sale's own rate they are converted cumulatively, in order of receipt.
@@ -58,5 +61,42 @@ fn take_what_is_left(account: &Account, entries: &[&Entry], all: &mut [(usize, R
         others.map(|(_, (_, dollars))| *dollars).try_fold(0_i128, |sum, dollars| Ok(sum.saturating_add(dollars?)));
     if let (Ok(whole), Ok(others), Some((_, dollars))) = (account.came.dollars_of(taken), others, all.get_mut(taker)) {
         *dollars = Ok(whole.saturating_sub(others).max(0));
+    }
+}
+
+/// Dollars that returns state may be more than those of the sale, beyond what they take too much of its base: that is found already. The latest
+/// received are those that overdraw it.
+fn find_excess(
+    group: &mut Group<'_>,
+    sale: usize,
+    account: &mut Account,
+    all: &mut [(usize, Result<i128, Finding>)],
+) {
+    let Ok(whole) = account.came.dollars_of(account.taken().max(account.came.micros)) else { return };
+    let taken = all.iter().filter_map(|(_, dollars)| dollars.ok()).fold(0_i128, i128::saturating_add);
+    let mut excess = taken.saturating_sub(whole);
+    if excess <= 0 {
+        return;
+    }
+    group.found(sale, Finding::RefundExceedsSale);
+    let is_final = account.came.has_final_rate();
+    for (member, dollars) in all.iter_mut().rev() {
+        let Ok(takes) = *dollars else { continue };
+        let over = takes.min(excess);
+        if over <= 0 {
+            continue;
+        }
+        excess = excess.saturating_sub(over);
+        group.found(*member, Finding::RefundExceedsSale);
+        match group.rules.exceeding {
+            OnExceeding::Flag => {}
+            OnExceeding::Cap => {
+                *dollars = Ok(takes.saturating_sub(over));
+                account.trim_dollars(*member);
+                if !is_final {
+                    group.found(*member, Finding::RateProvisional);
+                }
+            }
+        }
     }
 }

@@ -299,16 +299,20 @@ proptest! {
         prop_assume!(came > 0);
         members.push(Member { sale: local, payout: in_dollars, ..sale });
         let rules = RefundRules { exceeding: OnExceeding::Cap, other_amount, repeat: RefundRepeat::Restate };
-        let (mut returned, mut is_emptied) = ([0_i64; 2], false);
+        let (mut returned, mut in_dollars_returned, mut is_emptied) = ([0_i64; 2], 0_i64, false);
+        let by_its_day = rates().between("MYR", "USD", day("2026-11-20")).and_then(|rate| rate.convert(Amount::from_micros(came)?));
+        let in_dollars_came = dollars.unwrap_or(by_its_day.unwrap().micros());
         for (member, balanced) in members.iter().zip(balance(&members, &rules, &rates())).filter(|(member, _)| member.kind != Kind::Sale) {
             let [sale, payout] = sides(&balanced);
             // What is undecided is in its own currency still.
             let is_decided = !balanced.findings.contains(&Finding::RateMissing) && !balanced.findings.contains(&Finding::CurrencyMissing);
             returned[0] += sale.amount.filter(|_| is_decided).map_or(0, Amount::micros);
             returned[1] += payout.dollars.map_or(0, Amount::micros);
+            in_dollars_returned += sale.dollars.map_or(0, Amount::micros);
             is_emptied |= member.states_nothing() && member.counts() && !balanced.waits_for_rates;
         }
         prop_assert!(returned[0] >= -came && returned[1] >= -came, "{came} and {returned:?}");
+        prop_assert!(in_dollars_returned >= -in_dollars_came, "{in_dollars_came} and {in_dollars_returned}");
         prop_assert!(!is_emptied || returned[1] == -came, "{came} and {returned:?}");
     }
 

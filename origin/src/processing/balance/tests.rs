@@ -208,6 +208,55 @@ fn stated_dollars_stand_and_what_exhausts_the_sale_takes_the_dollars_that_are_le
 }
 
 #[test]
+fn more_dollars_than_came_are_found_and_counted_or_trimmed() {
+    let exceeds = "refund_exceeds_sale";
+    let members = [sale(1, "100 MYR = 20", ""), refund(2, "60 MYR = 25", ""), refund(3, "40 MYR", "")];
+    let expected = [exceeds, "-60.00 MYR = -25.00 | -, refund_exceeds_sale", "-40.00 MYR = 0.00 | -"];
+    assert_eq!(found(&members, &FLAG), expected);
+    let expected = [exceeds, "-60.00 MYR = -20.00 | -, refund_exceeds_sale", "-40.00 MYR = 0.00 | -"];
+    assert_eq!(found(&members, &CAP), expected);
+    // Also where an amount is left.
+    let members = [sale(1, "100 MYR = 20", ""), refund(2, "50 MYR = 50", "")];
+    assert_eq!(found(&members, &FLAG), [exceeds, "-50.00 MYR = -50.00 | -, refund_exceeds_sale"]);
+    assert_eq!(found(&members, &CAP), [exceeds, "-50.00 MYR = -20.00 | -, refund_exceeds_sale"]);
+    // The latest received overdraw it.
+    let members = [sale(1, "100 MYR = 20", ""), refund(3, "10 MYR = 12", ""), refund(2, "10 MYR = 15", "")];
+    let expected = [exceeds, "-10.00 MYR = -5.00 | -, refund_exceeds_sale", "-10.00 MYR = -15.00 | -"];
+    assert_eq!(found(&members, &CAP), expected);
+    // What the amounts take too much is found once: by the sale's rate 150 MYR are 30 dollars.
+    let members = [sale(1, "100 MYR = 20", ""), refund(2, "100 MYR = 20", ""), refund(3, "50 MYR = 10", "")];
+    let expected = [exceeds, "-100.00 MYR = -20.00 | -", "-50.00 MYR = -10.00 | -, refund_exceeds_sale"];
+    assert_eq!(found(&members, &FLAG), expected);
+    // Less than came is nothing odd, and neither is a sender's rounding that comes to as much.
+    let members = [sale(1, "3 MYR = 1", ""), refund(2, "1 MYR = 0.34", ""), refund(3, "2 MYR = 0.66", "")];
+    assert_eq!(found(&members, &FLAG), ["", "-1.00 MYR = -0.34 | -", "-2.00 MYR = -0.66 | -"]);
+    // By the rate of the sale's day, while that is not final.
+    let late = |member: Member| Member { day: day("2026-11-27"), ..member };
+    let members = [late(sale(1, "100 MYR", "")), refund(2, "50 MYR = 50", "")];
+    assert_eq!(found(&members, &FLAG)[1], "-50.00 MYR = -50.00 | -, refund_exceeds_sale");
+    let expected = "-50.00 MYR = -24.421053 | -, refund_exceeds_sale, rate_provisional, waits";
+    assert_eq!(found(&members, &CAP)[1], expected);
+    // Nothing is compared with dollars that are not known.
+    let early = |member: Member| Member { day: day("2026-10-01"), ..member };
+    let members = [early(sale(1, "100 MYR", "")), refund(2, "50 MYR = 50", "")];
+    assert_eq!(found(&members, &FLAG), ["", "-50.00 MYR = -50.00 | -"]);
+}
+
+#[test]
+fn a_sale_of_no_dollars_has_no_rate_and_gives_back_none() {
+    let members = [sale(1, "100 MYR = 0", ""), refund(2, "50 MYR", "")];
+    assert_eq!(found(&members, &FLAG), ["", "-50.00 MYR = 0.00 | -"]);
+    assert_eq!(balance(&members, &FLAG, &rates())[1].rate, None);
+    // Ten dollars are 41.484375 MYR by the rate of its day.
+    let members = [sale(1, "100 MYR = 0", ""), refund(2, "= 10", ""), refund(3, "", "")];
+    let rest = "-58.515625 MYR = 0.00 | -, amount_of_original";
+    let expected = ["refund_exceeds_sale", "-41.484375 MYR = -10.00 | -, refund_exceeds_sale", rest];
+    assert_eq!(found(&members, &FLAG), expected);
+    let expected = ["refund_exceeds_sale", "-41.484375 MYR = 0.00 | -, refund_exceeds_sale", rest];
+    assert_eq!(found(&members, &CAP), expected);
+}
+
+#[test]
 fn another_currency_goes_by_the_rate_of_its_own_day() {
     // 20 EUR are 23.20 dollars on the 26th, and those 96.24375 MYR by the sale's own rate.
     let members = [sale(1, "470 MYR", ""), refund(2, "20 EUR", ""), refund(3, "", "")];

@@ -454,10 +454,12 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
     for side in [0, 1] {
         let (came, whole) = (came[side], &sale_of[side]);
         let (_, whole_odd) = rules.dollars(all[sale].money()[side], all[sale].day());
-        // Of a sale of nothing there is no rate, but that of dollars to dollars.
-        let by_rate = |gone: i128| match (whole.dollars?, came?) {
-            (_, 0) => whole.currency.as_deref().is_none_or(|currency| currency == "USD").then_some(gone),
-            (dollars, came) => Some(divided(dollars * gone, came)),
+        // Of a sale of nothing it is that of its day.
+        let of_day = all[sale].day();
+        let by_rate = |gone: i128| match (whole.dollars?, came?, &whole.currency) {
+            (_, 0, Some(currency)) => Some(rules.converted(gone, currency, "USD", of_day)?.0),
+            (_, 0, None) => Some(gone),
+            (dollars, came, _) => Some(divided(dollars * gone, came)),
         };
         let (mut gone, mut last, mut rest, mut converted) = (0, None, None, Vec::new());
         for (at, (taking, back)) in takings.iter().map(|taking| taking[side]).zip(&backs).enumerate() {
@@ -497,6 +499,22 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
                 converted[taker] = by_rate(until).map(|until| (until - others).max(0));
             }
             gone = until;
+        }
+        // What returns state in dollars may be more than the sale's, beyond what the amounts take too much.
+        if let Some(limit) = came.and_then(|came| by_rate(came.max(gone))) {
+            let (mut taken, mut exceed) = (0, Vec::new());
+            for (dollars, back) in converted.iter_mut().zip(&backs) {
+                let Some(dollars) = dollars.as_mut().filter(|dollars| **dollars > 0) else { continue };
+                if taken + *dollars > limit {
+                    findings.extend([(sale, "refund_exceeds_sale"), (*back, "refund_exceeds_sale")]);
+                    if rules.caps {
+                        *dollars = limit - taken;
+                        exceed.push(*back);
+                    }
+                }
+                taken += *dollars;
+            }
+            exceed.into_iter().for_each(|back| all[back].findings.extend(whole_odd));
         }
         for ((taking, back), dollars) in takings.iter().map(|taking| taking[side]).zip(&backs).zip(converted) {
             let back = &mut all[*back];
@@ -589,7 +607,7 @@ fn deposits(rules: &Rules, all: &mut [Evaluated<'_>]) {
             (None, ..) => "no_account",
             _ if is_bonus => "bonus",
             (_, None, None) => "no_amount",
-            (_, Some(0), _) | (_, _, Some(0)) => "zero",
+            (_, Some(0), _) | (_, None, Some(0)) => "zero",
             (_, _, None) => "undecided",
             (_, _, Some(dollars)) if dollars < rules.minimum => "too_small",
             _ if with_first.insert(account.clone()) => "first",
