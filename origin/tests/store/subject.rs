@@ -241,8 +241,11 @@ contract! {
             format!("conversion_id=z3&event=purchase&rewars=1&account_id={SENT}&campaign=to%20{SENT}&{PERSONAL}"),
             "conversion_id=z3&event=purchase&rewars=2&account_id=other&geo=SG".to_owned(),
             // Its own, and one that has nothing to do with it.
-            format!("conversion_id=z4&event=purchase&rewars=1&account_id={SENT}&{PERSONAL}"),
+            format!("conversion_id=z4&event=purchase&event_id=p4&rewars=1&account_id={SENT}&{PERSONAL}"),
             "conversion_id=z5&event=purchase&rewars=1&account_id=other&sub_id=theirs".to_owned(),
+            "conversion_id=z5&event=purchase&rewars=1.5&geo=SG".to_owned(),
+            // Under another's id, a refund of this person's purchase.
+            format!("conversion_id=z5&event=refund&original_event_id=p4&rewars=1&order_id=o%20{SENT}&{PERSONAL}"),
         ]) {
             let record = received(&query, moment(second));
             assert!(matches!(db.store.record(record).await.unwrap(), Recorded::As(Created | Revised)), "{query}");
@@ -269,7 +272,8 @@ contract! {
             format!("z2 purchase {name} theirs SG - - -"),
             format!("z3 purchase other - SG - - {name}"),
             format!("z4 purchase {name} - - - - -"),
-            "z5 purchase other theirs - - - -".to_owned(),
+            "z5 purchase other theirs SG - - -".to_owned(),
+            format!("z5 refund - - - - {name} -"),
         ]);
         processing.all(&db.store).await;
         assert_eq!(db.differences(&processing).await, [""; 0]);

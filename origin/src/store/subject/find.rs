@@ -80,7 +80,8 @@ pub(super) fn of_subject(column: &str) -> String {
 ///
 /// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `lone`: conversions of
 /// such a click that name no account, where the click is no other account's. `alone`: these, and conversions that name no account and
-/// have the id of one of `own` or `lone`, such as the refund of a purchase. `told`: the events that made all
+/// have the id of one of `own` or `lone`, such as the refund of a purchase, or name an event of one as what they go back of: without their
+/// conversion id, which may be another's. `told`: the events that made all
 /// these, and others of these conversions: what the partner's policy ignored has made none. What came late has made none yet; until its
 /// key is rebuilt, an event that was `seen` stands for all events of the key.
 pub(super) fn sets(who: &str, seen: &str) -> String {
@@ -100,7 +101,13 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
             union select same.conversion_id, same.conversion_key, same.occurrence from own
                 join conversions as same on same.conversion_id = own.conversion_id where same.account_id is null
             union select same.conversion_id, same.conversion_key, same.occurrence from lone
-                join conversions as same on same.conversion_id = lone.conversion_id where same.account_id is null),
+                join conversions as same on same.conversion_id = lone.conversion_id where same.account_id is null
+            union select null, back.conversion_key, back.occurrence from own
+                join revisions on revisions.conversion_key = own.conversion_key and revisions.occurrence = own.occurrence
+                join conversions as back on back.original_event_id = revisions.event_id where back.account_id is null
+            union select null, back.conversion_key, back.occurrence from lone
+                join revisions on revisions.conversion_key = lone.conversion_key and revisions.occurrence = lone.occurrence
+                join conversions as back on back.original_event_id = revisions.event_id where back.account_id is null),
          seen(event_id) as (
             {seen}
             union select events.event_id from events as late join rebuilds on rebuilds.conversion_key = late.conversion_key
