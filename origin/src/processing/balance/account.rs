@@ -80,6 +80,14 @@ impl Entry {
     pub fn takes(&self) -> i128 {
         self.base.unwrap_or(0)
     }
+
+    /// Micro-units of the dollars that it has of its own, where it has any.
+    pub fn own_dollars(&self) -> Option<i128> {
+        match &self.worth {
+            Worth::Own(own) => Some(own.micros),
+            Worth::ByTheSale | Worth::Unknown(_) => None,
+        }
+    }
 }
 
 impl Account {
@@ -104,6 +112,11 @@ impl Account {
         let Account { came, mut entries, .. } = std::mem::replace(self, Account::new(self.came.clone()));
         change(&came, &mut entries);
         entries.into_iter().for_each(|entry| self.enter(entry));
+    }
+
+    /// Micro-units of the dollars that a return has of its own, where it has any.
+    pub fn own_dollars_of(&self, member: usize) -> Option<i128> {
+        self.entries.iter().find(|entry| entry.member == member)?.own_dollars()
     }
 
     /// What a return has in dollars of its own is more than the sale has left: its dollars are the sale's.

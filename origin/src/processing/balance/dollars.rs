@@ -20,14 +20,24 @@ pub(super) fn convert(group: &mut Group<'_>, accounts: &mut Accounts) -> Convert
     converted
 }
 
-/// Dollars by return. By the sale's own rate they are converted cumulatively, in order of receipt.
+/// Dollars by return, in order of receipt.
+///
+/// (1) by the sale's own rate they are converted cumulatively
+/// (2) returns that have no dollars of their own take no more than the others leave of the sale's
+/// (3) returns up to the one that exhausts the sale come to exactly its dollars: the one without an amount takes what is left of them, or
+///     else the latest received that has none of its own
 fn dollars(account: &Account) -> Vec<(usize, Result<i128, Finding>)> {
     let mut entries: Vec<&Entry> = account.entries.iter().collect();
     entries.sort_by_key(|entry| entry.member);
+    // (1)
     let (mut taken, mut before) = (0_i128, Ok(0_i128));
+    let mut exhausting = None;
     let mut all = Vec::new();
-    for entry in &entries {
+    for (place, entry) in entries.iter().enumerate() {
         taken = taken.saturating_add(entry.takes());
+        if exhausting.is_none() && taken >= account.came.micros && taken > 0 {
+            exhausting = Some((place, taken));
+        }
         let now = account.came.dollars_of(taken);
         let dollars = match (&entry.worth, entry.base) {
             (Worth::Own(own), _) => Ok(own.micros),
@@ -39,59 +49,65 @@ fn dollars(account: &Account) -> Vec<(usize, Result<i128, Finding>)> {
         all.push((entry.member, dollars));
         before = now;
     }
-    take_what_is_left(account, &entries, &mut all);
+    // What comes behind the exhausting one is too much, and converted as it is.
+    let (end, taken) = exhausting.map_or((entries.len(), 0), |(place, taken)| (place.saturating_add(1), taken));
+    let whole = account.came.dollars_of(taken.max(account.came.micros));
+    if let (Some(entries), Some(all), Ok(whole)) = (entries.get(..end), all.get_mut(..end), whole) {
+        hold_to(whole, entries, all);
+        if exhausting.is_some() {
+            take_what_is_left(whole, entries, all);
+        }
+    }
     all
 }
 
-/// Returns up to the one that exhausts the sale come to exactly its dollars, also where some of them state dollars of their own: the return
-/// without an amount takes what is left of them, or else the latest received that states none.
-fn take_what_is_left(account: &Account, entries: &[&Entry], all: &mut [(usize, Result<i128, Finding>)]) {
-    let mut taken = 0_i128;
-    let exhausts = |entry: &&Entry| {
-        taken = taken.saturating_add(entry.takes());
-        taken >= account.came.micros && taken > 0
-    };
-    let Some(last) = entries.iter().position(exhausts) else { return };
-    let (Some(entries), Some(all)) = (entries.get(..=last), all.get_mut(..=last)) else { return };
+/// (2)
+fn hold_to(whole: i128, entries: &[&Entry], all: &mut [(usize, Result<i128, Finding>)]) {
+    let own = entries.iter().filter_map(|entry| entry.own_dollars()).fold(0_i128, i128::saturating_add);
+    let mut left = whole.saturating_sub(own).max(0);
+    let by_the_sale = entries.iter().zip(all).filter(|(entry, _)| matches!(entry.worth, Worth::ByTheSale));
+    for dollars in by_the_sale.filter_map(|(_, (_, dollars))| dollars.as_mut().ok()) {
+        *dollars = left.min(*dollars);
+        left = left.saturating_sub(*dollars);
+    }
+}
+
+/// (3)
+fn take_what_is_left(whole: i128, entries: &[&Entry], all: &mut [(usize, Result<i128, Finding>)]) {
     let is_by_the_sale = |entry: &&Entry| entry.takes() > 0 && matches!(entry.worth, Worth::ByTheSale);
     let rest = entries.iter().position(|entry| is_by_the_sale(entry) && entry.class == Class::Rest);
     let Some(taker) = rest.or_else(|| entries.iter().rposition(is_by_the_sale)) else { return };
     let others = all.iter().enumerate().filter(|(index, _)| *index != taker);
     let others: Result<i128, Finding> =
         others.map(|(_, (_, dollars))| *dollars).try_fold(0_i128, |sum, dollars| Ok(sum.saturating_add(dollars?)));
-    if let (Ok(whole), Ok(others), Some((_, dollars))) = (account.came.dollars_of(taken), others, all.get_mut(taker)) {
+    if let (Ok(others), Some((_, dollars))) = (others, all.get_mut(taker)) {
         *dollars = Ok(whole.saturating_sub(others).max(0));
     }
 }
 
-/// Dollars that returns state may be more than those of the sale, beyond what they take too much of its base: that is found already. The latest
-/// received are those that overdraw it.
-fn find_excess(
-    group: &mut Group<'_>,
-    sale: usize,
-    account: &mut Account,
-    all: &mut [(usize, Result<i128, Finding>)],
-) {
+/// Dollars that returns have of their own may be more than those of the sale, beyond what they take too much of its base: that is found
+/// already. The latest received are those that overdraw it. A millionth of a dollar for each return is rounding.
+fn find_excess(group: &mut Group<'_>, sale: usize, account: &mut Account, all: &mut [(usize, Result<i128, Finding>)]) {
     let Ok(whole) = account.came.dollars_of(account.taken().max(account.came.micros)) else { return };
-    let taken = all.iter().filter_map(|(_, dollars)| dollars.ok()).fold(0_i128, i128::saturating_add);
-    let mut excess = taken.saturating_sub(whole);
-    if excess <= 0 {
+    let known = || all.iter().filter_map(|(_, dollars)| dollars.ok()).filter(|dollars| *dollars > 0);
+    let mut excess = known().fold(0_i128, i128::saturating_add).saturating_sub(whole);
+    if excess <= i128::try_from(known().count()).unwrap_or(i128::MAX) {
         return;
     }
-    group.found(sale, Finding::RefundExceedsSale);
     let is_final = account.came.has_final_rate();
     for (member, dollars) in all.iter_mut().rev() {
-        let Ok(takes) = *dollars else { continue };
-        let over = takes.min(excess);
+        let Some(own) = account.own_dollars_of(*member) else { continue };
+        let over = own.min(excess);
         if over <= 0 {
             continue;
         }
         excess = excess.saturating_sub(over);
+        group.found(sale, Finding::RefundExceedsSale);
         group.found(*member, Finding::RefundExceedsSale);
         match group.rules.exceeding {
             OnExceeding::Flag => {}
             OnExceeding::Cap => {
-                *dollars = Ok(takes.saturating_sub(over));
+                *dollars = Ok(own.saturating_sub(over));
                 account.trim_dollars(*member);
                 if !is_final {
                     group.found(*member, Finding::RateProvisional);

@@ -230,6 +230,19 @@ fn more_dollars_than_came_are_found_and_counted_or_trimmed() {
     // Less than came is nothing odd, and neither is a sender's rounding that comes to as much.
     let members = [sale(1, "3 MYR = 1", ""), refund(2, "1 MYR = 0.34", ""), refund(3, "2 MYR = 0.66", "")];
     assert_eq!(found(&members, &FLAG), ["", "-1.00 MYR = -0.34 | -", "-2.00 MYR = -0.66 | -"]);
+    // A millionth of a dollar for each return is rounding.
+    for (first, second) in [("100 MYR = 33.333334", "= 66.666667"), ("150 MYR = 50.000001", "150 MYR = 50")] {
+        let members = [sale(1, "300 MYR = 100", ""), refund(2, first, ""), refund(3, second, "")];
+        assert!(!found(&members, &CAP).concat().contains(exceeds), "{first} and {second}");
+    }
+    let members =
+        [sale(1, "300 MYR = 100", ""), refund(2, "150 MYR = 50.000002", ""), refund(3, "150 MYR = 50.000001", "")];
+    assert_eq!(found(&members, &CAP)[2], "-150.00 MYR = -49.999998 | -, refund_exceeds_sale");
+    // Those that state no dollars take what the others leave of them, so that all of the sale is all of its dollars.
+    let members =
+        [sale(1, "100 MYR = 20", ""), refund(2, "20 MYR = 15", ""), refund(3, "60 MYR", ""), refund(4, "20 MYR", "")];
+    let expected = ["", "-20.00 MYR = -15.00 | -", "-60.00 MYR = -5.00 | -", "-20.00 MYR = 0.00 | -"];
+    assert_eq!(found(&members, &FLAG), expected);
     // By the rate of the sale's day, while that is not final.
     let late = |member: Member| Member { day: day("2026-11-27"), ..member };
     let members = [late(sale(1, "100 MYR", "")), refund(2, "50 MYR = 50", "")];

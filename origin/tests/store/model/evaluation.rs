@@ -461,7 +461,8 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
             (_, 0, None) => Some(gone),
             (dollars, came, _) => Some(divided(dollars * gone, came)),
         };
-        let (mut gone, mut last, mut rest, mut converted) = (0, None, None, Vec::new());
+        let (mut gone, mut rest, mut end, mut converted) = (0, None, None, Vec::new());
+        let mut is_own = Vec::new();
         for (at, (taking, back)) in takings.iter().map(|taking| taking[side]).zip(&backs).enumerate() {
             let money = all[*back].money()[side].clone();
             let until = if taking.waits.is_some() { gone } else { gone + taking.own };
@@ -486,35 +487,53 @@ fn balance_one(rules: &Rules, all: &mut [Evaluated<'_>], sale: usize, backs: &[u
             } else if taking.own == 0 {
                 (Some(0), None)
             } else {
-                last = Some(at);
-                rest = rest.or(last.filter(|_| taking.is_open));
+                rest = rest.or(Some(at).filter(|_| taking.is_open));
                 (by_rate(until).zip(by_rate(gone)).map(|(until, gone)| until - gone), whole_odd)
             };
             all[*back].findings.extend(odd.filter(|_| taking.counts && (taking.is_stated || came.is_some())));
+            is_own.push(is_as_stated && (money.dollars.is_some() || is_other || came.is_none()));
             converted.push(dollars);
-            // Those that take all of it come to all of its dollars, as far as they do not state their own.
-            let takes_the_last = came.is_some_and(|came| gone < came && until >= came);
-            if let (true, Some(taker), true) = (takes_the_last, rest.or(last), converted.iter().all(Option::is_some)) {
-                let others: i128 = converted.iter().flatten().sum::<i128>() - converted[taker].unwrap_or(0);
-                converted[taker] = by_rate(until).map(|until| (until - others).max(0));
-            }
+            // Those that take all of it; what comes behind is too much.
+            let takes_the_last = came.is_some_and(|came| gone <= came && until >= came && until > 0);
+            end = end.or(takes_the_last.then_some((at, until)));
             gone = until;
         }
-        // What returns state in dollars may be more than the sale's, beyond what the amounts take too much.
-        if let Some(limit) = came.and_then(|came| by_rate(came.max(gone))) {
-            let (mut taken, mut exceed) = (0, Vec::new());
-            for (dollars, back) in converted.iter_mut().zip(&backs) {
-                let Some(dollars) = dollars.as_mut().filter(|dollars| **dollars > 0) else { continue };
-                if taken + *dollars > limit {
-                    findings.extend([(sale, "refund_exceeds_sale"), (*back, "refund_exceeds_sale")]);
-                    if rules.caps {
-                        *dollars = limit - taken;
-                        exceed.push(*back);
-                    }
-                }
-                taken += *dollars;
+        let (up_to, all_gone) = end.map_or((converted.len(), 0), |(at, until)| (at + 1, until));
+        if let Some(whole) = came.and_then(|came| by_rate(came.max(all_gone))) {
+            // Without dollars of their own they take what the others leave.
+            let own = (0..up_to).filter(|at| is_own[*at]).filter_map(|at| converted[at]).sum::<i128>();
+            let mut left = (whole - own).max(0);
+            for at in (0..up_to).filter(|at| !is_own[*at]) {
+                converted[at] = converted[at].map(|dollars| dollars.min(left));
+                left -= converted[at].unwrap_or(0);
             }
-            exceed.into_iter().for_each(|back| all[back].findings.extend(whole_odd));
+            // All of the sale is all of its dollars.
+            let takes = |at: &usize| !is_own[*at] && takings[*at][side].waits.is_none() && takings[*at][side].own > 0;
+            let taker = rest.filter(|rest| *rest < up_to).or((0..up_to).rev().find(takes));
+            if let (Some(_), Some(taker), true) = (end, taker, converted[..up_to].iter().all(Option::is_some)) {
+                let others = converted[..up_to].iter().flatten().sum::<i128>() - converted[taker].unwrap();
+                converted[taker] = Some((whole - others).max(0));
+            }
+        }
+        // Dollars of their own may be more than the sale's, beyond what the amounts take too much.
+        if let Some(limit) = came.and_then(|came| by_rate(came.max(gone))) {
+            let all_known: Vec<_> = converted.iter().flatten().copied().filter(|dollars| *dollars > 0).collect();
+            let mut over = all_known.iter().sum::<i128>() - limit;
+            if over <= i128::try_from(all_known.len()).unwrap() {
+                over = 0;
+            }
+            for at in (0..converted.len()).rev().filter(|at| is_own[*at]) {
+                let Some(dollars) = converted[at].as_mut().filter(|dollars| **dollars > 0 && over > 0) else {
+                    continue;
+                };
+                findings.extend([(sale, "refund_exceeds_sale"), (backs[at], "refund_exceeds_sale")]);
+                let more = over.min(*dollars);
+                over -= more;
+                if rules.caps {
+                    *dollars -= more;
+                    all[backs[at]].findings.extend(whole_odd);
+                }
+            }
         }
         for ((taking, back), dollars) in takings.iter().map(|taking| taking[side]).zip(&backs).zip(converted) {
             let back = &mut all[*back];
