@@ -61,7 +61,7 @@ pub struct Processed {
 
 impl Processed {
     fn add(&mut self, conclusion: &Conclusion) {
-        let Some((facts, judged)) = &conclusion.judged else { return };
+        let Some((facts, judged)) = conclusion.of_last_event() else { return };
         let known = facts.judged.as_ref().map_or("", |before| &before.findings);
         // A code stands in quotes in the list.
         for finding in judged.findings.iter().filter(|code| !known.contains(&format!("\"{code}\""))) {

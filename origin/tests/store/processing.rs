@@ -2,7 +2,7 @@
 
 use crate::{Fresh, at, batch, click, nonce, partner, record};
 use bytec_origin::app::Platform;
-use bytec_origin::processing::{again, process};
+use bytec_origin::processing::{again, process, process_round};
 use bytec_origin::shared::{Change, Quote, Shared, read_ecb};
 use bytec_origin::store::location::Location;
 use bytec_origin::store::worklist::{Backlog, Conclusion, Facts, Item, Judged, Lease, Next, Other, Standing};
@@ -469,6 +469,23 @@ contract! {
         assert_eq!(db.one(of).await, "e1 approved -");
         assert_eq!(db.processed(&processing, of).await, ["e1 approved 15.00"]);
         assert_eq!(db.store.backlog(now()).await.unwrap(), Backlog::default());
+    }
+
+    a_finding_that_an_overtaken_event_brings_is_counted_once(db) {
+        let processing = Processing::new();
+        db.record("conversion_id=c1&status=Approved&rewars=1&consent_version=1&event_id=e1").await;
+        processing.all(&db.store).await;
+        db.record(&format!("conversion_id=c1&status=Pending&click_id={}&event_id=e2", click(1).click_id)).await;
+        let platform = Platform { now, random: Platform::SYSTEM.random };
+        let mut found = 0;
+        loop {
+            let round = process_round(&platform, &processing.shared, &processing.partner, &db.store).await.unwrap();
+            found += round.found.get("unknown_click").copied().unwrap_or(0);
+            if round.items == 0 {
+                break;
+            }
+        }
+        assert_eq!((found, db.column(FINDINGS).await), (1, vec!["c1 [\"unknown_click\"]".to_owned()]));
     }
 
     what_other_rules_would_change_is_told_before_it_is_changed(db) {

@@ -23,6 +23,14 @@ pub struct Conclusion {
     pub others: Vec<Other>,
 }
 
+impl Conclusion {
+    /// What was judged, by which facts; None where its event is not the last one of the conversion: it is judged by that one's item.
+    pub fn of_last_event(&self) -> Option<(&Facts, &Judged)> {
+        let (facts, judged) = self.judged.as_ref()?;
+        (facts.marks.last_event_id == self.item.event_id).then_some((facts, judged))
+    }
+}
+
 /// Another conversion that is balanced together with one that was judged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Other {
@@ -215,10 +223,8 @@ pub(super) struct Superseded {
 pub(super) fn part_superseded(conclusions: Vec<Conclusion>, lease: &Lease) -> (Vec<Conclusion>, Vec<Superseded>) {
     let mut superseded = Vec::new();
     let settled = conclusions.into_iter().map(|conclusion| {
-        let facts = conclusion.judged.as_ref().map(|(facts, _)| facts);
-        let Some(facts) = facts.filter(|facts| facts.marks.last_event_id != conclusion.item.event_id) else {
-            return conclusion;
-        };
+        let is_of_last = conclusion.of_last_event().is_some();
+        let Some((facts, _)) = conclusion.judged.as_ref().filter(|_| !is_of_last) else { return conclusion };
         superseded.push(Superseded {
             event_id: conclusion.item.event_id.clone(),
             conversion_key: facts.conversion.conversion_key.clone(),
