@@ -7,7 +7,7 @@ use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Rejected};
 use postback::click::Click;
-use postback::duplicate::{DuplicatePolicy, OnRepeat};
+use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 
@@ -185,6 +185,13 @@ contract! {
         let ignored = from_there(&format!("conversion_id=d1&event=deposit&status=Approved&rewars=3&{PERSONAL}"));
         let later = Receipt { received_at: at("2025-11-22T08:00:00Z"), ..ignored.receipt.clone() };
         assert_eq!(ignoring.record(Record { receipt: later, ..ignored }).await.unwrap(), Recorded::As(Duplicate));
+        // A refund under another id names what was ignored.
+        let ignored = db.one("select event_id from events where conversion_id = 'd1' and content ->> 'status' is not null").await;
+        let refund = from_there(&format!("conversion_id=x1&event=refund&original_event_id={ignored}&rewars=1&{PERSONAL}"));
+        let later = Receipt { received_at: at("2025-11-22T09:00:00Z"), ..refund.receipt.clone() };
+        assert_eq!(ignoring.record(Record { receipt: later, ..refund }).await.unwrap(), Recorded::As(Created));
+        Processing::new().all(&ignoring).await;
+        assert_eq!(db.one("select refund_of from conversions where conversion_id = 'x1'").await, "d1");
         ignoring.close().await;
         assert_eq!(db.one("select cast(count(*) as text) from events where conversion_id = 'd1'").await, "2");
         db.erase().await;
@@ -246,6 +253,10 @@ contract! {
             "conversion_id=z5&event=purchase&rewars=1.5&geo=SG".to_owned(),
             // Under another's id, a refund of this person's purchase.
             format!("conversion_id=z5&event=refund&original_event_id=p4&rewars=1&order_id=o%20{SENT}&{PERSONAL}"),
+            // Under this person's id, a refund of another's purchase.
+            "conversion_id=z6&event=purchase&event_id=p6&rewars=1&account_id=other".to_owned(),
+            format!("conversion_id=z7&event=purchase&rewars=1&account_id={SENT}"),
+            "conversion_id=z7&event=refund&original_event_id=p6&rewars=1&sub_id=theirs&geo=SG".to_owned(),
         ]) {
             let record = received(&query, moment(second));
             assert!(matches!(db.store.record(record).await.unwrap(), Recorded::As(Created | Revised)), "{query}");
@@ -274,10 +285,48 @@ contract! {
             format!("z4 purchase {name} - - - - -"),
             "z5 purchase other theirs SG - - -".to_owned(),
             format!("z5 refund - - - - {name} -"),
+            "z6 purchase other - - - - -".to_owned(),
+            format!("z7 purchase {name} - - - - -"),
+            "z7 refund - theirs SG - - -".to_owned(),
         ]);
         processing.all(&db.store).await;
         assert_eq!(db.differences(&processing).await, [""; 0]);
         db.assert_totals_are_a_recount().await;
+    }
+
+    what_goes_back_of_a_person_s_sale_is_that_person_s_whatever_its_id(db) {
+        let policy = DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..DuplicatePolicy::default() };
+        let store = db.place.open(policy).await.unwrap();
+        for query in [
+            format!("conversion_id=z1&event=registration&account_id={SENT}"),
+            // It names nobody, and has the id of the sign-up.
+            "conversion_id=z1&event=purchase&event_id=p1&rewars=5".to_owned(),
+            format!("conversion_id=z2&event=refund&original_event_id=p1&rewars=1&{PERSONAL}"),
+            // Under this person's id, a refund of another's purchase; under another's, one of this person's.
+            "conversion_id=z3&event=purchase&event_id=p3&rewars=5&account_id=other".to_owned(),
+            format!("conversion_id=z4&event=purchase&event_id=p4&rewars=5&account_id={SENT}"),
+            "conversion_id=z4&event=refund&original_event_id=p3&rewars=1&sub_id=theirs&geo=SG".to_owned(),
+            format!("conversion_id=z3&event=refund&original_event_id=p4&rewars=1&{PERSONAL}"),
+        ] {
+            assert_eq!(store.record(record(&query)).await.unwrap(), Recorded::As(Created), "{query}");
+        }
+        Processing::new().all(&store).await;
+        store.close().await;
+        let of = "select conversion_id || ' ' || event || ' ' || coalesce(refund_of, '-') from conversions where event = 'refund' order by 1";
+        assert_eq!(db.column(of).await.len(), 3);
+        let name = db.erase().await.pseudonym().to_owned();
+        let conversions = "select conversion_id || ' ' || event || ' ' || coalesce(account_id, '-') || ' ' || coalesce(sub_id, '-') || ' ' ||
+            coalesce(geo, '-') || ' ' || coalesce(device, '-') from conversions order by conversion_id, event";
+        assert_eq!(db.column(conversions).await, [
+            "z1 purchase - - - -".to_owned(),
+            format!("z1 registration {name} - - -"),
+            "z2 refund - - - -".to_owned(),
+            "z3 purchase other - - -".to_owned(),
+            "z3 refund - - - -".to_owned(),
+            format!("z4 purchase {name} - - -"),
+            "z4 refund - theirs SG -".to_owned(),
+        ]);
+        assert_eq!(db.telling().await, Vec::<String>::new());
     }
 
     what_is_erased_is_nowhere_and_money_is_as_it_was(db) {

@@ -75,7 +75,11 @@ pub(super) fn waiting(dialect: Dialect) -> Step<HangsOn> {
     let waits = "(work_items.state = 'waiting' or work_items.state = 'delayed' and work_items.updated_at < input.delayed_before)";
     // Of any event of it: also one that came too late may have changed it.
     let item = |key: &str| {
-        let events = dialect.join_by_key("work_items", "work_items", &format!("work_items.event_id = events.event_id and {waits}"));
+        let events = dialect.join_by_key(
+            "work_items",
+            "work_items",
+            &format!("work_items.event_id = events.event_id and {waits}"),
+        );
         format!("select 1 from events {events} where events.conversion_key = {key}{by_key}")
     };
     let statement = format!(

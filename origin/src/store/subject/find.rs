@@ -79,13 +79,15 @@ pub(super) fn of_subject(column: &str) -> String {
 /// The sets of rows that are about a person who is known by a column of the subject: `account_id` before, `pseudonym` after.
 ///
 /// `own`: conversions that name the account. `clicked`: clicks that these name, or that are linked to it. `lone`: conversions of
-/// such a click that name no account, where the click is no other account's. `alone`: these, and conversions that name no account and
-/// have the id of one of `own` or `lone`, such as the refund of a purchase, or name an event of one as what they go back of: without their
-/// conversion id, which may be another's. `told`: the events that made all
-/// these, and others of these conversions: what the partner's policy ignored has made none. What came late has made none yet; until its
+/// such a click that name no account, where the click is no other account's. `named`: all these, and conversions that name no account and
+/// have the id of one of them, such as the refund of a purchase, unless they go back of another account's. `alone`: what names no account
+/// of these, and what goes back of one of them or names one of its events, whatever its own id. `told`: the events that made all
+/// these, and others of their keys that made no conversion: the partner's policy ignored them. What came late has made none yet; until its
 /// key is rebuilt, an event that was `seen` stands for all events of the key.
 pub(super) fn sets(who: &str, seen: &str) -> String {
     let who = of_subject(who);
+    let has_effect = "exists (select 1 from revisions
+        where revisions.conversion_key = events.conversion_key and revisions.event_id = events.event_id)";
     format!(
         "own as (select conversion_id, conversion_key, occurrence, click_id from conversions where account_id = {who}),
          clicked as (
@@ -96,17 +98,29 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
             where click_id in (select click_id from clicked) and account_id is null
                 and not exists (select 1 from links where links.click_id = conversions.click_id
                                 and links.kind = 'account' and links.linked_id <> {who})),
+         theirs as (
+            select conversion_id, conversion_key, occurrence from own
+            union select conversion_id, conversion_key, occurrence from lone),
+         named as (
+            select conversion_key, occurrence from theirs
+            union select same.conversion_key, same.occurrence from theirs
+                join conversions as same on same.conversion_id = theirs.conversion_id
+            where same.account_id is null
+                and not exists (select 1 from conversions as sale
+                    where sale.conversion_key = same.refund_of and sale.occurrence = same.refund_of_occurrence
+                        and sale.account_id <> {who})
+                and not exists (select 1 from events
+                    join conversions as sale on sale.conversion_key = events.conversion_key
+                    where events.event_id = same.original_event_id and sale.account_id <> {who})),
          alone as (
-            select conversion_id, conversion_key, occurrence from lone
-            union select same.conversion_id, same.conversion_key, same.occurrence from own
-                join conversions as same on same.conversion_id = own.conversion_id where same.account_id is null
-            union select same.conversion_id, same.conversion_key, same.occurrence from lone
-                join conversions as same on same.conversion_id = lone.conversion_id where same.account_id is null
-            union select null, back.conversion_key, back.occurrence from own
-                join revisions on revisions.conversion_key = own.conversion_key and revisions.occurrence = own.occurrence
-                join conversions as back on back.original_event_id = revisions.event_id where back.account_id is null
-            union select null, back.conversion_key, back.occurrence from lone
-                join revisions on revisions.conversion_key = lone.conversion_key and revisions.occurrence = lone.occurrence
+            select known.conversion_key, known.occurrence from named
+                join conversions as known on known.conversion_key = named.conversion_key
+                    and known.occurrence = named.occurrence where known.account_id is null
+            union select back.conversion_key, back.occurrence from named
+                join conversions as back on back.refund_of = named.conversion_key
+                    and back.refund_of_occurrence = named.occurrence where back.account_id is null
+            union select back.conversion_key, back.occurrence from named
+                join revisions on revisions.conversion_key = named.conversion_key and revisions.occurrence = named.occurrence
                 join conversions as back on back.original_event_id = revisions.event_id where back.account_id is null),
          seen(event_id) as (
             {seen}
@@ -117,10 +131,10 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
                 on own.conversion_key = revisions.conversion_key and own.occurrence = revisions.occurrence
             union select revisions.event_id from revisions join alone
                 on alone.conversion_key = revisions.conversion_key and alone.occurrence = revisions.occurrence
-            union select events.event_id from own join conversions as same on same.conversion_id = own.conversion_id
-                join events on events.conversion_key = same.conversion_key
-            union select events.event_id from alone join conversions as same on same.conversion_id = alone.conversion_id
-                join events on events.conversion_key = same.conversion_key
+            union select events.event_id from named join events on events.conversion_key = named.conversion_key
+                where not {has_effect}
+            union select events.event_id from alone join events on events.conversion_key = alone.conversion_key
+                where not {has_effect}
             union select event_id from seen)"
     )
 }
