@@ -218,8 +218,8 @@ contract! {
             "conversion_id=c1&event=purchase&usd_sale_amount=0&sale_amount_local=42&conversion_currency=MYR&event_time=2025-11-20+12:00:00",
             "conversion_id=c1&event=refund&usd_sale_amount=5&event_time=2025-11-20+12:00:00",
         ], &[
-            "c1 purchase 0.00 - 42.00 []",
-            "c1 refund -5.00 - -21.618283 []",
+            "c1 purchase 0.00 - 42.00 [\"refund_exceeds_sale\"]",
+            "c1 refund -5.00 - -21.618283 [\"refund_exceeds_sale\"]",
         ]).await;
     }
 
