@@ -69,8 +69,11 @@ export async function plans() {
 /** Those of processing and the others, each once. Processing looks for work all the time, in between as well. */
 function parted(found) {
   const once = [...new Map(found.map((block) => [block.text.replace(/^Query Text:/, ""), block])).values()];
-  const isProcessing = ({ text }) => /claim_id|revisions as made/.test(text);
-  const inOrder = (blocks) => blocks.toSorted((a, b) => Number(b.title === "take items") - Number(a.title === "take items"));
+  const isProcessing = ({ text }) => /claim_id|revisions as made|set_config\(/.test(text);
+  // It looks for work at any time, so what it begins with may stand anywhere in the log.
+  const first = ["change settings", "take items"];
+  const place = ({ title: name }) => (first.includes(name) ? first.indexOf(name) : first.length);
+  const inOrder = (blocks) => blocks.toSorted((a, b) => place(a) - place(b));
   return [inOrder(once.filter(isProcessing)), once.filter((block) => !isProcessing(block))];
 }
 
