@@ -80,5 +80,5 @@ pub async fn redirect(
 
 async fn enqueue(bindings: &Bindings, context: &Context, clicked: Clicked) -> Result<(), String> {
     let queue = bindings.queue(CLICKS).ok_or("no queue is bound to CLICKS")?;
-    queue.send(Some(context), [clicked.to_message()], ENQUEUE_MS_MAX).await
+    queue.send(Some(context), [clicked.to_message()?], ENQUEUE_MS_MAX).await
 }

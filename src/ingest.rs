@@ -1,5 +1,7 @@
 //! One postback, from the request to what the partner is told.
 
+#![deny(clippy::disallowed_methods)]
+
 use crate::config::Config;
 use crate::delivery::inline::{Delivered, Delivery, deliver};
 use crate::delivery::parcel::{Parcel, Received};
@@ -13,7 +15,7 @@ use postback::id::{EventId, Nonce};
 use postback::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use postback::params::Params;
 use postback::partner::Partner;
-use postback::reading::{Dialect, Reading};
+use postback::reading::Reading;
 use postback::rejection::Rejection;
 use postback::reply::Format;
 use postback::signature::{Profile, SignedBy, canonical_json, canonical_query};
@@ -45,8 +47,11 @@ pub struct Ingested {
 pub enum Taken {
     /// The origin answered for it.
     Answered(Verdict, Answer),
-    /// The queue holds it.
-    Queued,
+    /// The queue holds it, because of a failure that may be ours.
+    Queued {
+        /// Whether somebody has to change something of ours.
+        is_our_fault: bool,
+    },
 }
 
 impl From<Error> for Ingested {
@@ -150,13 +155,15 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
         client_ip: incoming.part(Part::ConnectingIp),
         reply: asked.reply,
     };
-    let parcel = Parcel::of(partner, &reading.postback, &received);
+    let parcel = Parcel::of(partner, reading.postback, &received);
     // How long the sender took to send is not the origin's time.
     let arrived_ms = platform::now().unix_ms();
     let Delivery { delivered, attempts } = deliver(config, bindings, context, partner, &parcel, arrived_ms).await;
     let (result, reason) = match delivered {
         Delivered::Answered(verdict, answer) => (Ok(Taken::Answered(verdict, answer)), None),
-        Delivered::Queued(reason) => (Ok(Taken::Queued), Some(reason)),
+        Delivered::Queued(failure) => {
+            (Ok(Taken::Queued { is_our_fault: failure.kind.is_our_fault() }), Some(failure.reason))
+        }
         Delivered::Neither(reason) => (Err(Error::Unavailable), Some(reason)),
     };
     Ingested { event_id: Some(parcel.event_id), request_id, result, reason, attempts }
@@ -192,7 +199,7 @@ fn read(
     };
     let mut params = Params::from_request(&query, content_type, &body)?;
     params.drop_credentials();
-    partner.read(&params, Dialect::Partner, now)
+    partner.read(&params, now)
 }
 
 /// The body and its type; a GET's body is not looked at.

@@ -69,8 +69,7 @@ mod entry {
         wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
     )]
     pub async fn queue(batch: MessageBatch, env: Env, _context: Context) -> Result<(), JsValue> {
-        consume(&batch, Bindings::of(env)).await;
-        Ok(())
+        consume(&batch, Bindings::of(env)).await
     }
 
     /// The time of a cron trigger has come.
@@ -173,13 +172,14 @@ fn panic_if_asked(path: &str) {
 
 /// Hands a batch to its consumer. With a wrong configuration nothing can be delivered: its messages wait as if the origin were
 /// away, because an error would make the platform bring them again at once until it gives them up.
-async fn consume(batch: &MessageBatch, bindings: Bindings) {
-    let (name, messages) = messages_of(batch);
+async fn consume(batch: &MessageBatch, bindings: Bindings) -> Result<(), JsValue> {
+    let (name, messages) = messages_of(batch)?;
     let nobody = Nonce::from_bytes([0; 16]);
     match configuration(&bindings, &nobody, now()) {
         Some(config) => queue::consume(config, bindings, &name, messages).await,
         None => queue::settle::put_off_all(&messages),
     }
+    Ok(())
 }
 
 async fn scheduled(bindings: Bindings) -> Result<(), JsValue> {

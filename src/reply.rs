@@ -25,7 +25,10 @@ pub fn to_postback(ingested: &Ingested, asked: &Asked<'_>) -> Reply {
             };
             (answered(*verdict, answer, event_id.as_ref(), asked), verdict.name(), level, message)
         }
-        Ok(Taken::Queued) => (queued(event_id.as_ref(), asked), QUEUED, Level::Warn, "postback queued"),
+        Ok(Taken::Queued { is_our_fault }) => {
+            let level = if *is_our_fault { Level::Error } else { Level::Warn };
+            (queued(event_id.as_ref(), asked), QUEUED, level, "postback queued")
+        }
         Err(error) => {
             let (level, message) = if *error == Error::Unavailable {
                 (Level::Error, "neither origin nor queue took the postback")

@@ -18,7 +18,6 @@ use postback::key::{DEVELOPMENT_KEYS, KeySet};
 use postback::message_signature::{Covered, header, sign};
 use postback::params::Params;
 use postback::partner::file::read_folder;
-use postback::reading::Dialect;
 use postback::time::Timestamp;
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -238,7 +237,7 @@ impl Postbacks {
         let registry = read_folder(&partners).map_err(|_| "the shipped partner files cannot be read")?;
         let partner = registry.by_code("involve_asia").ok_or("no partner involve_asia")?;
         let params = Params::from_request(&original_query, None, b"").map_err(|rejection| rejection.to_string())?;
-        let reading = partner.read(&params, Dialect::Partner, now).map_err(|rejection| rejection.to_string())?;
+        let reading = partner.read(&params, now).map_err(|rejection| rejection.to_string())?;
         Ok(Postbacks {
             keys: KeySet::parse(DEVELOPMENT_KEYS).map_err(|problem| problem.to_string())?,
             authority,

@@ -1,15 +1,19 @@
 //! One postback at the origin: from a verified request to the verdict that was committed; and the rehearsal of one, where
 //! the last step is to undo it all.
 
+#![deny(clippy::disallowed_methods)]
+
 use crate::api::error::Error;
 use crate::app::App;
 use crate::store::{Receipt, Record, Recorded, Rejected};
 use crate::verify::{Caller, FromEdge, Received};
+use postback::canonical::CanonicalForm;
 use postback::id::EventId;
 use postback::message_signature::header;
 use postback::params::{Params, redact_body, redact_target, redact_unread_body};
 use postback::partner::{AuthMode, Partner};
-use postback::reading::{Dialect, Reading, Warning, WarningCode};
+use postback::postback::Postback;
+use postback::reading::{Reading, Warning, WarningCode};
 use postback::rejection::Rejection;
 use postback::signature::{Profile, SignedBy, canonical_json, canonical_query};
 use postback::time::Timestamp;
@@ -17,7 +21,6 @@ use postback::verdict::Verdict;
 use postback::zone::Zone;
 use serde::Deserialize;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use tracing::error;
 
 /// What was stored, and under which id.
@@ -47,7 +50,7 @@ pub struct Understood {
 /// The body that the edge makes of a POST.
 #[derive(Deserialize)]
 struct ForwardedBody {
-    postback: BTreeMap<String, String>,
+    postback: CanonicalForm,
     original_content_type: Option<String>,
     original_body: Option<String>,
 }
@@ -56,7 +59,8 @@ impl Understood {
     /// Reads what a believed caller sent. `request_id` is our name of the request, or the edge's.
     ///
     /// # Errors
-    /// The edge sent what no edge sends.
+    /// [`Error::Malformed`]: what the edge signed cannot be read here. That is never the sender's fault, and nothing is written down: the
+    /// edge keeps it.
     pub fn of(
         partner: &Partner,
         received: &Received<'_>,
@@ -185,16 +189,20 @@ fn forwarded(
     edge: &FromEdge<'_>,
     request_id: &str,
 ) -> Result<Understood, Error> {
-    let received_at = Timestamp::parse(edge.claims.received_at, &Zone::utc()).ok_or(Error::Malformed)?;
-    let event_id = EventId::parse(edge.claims.event_id).ok_or(Error::Malformed)?;
-    let (params, content_type, body) = match received.head.method {
+    let received_at = Timestamp::parse(edge.claims.received_at, &Zone::utc())
+        .ok_or_else(|| malformed("a receipt time that is none"))?;
+    let event_id = EventId::parse(edge.claims.event_id).ok_or_else(|| malformed("an event id that is none"))?;
+    let (canonical, content_type, body) = match received.head.method {
         "POST" => {
-            let forwarded: ForwardedBody = serde_json::from_slice(received.body).map_err(|_| Error::Malformed)?;
-            let pairs = forwarded.postback.into_iter();
-            (Params::from_canonical(pairs), forwarded.original_content_type, forwarded.original_body)
+            // What serde_json says of it may quote it.
+            let ForwardedBody { postback, original_content_type, original_body } =
+                serde_json::from_slice(received.body)
+                    .map_err(|_| malformed("a body that is not in the edge's form"))?;
+            (postback, original_content_type, original_body)
         }
-        _ => (Params::from_query(received.head.query), None, None),
+        _ => (CanonicalForm::from_query(received.head.query), None, None),
     };
+    let postback = canonical.into_postback(event_id).map_err(malformed)?;
     let receipt = Receipt {
         request_id: request_id.to_owned(),
         received_at,
@@ -208,35 +216,29 @@ fn forwarded(
         body,
         nonce: Some(edge.verified.nonce.clone()),
     };
-    let reading = params.and_then(|params| read_forwarded(partner, &params, event_id, &receipt));
+    let reading = Ok(with_original(partner, postback, &receipt));
     Ok(Understood { receipt, reading })
 }
 
-/// Reads canonical names and values, and the original of which the edge made them.
-fn read_forwarded(
-    partner: &Partner,
-    params: &Params,
-    event_id: EventId,
-    receipt: &Receipt,
-) -> Result<Reading, Rejection> {
-    let reading = partner.read(params, Dialect::Canonical, receipt.received_at)?;
-    // The edge's id stands: an id derived by an edge of another version must not become a second event here.
-    let reading = Reading { postback: reading.postback.with_event_id(event_id), ..reading };
+fn malformed(reason: impl ToString) -> Error {
+    Error::Malformed(reason.to_string())
+}
+
+/// A postback that the edge read, with what its original shows beside.
+fn with_original(partner: &Partner, postback: Postback, receipt: &Receipt) -> Reading {
     // The original is read for what canonical form cannot show: names that mean nothing here, words that were odd.
     let original_query = receipt.target.split_once('?').map_or("", |(_, query)| query);
     let original_body = receipt.body.as_deref().unwrap_or("").as_bytes();
     let original = Params::from_request(original_query, receipt.content_type.as_deref(), original_body);
-    Ok(match original.and_then(|params| read_partners(partner, params, receipt.received_at)) {
-        Ok(original) => Reading { postback: reading.postback, ..original },
-        Err(_) => Reading {
-            words: BTreeMap::new(),
+    match original.and_then(|params| read_partners(partner, params, receipt.received_at)) {
+        Ok(original) => Reading { postback, ..original },
+        Err(_) => {
             // The canonical form does not tell a default from what was sent.
-            names_event: partner.default_event.as_deref() != Some(reading.postback.event().name()),
-            ignored: Vec::new(),
-            warnings: vec![Warning { code: WarningCode::UnreadableOriginal, field: None }],
-            ..reading
-        },
-    })
+            let names_event = partner.default_event.as_deref() != Some(postback.event().name());
+            let warnings = vec![Warning { code: WarningCode::UnreadableOriginal, field: None }];
+            Reading { warnings, ..Reading::of_canonical(postback, names_event) }
+        }
+    }
 }
 
 /// A request of the partner's own, in the partner's names and words.
@@ -328,5 +330,5 @@ pub(crate) fn read_partners(
     received_at: Timestamp,
 ) -> Result<Reading, Rejection> {
     params.drop_credentials();
-    partner.read(&params, Dialect::Partner, received_at)
+    partner.read(&params, received_at)
 }

@@ -1,6 +1,8 @@
 //! Who is calling: the edge, proved by its signature, or somebody else, proved by the tenant's token. Pure decisions
 //! over what was received; nothing is read or written here.
 
+#![deny(clippy::disallowed_methods)]
+
 use crate::config::Config;
 use crate::shared::{Credential, Scope};
 use axum::http::HeaderMap;

@@ -11,7 +11,7 @@ use postback::params::{Params, redact_target};
 use postback::partner::Partner;
 use postback::partner::file::read_folder;
 use postback::postback::Postback;
-use postback::reading::{Dialect, Reading};
+use postback::reading::Reading;
 use postback::time::Timestamp;
 use std::hint::black_box;
 use std::path::Path;
@@ -25,7 +25,7 @@ fn read(partner: &Partner, target: &str, now: Timestamp) -> Reading {
     let query = target.split_once('?').expect("a query").1;
     let mut params = Params::from_request(query, None, b"").expect("parameters");
     params.drop_credentials();
-    partner.read(&params, Dialect::Partner, now).expect("a postback")
+    partner.read(&params, now).expect("a postback")
 }
 
 /// The RFC 9421 signature of the forwarded request.

@@ -24,6 +24,7 @@ pub mod click;
 pub mod partner;
 pub mod reading;
 pub mod postback;
+pub mod canonical;
 pub mod duplicate;
 pub mod conversion;
 pub mod explain;

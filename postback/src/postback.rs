@@ -1,6 +1,8 @@
 //! The canonical postback: our names, UTC times, exact amounts. It is what the edge forwards and the origin stores, and
 //! reading its written form again gives the same postback (R11).
 
+#![deny(clippy::disallowed_methods)]
+
 use crate::event::Event;
 use crate::field::{Field, Kind};
 use crate::id::{ContentDigest, EventId, OWN_CONVERSION_PREFIX};
@@ -105,15 +107,14 @@ impl Postback {
         }
     }
 
+    /// A postback whose id another party has settled.
+    pub(crate) fn of_canonical(event_id: EventId, values: BTreeMap<Field, Value>) -> Postback {
+        Postback { event_id, values }
+    }
+
     /// The values without their identity.
     pub(crate) fn into_values(self) -> BTreeMap<Field, Value> {
         self.values
-    }
-
-    /// The same postback under an id that another party has settled.
-    #[must_use]
-    pub fn with_event_id(self, event_id: EventId) -> Postback {
-        Postback { event_id, ..self }
     }
 
     /// The identity of the event within its partner.

@@ -49,6 +49,8 @@ pub enum FailureKind {
     NotBelieved,
     /// The origin is there and could not take it now.
     Busy,
+    /// The origin acknowledged that it cannot read what this edge read and signed: two versions, or a bug. Never the sender's fault.
+    Misread,
     /// We could not even ask.
     Ours,
 }
@@ -59,16 +61,45 @@ impl FailureKind {
     pub const fn is_of_the_way(self) -> bool {
         match self {
             FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign => true,
-            FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy | FailureKind::Ours => false,
+            FailureKind::Unserved
+            | FailureKind::NotBelieved
+            | FailureKind::Busy
+            | FailureKind::Misread
+            | FailureKind::Ours => false,
+        }
+    }
+
+    /// Whether somebody has to change something of ours: a key, a clock, a version.
+    pub const fn is_our_fault(self) -> bool {
+        match self {
+            FailureKind::NotBelieved | FailureKind::Misread | FailureKind::Ours => true,
+            FailureKind::Connection
+            | FailureKind::TimedOut
+            | FailureKind::Foreign
+            | FailureKind::Unserved
+            | FailureKind::Busy => false,
         }
     }
 
     /// Whether somebody answered who may be our origin, so that the way to it is open.
     pub const fn has_reached_the_origin(self) -> bool {
         match self {
-            FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy => true,
+            FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy | FailureKind::Misread => true,
             FailureKind::Connection | FailureKind::TimedOut | FailureKind::Foreign | FailureKind::Ours => false,
         }
+    }
+}
+
+impl Failure {
+    /// Something of ours that failed before anybody was asked.
+    pub fn ours(reason: impl Into<String>) -> Failure {
+        Failure { kind: FailureKind::Ours, reason: reason.into(), retry_after_s: None }
+    }
+
+    /// An origin's acknowledged refusal of a forwarded postback, in its words, which repeat nothing that was sent.
+    pub fn misread(answer: &Answer) -> Failure {
+        let reason = format!("the origin cannot read what this edge read: status {}: {}", answer.status, answer.body);
+        Failure { kind: FailureKind::Misread, reason, retry_after_s: None }
     }
 }
 
@@ -109,7 +140,7 @@ pub async fn attempt(
 }
 
 fn ours(reason: String) -> Outcome {
-    Outcome::Failed(Failure { kind: FailureKind::Ours, reason, retry_after_s: None })
+    Outcome::Failed(Failure::ours(reason))
 }
 
 /// What an answer without a valid acknowledgement tells. Cloudflare's own errors come as HTML with a status of 52x or 530; a

@@ -39,7 +39,7 @@ pub enum Delivered {
     /// The origin's acknowledged answer.
     Answered(Verdict, Answer),
     /// The queue holds the postback; why the origin does not.
-    Queued(String),
+    Queued(Failure),
     /// Neither is proved.
     Neither(String),
 }
@@ -67,10 +67,14 @@ pub async fn deliver(
     began_ms: i64,
 ) -> Delivery {
     let origins = config.origins.of(partner);
-    let draft = forwarded(partner, parcel, Purpose::Store);
     let mut attempts = 0;
-    let mut reason = "the breaker is open".to_owned();
+    let mut failure =
+        Failure { kind: FailureKind::Connection, reason: "the breaker is open".to_owned(), retry_after_s: None };
     save_up();
+    let draft = match forwarded(partner, parcel, Purpose::Store) {
+        Ok(draft) => draft,
+        Err(problem) => return queued(bindings, context, parcel, Failure::ours(problem), attempts).await,
+    };
     // (1)
     let admits = |origin: &String, at: Timestamp| breaker::with(origin, |breaker| breaker.admits(at.unix_ms()));
     let asked = now();
@@ -78,9 +82,9 @@ pub async fn deliver(
         attempts = 1;
         match ask(config, context, origin, &draft, began_ms, asked).await {
             Ok((verdict, answer)) => return Delivery { delivered: Delivered::Answered(verdict, answer), attempts },
-            Err(failure) => {
+            Err(first) => {
                 let took_ms = now().unix_ms().saturating_sub(asked.unix_ms());
-                reason = failure.reason;
+                failure = first;
                 // (2)
                 let other = another(origins, origin, failure.kind).filter(|_| took_ms < QUICK_MS_MAX);
                 if let Some(other) = other
@@ -93,16 +97,21 @@ pub async fn deliver(
                         Ok((verdict, answer)) => {
                             return Delivery { delivered: Delivered::Answered(verdict, answer), attempts };
                         }
-                        Err(failure) => reason = failure.reason,
+                        Err(second) => failure = second,
                     }
                 }
             }
         }
     }
     // (3)
+    queued(bindings, context, parcel, failure, attempts).await
+}
+
+/// Puts a postback into the queue that no origin acknowledged.
+async fn queued(bindings: &Bindings, context: &Context, parcel: &Parcel, failure: Failure, attempts: u32) -> Delivery {
     let delivered = match enqueue(bindings, context, parcel).await {
-        Ok(()) => Delivered::Queued(reason),
-        Err(problem) => Delivered::Neither(format!("{reason}; queue: {problem}")),
+        Ok(()) => Delivered::Queued(failure),
+        Err(problem) => Delivered::Neither(format!("{}; queue: {problem}", failure.reason)),
     };
     Delivery { delivered, attempts }
 }
@@ -122,7 +131,7 @@ async fn ask(
     match attempt(config, origin, draft, Reply::Head(context), timeout_ms, asked.unix_s()).await {
         Outcome::Acknowledged(verdict, answer) => {
             breaker::with(origin, breaker::Breaker::succeeded);
-            Ok((verdict, answer))
+            if verdict == Verdict::Rejected { Err(Failure::misread(&answer)) } else { Ok((verdict, answer)) }
         }
         Outcome::Failed(failure) => {
             // An attempt that was given less than its time says nothing about the way.
@@ -143,7 +152,11 @@ fn another<'o>(origins: &'o [String], tried: &str, kind: FailureKind) -> Option<
     let next = origins.iter().skip_while(|origin| *origin != tried).nth(1);
     match kind {
         FailureKind::Connection => next.or_else(|| origins.iter().find(|origin| *origin == tried)),
-        FailureKind::Foreign | FailureKind::Unserved | FailureKind::NotBelieved | FailureKind::Busy => next,
+        FailureKind::Foreign
+        | FailureKind::Unserved
+        | FailureKind::NotBelieved
+        | FailureKind::Busy
+        | FailureKind::Misread => next,
         FailureKind::TimedOut | FailureKind::Ours => None,
     }
 }
@@ -154,7 +167,7 @@ fn another<'o>(origins: &'o [String], tried: &str, kind: FailureKind) -> Option<
 /// For our log. The queue may hold it or not, which the event's id makes harmless.
 async fn enqueue(bindings: &Bindings, context: &Context, parcel: &Parcel) -> Result<(), String> {
     let queue = bindings.queue(QUEUE).ok_or("no queue is bound to POSTBACKS")?;
-    queue.send(Some(context), [parcel.to_message()], ENQUEUE_MS_MAX).await
+    queue.send(Some(context), [parcel.to_message()?], ENQUEUE_MS_MAX).await
 }
 
 /// This isolate's allowance of further attempts, in deliveries.

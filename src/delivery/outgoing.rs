@@ -3,10 +3,10 @@
 
 use crate::config::Config;
 use crate::delivery::parcel::Parcel;
+use postback::canonical::CanonicalForm;
 use postback::id::{EventId, Nonce};
 use postback::limits::TARGET_BYTES_MAX;
 use postback::message_signature::{Covered, header, sign};
-use postback::params::decode_pairs;
 use postback::partner::Partner;
 use serde::Serialize;
 use std::borrow::Cow;
@@ -65,7 +65,7 @@ pub struct Outgoing {
 /// The body of a forwarded POST.
 #[derive(Serialize)]
 struct ForwardedBody<'a> {
-    postback: serde_json::Value,
+    postback: &'a CanonicalForm,
     original_content_type: Option<&'a str>,
     original_body: &'a str,
 }
@@ -89,18 +89,21 @@ impl Purpose {
 }
 
 /// A partner's postback as the origin is asked for it.
-pub fn forwarded<'a>(partner: &Partner, parcel: &'a Parcel, purpose: Purpose) -> Draft<'a> {
+///
+/// # Errors
+/// For our log: it cannot be written.
+pub fn forwarded<'a>(partner: &Partner, parcel: &'a Parcel, purpose: Purpose) -> Result<Draft<'a>, String> {
     let path = match partner.endpoint.as_str() {
         "" => purpose.path_prefix().to_owned(),
         endpoint => format!("{}/{endpoint}", purpose.path_prefix()),
     };
     // A canonical query can be three times as long as the sender's, and what lies between us and the origin has limits of its own.
-    let is_long = parcel.canonical.len() > TARGET_BYTES_MAX;
-    let (method, query, body) = match parcel.method.as_str() {
-        "GET" if !is_long => ("GET", Cow::Borrowed(parcel.canonical.as_str()), None),
-        _ => ("POST", Cow::Borrowed(""), Some(forwarded_body(parcel))),
+    let query = (parcel.method == "GET").then(|| parcel.canonical.to_query());
+    let (method, query, body) = match query.filter(|query| query.len() <= TARGET_BYTES_MAX) {
+        Some(query) => ("GET", Cow::Owned(query), None),
+        None => ("POST", Cow::Borrowed(""), Some(forwarded_body(parcel)?)),
     };
-    Draft {
+    Ok(Draft {
         method,
         path,
         query,
@@ -116,7 +119,7 @@ pub fn forwarded<'a>(partner: &Partner, parcel: &'a Parcel, purpose: Purpose) ->
             Purpose::Store => Prefer::Minimal,
             Purpose::Rehearse => Prefer::Representation,
         },
-    }
+    })
 }
 
 /// Signs one attempt at `now_s` (Unix seconds) with a fresh nonce. None when no key is in force.
@@ -163,15 +166,11 @@ pub fn access_headers(config: &Config) -> impl Iterator<Item = (&'static str, St
     })
 }
 
-fn forwarded_body(parcel: &Parcel) -> String {
-    // The canonical form was written by us and decodes again.
-    let pairs = decode_pairs(&parcel.canonical).unwrap_or_default();
-    let members = pairs.into_iter().map(|(name, value)| (name.into_owned(), value.into_owned().into()));
+fn forwarded_body(parcel: &Parcel) -> Result<String, String> {
     let body = ForwardedBody {
-        postback: serde_json::Value::Object(members.collect()),
+        postback: &parcel.canonical,
         original_content_type: parcel.content_type.as_deref(),
         original_body: &parcel.body,
     };
-    // Strings alone are written, which serde_json cannot fail at.
-    serde_json::to_string(&body).unwrap_or_default()
+    serde_json::to_string(&body).map_err(|error| error.to_string())
 }

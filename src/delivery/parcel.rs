@@ -1,6 +1,7 @@
 //! A postback on its way: read once, and delivered now or in three days without being read again. Event id, target and body
 //! stay the same over all attempts; only the signature is made anew.
 
+use postback::canonical::CanonicalForm;
 use postback::id::{EventId, Nonce};
 use postback::params::{redact_body, redact_target};
 use postback::partner::{Partner, Registry};
@@ -13,7 +14,9 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 /// The form of messages, so that a later edge knows what an earlier one left in the queue.
-const FORM: u32 = 1;
+const FORM: u32 = 2;
+/// The form before: the canonical form as a query, whose percent-encoding tripled it.
+const FORM_OF_QUERIES: u32 = 1;
 
 /// All that is needed to deliver a postback.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +25,8 @@ pub struct Parcel {
     pub partner: String,
     /// The event.
     pub event_id: EventId,
-    /// The canonical form, as a query.
-    pub canonical: String,
+    /// The canonical form.
+    pub canonical: CanonicalForm,
     /// The edge's name of the request that brought it.
     pub request_id: Nonce,
     /// When that request arrived.
@@ -69,6 +72,9 @@ pub struct Received<'a> {
     pub reply: Format,
 }
 
+/// Bytes that are kept of a body's type. Those that are read are shorter.
+const CONTENT_TYPE_BYTES_MAX: usize = 256;
+
 /// What stands in the place of a secret segment.
 const REDACTED: &str = "***";
 
@@ -78,7 +84,12 @@ struct Head {
     form: u32,
     partner: String,
     event_id: String,
-    canonical: String,
+    /// In the form before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    canonical: Option<String>,
+    /// The canonical fields' names, and how many bytes each text has behind this line.
+    #[serde(default)]
+    fields: Vec<(String, usize)>,
     request_id: String,
     received_at: String,
     method: String,
@@ -91,7 +102,7 @@ struct Head {
 
 impl Parcel {
     /// A postback with all that is kept of its request; secrets are not.
-    pub fn of(partner: &Partner, postback: &Postback, received: &Received<'_>) -> Parcel {
+    pub fn of(partner: &Partner, postback: Postback, received: &Received<'_>) -> Parcel {
         let (path, query) = received.target.split_once('?').unwrap_or((received.target, ""));
         let path = match received.path_key.and_then(|key| path.strip_suffix(key)) {
             Some(before) => Cow::Owned(format!("{before}{REDACTED}")),
@@ -101,12 +112,12 @@ impl Parcel {
         Parcel {
             partner: partner.code.clone(),
             event_id: postback.event_id().clone(),
-            canonical: postback.to_query(),
+            canonical: CanonicalForm::from(postback),
             request_id: received.request_id.clone(),
             received_at: received.at,
             method: received.method.to_owned(),
             target,
-            content_type: received.content_type.map(str::to_owned),
+            content_type: received.content_type.map(|text| shortened(text, CONTENT_TYPE_BYTES_MAX).to_owned()),
             // Reading has found it to be UTF-8.
             body: redact_body(&String::from_utf8_lossy(received.body)),
             client_ip: received.client_ip.filter(|text| text.parse::<IpAddr>().is_ok()).map(str::to_owned),
@@ -116,13 +127,18 @@ impl Parcel {
         }
     }
 
-    /// A message for the queue: a line of JSON, and behind it the body as it is, which JSON could double in size.
-    pub fn to_message(&self) -> String {
+    /// A message for the queue: a line of JSON, and behind it the canonical texts and the body as they are, one behind the other. JSON
+    /// could double their size, and percent-encoding triple it; as they are, what fits into a request fits into a message.
+    ///
+    /// # Errors
+    /// For our log: it cannot be written.
+    pub fn to_message(&self) -> Result<String, String> {
         let head = Head {
             form: FORM,
             partner: self.partner.clone(),
             event_id: self.event_id.as_str().to_owned(),
-            canonical: self.canonical.clone(),
+            canonical: None,
+            fields: self.canonical.iter().map(|(name, text)| (name.to_owned(), text.len())).collect(),
             request_id: self.request_id.as_str().to_owned(),
             received_at: self.received_at.to_string(),
             method: self.method.clone(),
@@ -132,8 +148,11 @@ impl Parcel {
             auth: self.auth.clone(),
             replays: self.replays,
         };
-        // Strings and numbers are written, which serde_json cannot fail at.
-        format!("{}\n{}", serde_json::to_string(&head).unwrap_or_default(), self.body)
+        let mut message = serde_json::to_string(&head).map_err(|error| error.to_string())?;
+        message.push('\n');
+        self.canonical.iter().for_each(|(_, text)| message.push_str(text));
+        message.push_str(&self.body);
+        Ok(message)
     }
 
     /// Reads a message.
@@ -141,19 +160,21 @@ impl Parcel {
     /// # Errors
     /// Why it is none of ours: for our log and for the table of what is parked.
     pub fn from_message(message: &str) -> Result<Parcel, String> {
-        let (head, body) = message.split_once('\n').ok_or("no line of JSON")?;
+        let (head, rest) = message.split_once('\n').ok_or("no line of JSON")?;
         // What serde_json says of it quotes it.
         let head: Head = serde_json::from_str(head).map_err(|_| "a first line that is none of ours")?;
-        if head.form != FORM {
-            return Err(format!("form {} of messages, where this edge knows {FORM}", head.form));
-        }
+        let (canonical, body) = match (head.form, head.canonical) {
+            (FORM, _) => texts(head.fields, rest).ok_or("texts that are not as long as its first line says")?,
+            (FORM_OF_QUERIES, Some(query)) => (CanonicalForm::from_query(&query), rest),
+            (form, _) => return Err(format!("form {form} of messages, where this edge knows {FORM}")),
+        };
         if !matches!(head.method.as_str(), "GET" | "POST") {
             return Err("a method that no postback has".to_owned());
         }
         Ok(Parcel {
             partner: head.partner,
             event_id: EventId::parse(&head.event_id).ok_or("an event id that is none")?,
-            canonical: head.canonical,
+            canonical,
             request_id: Nonce::parse(&head.request_id).ok_or("a request id that is none")?,
             received_at: Timestamp::parse(&head.received_at, &Zone::utc()).ok_or("a time that is none")?,
             method: head.method,
@@ -174,21 +195,37 @@ impl Parcel {
     }
 }
 
+/// The beginning of a text, of at most so many bytes.
+fn shortened(text: &str, bytes_max: usize) -> &str {
+    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
+}
+
+/// The canonical form out of names with their texts' lengths, and what stands behind the texts.
+fn texts(fields: Vec<(String, usize)>, mut rest: &str) -> Option<(CanonicalForm, &str)> {
+    let mut pairs = Vec::with_capacity(fields.len());
+    for (name, bytes) in fields {
+        let (text, behind) = rest.split_at_checked(bytes)?;
+        pairs.push((name, text.to_owned()));
+        rest = behind;
+    }
+    Some((CanonicalForm::new(pairs), rest))
+}
+
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use postback::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
+    use postback::field::{Field, Kind};
+    use postback::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_STRING_BYTES_MAX, TARGET_BYTES_MAX};
     use postback::params::Params;
-    use postback::reading::Dialect;
 
-    /// Bytes that a message of Cloudflare Queues may have.
-    const MESSAGE_BYTES_MAX: usize = 128_000;
+    /// Bytes that a message of Cloudflare Queues may have, without the hundred that the platform adds.
+    const MESSAGE_BYTES_MAX: usize = 127_900;
 
     pub(crate) fn parcel() -> Parcel {
         Parcel {
             partner: "rector".to_owned(),
             event_id: EventId::parse("evt_1").unwrap(),
-            canonical: "event_id=evt_1&conversion_id=c1".to_owned(),
+            canonical: CanonicalForm::from_query("event_id=evt_1&conversion_id=c1"),
             request_id: Nonce::from_bytes([7; 16]),
             received_at: Timestamp::from_unix_ms(1_763_683_200_123).unwrap(),
             method: "POST".to_owned(),
@@ -204,18 +241,20 @@ pub(crate) mod tests {
 
     #[test]
     fn a_message_brings_back_what_was_put_into_it() {
-        assert_eq!(Parcel::from_message(&parcel().to_message()).unwrap(), parcel());
+        assert_eq!(Parcel::from_message(&parcel().to_message().unwrap()).unwrap(), parcel());
     }
 
     #[test]
     fn what_is_no_message_of_ours_is_refused() {
-        let good = parcel().to_message();
+        let good = parcel().to_message().unwrap();
         for message in [
             "",
             "{}",
             "{}\n",
             "not json\nbody",
-            &good.replace("\"form\":1", "\"form\":2"),
+            &good.replace("\"form\":2", "\"form\":3"),
+            &good.replace("\"form\":2", "\"form\":1"),
+            &good.replace("[\"conversion_id\",2]", "[\"conversion_id\",200]"),
             &good.replace("\"evt_1\"", "\"\""),
             &good.replace("POST", "PUT"),
             &good.replace("2025-11-21T", "yesterday "),
@@ -243,21 +282,46 @@ pub(crate) mod tests {
             client_ip: Some("no address"),
             reply: Format::Json,
         };
-        let reading = partner.read(&params, Dialect::Partner, Timestamp::EPOCH).unwrap();
-        let parcel = Parcel::of(partner, &reading.postback, &received);
-        assert!(!format!("{parcel:?}{}", parcel.to_message()).contains("s3cret"), "{parcel:?}");
+        let reading = partner.read(&params, Timestamp::EPOCH).unwrap();
+        let parcel = Parcel::of(partner, reading.postback, &received);
+        assert!(!format!("{parcel:?}{}", parcel.to_message().unwrap()).contains("s3cret"), "{parcel:?}");
         assert_eq!(parcel.target, "/rector/event/***?conversion_id=c1&ts_token=***&_sig=***");
         assert_eq!(parcel.client_ip, None);
     }
 
     #[test]
-    fn the_largest_requests_of_ordinary_content_fit_into_a_message() {
-        let large = Parcel {
-            body: "\"".repeat(BODY_BYTES_MAX),
-            target: format!("/{}", "a".repeat(TARGET_BYTES_MAX)),
-            canonical: "a".repeat(32 * 1024),
-            ..parcel()
+    fn a_message_of_the_form_before_is_read() {
+        let message = r#"{"form":1,"partner":"rector","event_id":"evt_1","canonical":"event_id=evt_1&conversion_id=c1","request_id":"BwcHBwcHBwcHBwcHBwcHBw","received_at":"2025-11-21T00:00:00.123Z","method":"POST","target":"/rector/event?x=\"1\"","content_type":"application/json","client_ip":null,"auth":"ip+signature","replays":2}"#;
+        let message = format!("{message}\n{}", parcel().body);
+        assert_eq!(Parcel::from_message(&message).unwrap(), parcel());
+    }
+
+    /// The largest canonical form, body and target, of the contents that take most bytes on their way.
+    #[test]
+    fn what_fits_into_a_request_fits_into_a_message() {
+        let texts = |of: &str| {
+            let text = |field: &Field| {
+                let bytes_max = match field.kind() {
+                    Kind::Id => ID_BYTES_MAX,
+                    Kind::Text => JSON_STRING_BYTES_MAX,
+                    Kind::Event | Kind::Status | Kind::Time | Kind::Amount | Kind::Currency | Kind::Flag => 64,
+                };
+                (field.name().to_owned(), of.repeat(bytes_max / of.len()))
+            };
+            CanonicalForm::new(Field::ALL.iter().map(text))
         };
-        assert!(large.to_message().len() < MESSAGE_BYTES_MAX);
+        for of in ["a", "\"", "\\", "\u{4e2d}", "\u{10ffff}", "\u{7f}"] {
+            let large = Parcel {
+                event_id: EventId::parse(&"e".repeat(ID_BYTES_MAX)).unwrap(),
+                body: of.repeat(BODY_BYTES_MAX / of.len()),
+                target: format!("/{}", "a".repeat(TARGET_BYTES_MAX)),
+                content_type: Some("a".repeat(CONTENT_TYPE_BYTES_MAX)),
+                client_ip: Some("a".repeat(45)),
+                canonical: texts(of),
+                ..parcel()
+            };
+            let bytes = large.to_message().unwrap().len();
+            assert!(bytes < MESSAGE_BYTES_MAX, "{of:?}: {bytes}");
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Delivery while nobody waits: each of a partner's origins is asked in turn, and given more time.
 
 use crate::config::Config;
-use crate::delivery::attempt::{Failure, FailureKind, Outcome, attempt};
+use crate::delivery::attempt::{Failure, Outcome, attempt};
 use crate::delivery::breaker;
 use crate::delivery::outgoing::Draft;
 use crate::platform::exchange::{Answer, Reply};
@@ -33,7 +33,5 @@ pub async fn at_any_origin(
             }
         }
     }
-    let none =
-        || Failure { kind: FailureKind::Ours, reason: "no origin is configured".to_owned(), retry_after_s: None };
-    Err(first_failure.unwrap_or_else(none))
+    Err(first_failure.unwrap_or_else(|| Failure::ours("no origin is configured")))
 }

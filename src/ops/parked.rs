@@ -66,6 +66,7 @@ pub(super) async fn show(bindings: &Bindings, name: &str, request_id: &Nonce) ->
     let (row, message) = found.ok_or(Error::NotParked)?;
     let (postback, click, message) = match Item::from_message(&message) {
         Ok(Item::Postback(Parcel { canonical, method, target, content_type, body, auth, .. })) => {
+            let canonical = canonical.to_query();
             (Some(Kept { canonical, method, target, content_type, body, auth }), None, None)
         }
         Ok(Item::Click(clicked)) => (None, Some(clicked.click), None),

@@ -13,6 +13,7 @@ use crate::parked::table::Table;
 use crate::platform::exchange::Reply as Wanted;
 use crate::platform::{Bindings, now};
 use crate::reply;
+use postback::canonical::CanonicalForm;
 use postback::field::{Field, Kind};
 use postback::id::{EventId, Nonce};
 use postback::partner::Partner;
@@ -116,7 +117,12 @@ async fn rehearse(config: &Config, partner: &Partner, origin: &str, request_id: 
         let problem = Some("no test postback can be made".to_owned());
         return OfOrigin { url, acknowledged: false, duration_ms: 0, answer: None, problem };
     };
-    let draft = forwarded(partner, &parcel, Purpose::Rehearse);
+    let draft = match forwarded(partner, &parcel, Purpose::Rehearse) {
+        Ok(draft) => draft,
+        Err(problem) => {
+            return OfOrigin { url, acknowledged: false, duration_ms: 0, answer: None, problem: Some(problem) };
+        }
+    };
     let outcome = attempt(config, origin, &draft, Wanted::Body, ATTEMPT_MS_MAX, began.unix_s()).await;
     let duration_ms = reply::since(began);
     match outcome {
@@ -145,11 +151,10 @@ fn test_parcel(partner: &Partner, request_id: &Nonce, now: Timestamp) -> Option<
         fields.entry(*field).or_insert_with(|| sample(*field, now));
     }
     fields.extend(partner.constants.iter().map(|(field, text)| (*field, text.clone())));
-    let pairs: Vec<_> = fields.iter().map(|(field, text)| (field.name(), text)).collect();
     Some(Parcel {
         partner: partner.code.clone(),
         event_id,
-        canonical: serde_urlencoded::to_string(pairs).ok()?,
+        canonical: CanonicalForm::new(fields.into_iter().map(|(field, text)| (field.name().to_owned(), text))),
         request_id: request_id.clone(),
         received_at: now,
         method: "GET".to_owned(),

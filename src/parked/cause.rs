@@ -5,8 +5,10 @@
 pub enum Cause {
     /// No origin acknowledged it in 72 hours of trying.
     Exhausted,
-    /// The origin acknowledged that it will not take it: it cannot be read, or contradicts what is stored.
+    /// The origin acknowledged that it will not take it: a postback that contradicts what is stored, or a click that it cannot read.
     Refused,
+    /// The origin cannot read what an edge read and signed: the two differ in version, or there is a bug.
+    VersionSkew,
     /// This edge does not know the partner, which another edge knew.
     UnknownPartner,
     /// The message is none that this edge can read.
@@ -28,13 +30,15 @@ pub enum Gone {
 
 impl Cause {
     /// Every cause.
-    pub const ALL: [Cause; 4] = [Cause::Exhausted, Cause::Refused, Cause::UnknownPartner, Cause::Unreadable];
+    pub const ALL: [Cause; 5] =
+        [Cause::Exhausted, Cause::Refused, Cause::VersionSkew, Cause::UnknownPartner, Cause::Unreadable];
 
     /// The code in the table, in replies and in filters.
     pub const fn name(self) -> &'static str {
         match self {
             Cause::Exhausted => "exhausted",
             Cause::Refused => "refused",
+            Cause::VersionSkew => "version_skew",
             Cause::UnknownPartner => "unknown_partner",
             Cause::Unreadable => "unreadable",
         }
@@ -48,7 +52,8 @@ impl Cause {
     /// When it is gone.
     pub const fn gone_when(self) -> Gone {
         match self {
-            Cause::Exhausted => Gone::OriginAnswers,
+            // Another version may be there by now. If not, it is tried for 72 hours more, and parked again.
+            Cause::Exhausted | Cause::VersionSkew => Gone::OriginAnswers,
             Cause::UnknownPartner => Gone::PartnerIsKnown,
             Cause::Unreadable => Gone::FormIsKnown,
             Cause::Refused => Gone::Never,

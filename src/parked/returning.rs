@@ -81,10 +81,12 @@ async fn send(bindings: &Bindings, batch: Vec<Taken>) -> Result<(), String> {
 
 /// The message, as one that was replayed, and its queue's binding.
 fn again(taken: &Taken) -> (&'static str, String) {
-    match Item::from_message(&taken.message) {
-        Ok(item) => (item.queue(), item.replayed(taken.replays)),
-        Err(_) => (inline::QUEUE, taken.message.clone()),
-    }
+    let replayed = Item::from_message(&taken.message).and_then(|item| {
+        let queue = item.queue();
+        Ok((queue, item.replayed(taken.replays)?))
+    });
+    // As it is, where it cannot be read: its consumer parks it again.
+    replayed.unwrap_or_else(|_| (inline::QUEUE, taken.message.clone()))
 }
 
 /// Splits what was taken into what the queue takes at once.
@@ -179,7 +181,7 @@ mod tests {
 
     #[test]
     fn a_replayed_message_says_how_often() {
-        let row = Taken { request_id: "r".to_owned(), message: parcel().to_message(), replays: 9 };
+        let row = Taken { request_id: "r".to_owned(), message: parcel().to_message().unwrap(), replays: 9 };
         let (queue, message) = again(&row);
         assert_eq!((queue, Item::from_message(&message).unwrap().replays()), ("POSTBACKS", 9));
         let other = Taken { message: "mmm".to_owned(), ..row };

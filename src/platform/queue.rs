@@ -1,9 +1,11 @@
 //! Cloudflare Queues: sending to them, and the messages that they bring. Bodies are text: other kinds are changed on the way
 //! by the libraries between us and the platform.
 
+#![deny(clippy::disallowed_methods)]
+
 use super::{Bindings, error_text};
 use wasm_bindgen::prelude::*;
-use worker::js_sys::{Array, JsString, Promise, Reflect};
+use worker::js_sys::{Array, JSON, JsString, Promise, Reflect};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::worker_sys::{Context, Message as SysMessage, MessageBatch};
 
@@ -48,25 +50,33 @@ pub struct Message {
     pub id: String,
     /// How often it was brought, this time included.
     pub attempt: u32,
-    /// Its text; empty for one that is no text.
+    /// Its text; for one that is no text, its JSON.
     pub text: String,
 }
 
 /// The queue's name and the messages of a batch.
-pub fn messages_of(batch: &MessageBatch) -> (String, Vec<Message>) {
-    let name = batch.queue().map(String::from).unwrap_or_default();
-    let messages = batch.messages().unwrap_or_default();
-    (name, messages.iter().map(|message| Message::of(message.unchecked_into())).collect())
+///
+/// # Errors
+/// The platform's words: nothing was settled, and the batch has to come again.
+pub fn messages_of(batch: &MessageBatch) -> Result<(String, Vec<Message>), JsValue> {
+    let (name, messages) = (batch.queue()?, batch.messages()?);
+    let messages = messages.iter().map(|message| Message::of(message.unchecked_into()));
+    Ok((name.into(), messages.collect::<Result<_, _>>()?))
 }
 
 impl Message {
-    fn of(message: SysMessage) -> Message {
+    fn of(message: SysMessage) -> Result<Message, JsValue> {
         // The worker crate has no accessor for the number of attempts.
         let attempts = Reflect::get(&message, &JsString::from("attempts")).ok().and_then(|value| value.as_f64());
         let attempt = attempts.filter(|count| (1.0..1e6).contains(count)).map_or(1, |count| count as u32);
-        let text = message.body().ok().and_then(|body| body.as_string()).unwrap_or_default();
-        let id = message.id().map(String::from).unwrap_or_default();
-        Message { message, id, attempt, text }
+        let body = message.body()?;
+        // One that is no text is none of ours. It is parked as what it says.
+        let text = match body.as_string() {
+            Some(text) => text,
+            None => JSON::stringify(&body)?.into(),
+        };
+        let id = message.id()?.into();
+        Ok(Message { message, id, attempt, text })
     }
 
     /// The message is done with.

@@ -1,7 +1,7 @@
 //! Delivery of clicks: those of a batch together, each partner's in a request of its own (R30).
 
 use crate::config::Config;
-use crate::delivery::attempt::{Failure, FailureKind};
+use crate::delivery::attempt::Failure;
 use crate::delivery::outgoing::{Draft, Prefer};
 use crate::delivery::unhurried::at_any_origin;
 use crate::parked::cause::Cause;
@@ -110,11 +110,10 @@ async fn send_to(config: &Config, partner: &Partner, waiting: &[Waiting]) -> Res
     struct Body<'a> {
         clicks: Vec<&'a Click>,
     }
-    let ours = |reason: &str| Failure { kind: FailureKind::Ours, reason: reason.to_owned(), retry_after_s: None };
     let body = Body { clicks: waiting.iter().filter_map(Waiting::click).collect() };
-    let body = serde_json::to_string(&body).map_err(|_| ours("clicks cannot be written"))?;
-    let event_id = batch_id(&body).ok_or_else(|| ours("a batch without a name"))?;
-    let request_id = random_bytes().map(Nonce::from_bytes).map_err(|problem| ours(&problem))?;
+    let body = serde_json::to_string(&body).map_err(|_| Failure::ours("clicks cannot be written"))?;
+    let event_id = batch_id(&body).ok_or_else(|| Failure::ours("a batch without a name"))?;
+    let request_id = random_bytes().map(Nonce::from_bytes).map_err(Failure::ours)?;
     let path = format!("/clicks/{}", partner.code);
     let draft = Draft {
         method: "POST",

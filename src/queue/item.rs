@@ -39,9 +39,11 @@ impl Clicked {
     }
 
     /// A message for the queue: one line of JSON, which no postback's message is.
-    pub fn to_message(&self) -> String {
-        // Strings and numbers are written, which serde_json cannot fail at.
-        serde_json::to_string(self).unwrap_or_default()
+    ///
+    /// # Errors
+    /// For our log: it cannot be written.
+    pub fn to_message(&self) -> Result<String, String> {
+        serde_json::to_string(self).map_err(|error| error.to_string())
     }
 }
 
@@ -59,7 +61,10 @@ impl Item {
     }
 
     /// The message again, as one that was replayed.
-    pub fn replayed(self, replays: u32) -> String {
+    ///
+    /// # Errors
+    /// For our log: it cannot be written.
+    pub fn replayed(self, replays: u32) -> Result<String, String> {
         match self {
             Item::Postback(parcel) => Parcel { replays, ..parcel }.to_message(),
             Item::Click(clicked) => Clicked { replays, ..clicked }.to_message(),
@@ -132,17 +137,17 @@ mod tests {
     #[test]
     fn a_message_is_a_postback_or_a_click() {
         let read = |message: &str| Item::from_message(message).unwrap();
-        assert!(matches!(read(&parcel().to_message()), Item::Postback(read) if read == parcel()));
-        assert!(matches!(read(&clicked().to_message()), Item::Click(read) if read == clicked()));
-        for wrong in ["", "{}", "{}\n", "null", &clicked().to_message().replace("\"form\":1", "\"form\":2")] {
+        assert!(matches!(read(&parcel().to_message().unwrap()), Item::Postback(read) if read == parcel()));
+        assert!(matches!(read(&clicked().to_message().unwrap()), Item::Click(read) if read == clicked()));
+        for wrong in ["", "{}", "{}\n", "null", &clicked().to_message().unwrap().replace("\"form\":1", "\"form\":2")] {
             assert!(Item::from_message(wrong).is_err(), "{wrong}");
         }
     }
 
     #[test]
     fn what_is_replayed_says_how_often() {
-        for message in [parcel().to_message(), clicked().to_message()] {
-            let again = Item::from_message(&message).unwrap().replayed(4);
+        for message in [parcel().to_message().unwrap(), clicked().to_message().unwrap()] {
+            let again = Item::from_message(&message).unwrap().replayed(4).unwrap();
             assert_eq!(Item::from_message(&again).unwrap().replays(), 4);
         }
     }

@@ -2,6 +2,8 @@
 //! message is settled for itself, exactly once: it is done with, or comes again after its delay, or is parked. No message
 //! makes another fail, and nothing in here can panic: a panic would end every request of the isolate (R19).
 
+#![deny(clippy::disallowed_methods)]
+
 pub mod item;
 pub mod portion;
 pub mod settle;

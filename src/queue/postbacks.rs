@@ -9,6 +9,7 @@ use crate::platform::queue::{Message, all};
 use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
 use crate::queue::settle::{Step, settle};
+use postback::verdict::Verdict;
 
 /// Delivers a batch: one message first, and if its way is broken, those of the same way are not even tried.
 pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) {
@@ -75,7 +76,12 @@ async fn step(config: &Config, item: &Item, attempt_number: u32) -> Step {
     let Some(partner) = parcel.partner(&config.registry) else {
         return Step::Park(Cause::UnknownPartner, "this edge has no such partner, or it is switched off".to_owned());
     };
-    match at_any_origin(config, partner, &forwarded(partner, parcel, Purpose::Store)).await {
+    let delivered = match forwarded(partner, parcel, Purpose::Store) {
+        Ok(draft) => at_any_origin(config, partner, &draft).await,
+        Err(problem) => Err(Failure::ours(problem)),
+    };
+    match delivered {
+        Ok((Verdict::Rejected, answer)) => Step::after(config, item, attempt_number, Failure::misread(&answer)),
         Ok((verdict, answer)) => Step::acknowledged(verdict, &answer),
         Err(failure) => Step::after(config, item, attempt_number, failure),
     }

@@ -42,6 +42,7 @@ impl Step {
     pub fn after(config: &Config, item: &Item, attempt: u32, failure: Failure) -> Step {
         match config.schedule.delay_s_at_least(attempt, item.name(), failure.retry_after_s) {
             Some(delay_s) => Step::Retry(delay_s, failure),
+            None if failure.kind == FailureKind::Misread => Step::Park(Cause::VersionSkew, failure.reason),
             None => Step::Park(Cause::Exhausted, failure.reason),
         }
     }
@@ -71,15 +72,7 @@ pub async fn settle(
             (message.ack(), Level::Info, "delivered from the queue", verdict.name(), noted.err())
         }
         Step::Retry(delay_s, failure) => {
-            let level = match failure.kind {
-                // Our own key or clock is wrong, and will be until somebody mends it.
-                FailureKind::NotBelieved | FailureKind::Ours => Level::Error,
-                FailureKind::Connection
-                | FailureKind::TimedOut
-                | FailureKind::Foreign
-                | FailureKind::Unserved
-                | FailureKind::Busy => Level::Warn,
-            };
+            let level = if failure.kind.is_our_fault() { Level::Error } else { Level::Warn };
             let reason = format!("{}; again in {delay_s} s", failure.reason);
             (message.retry(delay_s), level, "stays in the queue", "retry", Some(reason))
         }

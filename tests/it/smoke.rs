@@ -96,7 +96,7 @@ async fn a_rehearsal_fails_as_its_postback_would() {
     unreadable.url.push_str("&usd_payout=1");
     world.sign(&mut unreadable);
     let answer = world.send(&unreadable).await;
-    assert_eq!((answer.status, answer.code().as_str()), (400, "duplicate_param"));
+    assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_forward"));
     assert_eq!(answer.proven(&world, &unreadable), Some(Verdict::Rejected));
 
     for (method, path, status) in [

@@ -14,7 +14,6 @@ use postback::id::{EventId, Nonce};
 use postback::message_signature::{Covered, header, sign};
 use postback::params::Params;
 use postback::partner::Registry;
-use postback::reading::Dialect;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ impl Answer {
     }
 }
 
-fn now() -> Timestamp {
+pub fn now() -> Timestamp {
     Timestamp::from_unix_ms(NOW_S * 1000).unwrap()
 }
 
@@ -123,23 +122,24 @@ impl World {
         let (path, query) = target.split_once('?').unwrap();
         let partner = self.edge.registry.by_path(path).unwrap();
         let params = Params::from_request(query, None, body.as_bytes()).unwrap();
-        let reading = partner.read(&params, Dialect::Partner, now()).unwrap();
+        let reading = partner.read(&params, now()).unwrap();
         let received = Received {
             request_id: &Nonce::from_bytes(random().unwrap()),
             at: now(),
             method,
             target,
             path_key: None,
-            content_type: (!body.is_empty()).then_some("application/json"),
+            content_type: body.starts_with('{').then_some("application/json"),
             body: body.as_bytes(),
             client_ip: Some("192.0.2.1"),
             reply: partner.reply,
         };
-        let parcel = Parcel::of(partner, &reading.postback, &received);
+        let parcel = Parcel::of(partner, reading.postback, &received);
         // What waited in the queue is the same as what did not.
-        let parcel = Parcel { reply: partner.reply, ..Parcel::from_message(&parcel.to_message()).unwrap() };
+        let parcel = Parcel { reply: partner.reply, ..Parcel::from_message(&parcel.to_message().unwrap()).unwrap() };
         let nonce = Nonce::from_bytes(random().unwrap());
-        signed(&self.edge, "http://origin.test", &forwarded(partner, &parcel, Purpose::Store), now_s, &nonce).unwrap()
+        signed(&self.edge, "http://origin.test", &forwarded(partner, &parcel, Purpose::Store).unwrap(), now_s, &nonce)
+            .unwrap()
     }
 
     /// The same request of the edge under another path, signed for it.

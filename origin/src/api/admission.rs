@@ -1,5 +1,7 @@
 //! Letting a request in, once its head is believed: room for it, limits, and a body that arrives in time.
 
+#![deny(clippy::disallowed_methods)]
+
 use super::error::Error;
 use crate::app::App;
 use crate::deadline::within;

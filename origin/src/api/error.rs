@@ -39,8 +39,9 @@ pub enum Error {
     Replay,
     /// The postback cannot be read.
     Rejected(Rejection),
-    /// A forwarded request that our own edge cannot have made.
-    Malformed,
+    /// A forwarded postback that cannot be read here, and why, without anything that was sent. The edge has read it, so the two differ
+    /// in version, or there is a bug: it is never the sender's fault, and the edge keeps it.
+    Malformed(String),
     /// A batch of clicks that our own edge cannot have made.
     MalformedClicks,
     /// The event's id is known with other content. Written down for reconciliation.
@@ -66,7 +67,7 @@ impl Error {
             Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
             Error::Rejected(_)
             | Error::Disbelieved(Disbelief::Unsignable(_))
-            | Error::Malformed
+            | Error::Malformed(_)
             | Error::MalformedClicks
             | Error::Question(_)
             | Error::BodyIncomplete => 400,
@@ -133,8 +134,13 @@ impl Error {
                 verdict: Some(Verdict::Rejected),
                 ..Failure::of(rejection.code().as_str(), rejection.hint())
             },
-            Error::Malformed => whole("malformed_forward", "this is not a request of the edge's making"),
-            // Settled, unlike a postback of that kind: the edge keeps no batch for a partner who could send it again.
+            Error::Malformed(_) => Failure {
+                verdict: Some(Verdict::Rejected),
+                ..whole(
+                    "malformed_forward",
+                    "edge and origin differ in version; deploy both. The edge keeps the postback",
+                )
+            },
             Error::MalformedClicks => Failure {
                 verdict: Some(Verdict::Rejected),
                 ..whole("malformed_forward", "this is not a batch of clicks of the edge's making")
@@ -191,7 +197,7 @@ impl Error {
             | Error::Question(_)
             | Error::Replay
             | Error::Rejected(_)
-            | Error::Malformed
+            | Error::Malformed(_)
             | Error::MalformedClicks
             | Error::Conflict
             | Error::Store(StoreError::Bug(_))
@@ -206,6 +212,7 @@ impl Error {
             Error::Disbelieved(Disbelief::SignatureInvalid { cause }) => Some((*cause).to_owned()),
             Error::Store(error) => Some(error.to_string()),
             Error::Internal(reason) => Some((*reason).to_owned()),
+            Error::Malformed(reason) => Some(reason.clone()),
             Error::PartnerNotFound
             | Error::MethodNotAllowed { .. }
             | Error::UrlTooLong
@@ -220,7 +227,6 @@ impl Error {
             | Error::Question(_)
             | Error::Replay
             | Error::Rejected(_)
-            | Error::Malformed
             | Error::MalformedClicks
             | Error::Conflict
             | Error::RateLimited(_)

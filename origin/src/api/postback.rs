@@ -1,5 +1,7 @@
 //! `/postback/{endpoint}` and `/partner/{endpoint}`: partners' events, from the edge or directly (R40, R41).
 
+#![deny(clippy::disallowed_methods)]
+
 use super::admission::{Admitted, admit, head_of};
 use super::error::Error;
 use super::exchange::{Exchange, Outcome, Served, Words};

@@ -59,7 +59,7 @@ pub fn of_postbacks(format: Format) -> Failures {
         Error::Disbelieved(Disbelief::NotAccepted),
         Error::Disbelieved(Disbelief::SignatureInvalid { cause: "" }),
         Error::Replay,
-        Error::Malformed,
+        Error::Malformed(String::new()),
         Error::Conflict,
         Error::RateLimited(OverRate { retry_after_s: 1 }),
         Error::DailyLimit(OverDailyLimit { retry_after_s: 1 }),

@@ -8,7 +8,7 @@ use postback::field::Field;
 use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::{Partner, UnknownStatus};
-use postback::reading::{Dialect, Reading, WarningCode};
+use postback::reading::{Reading, WarningCode};
 use postback::rejection::{Code, Rejection};
 use postback::time::Timestamp;
 use std::borrow::Cow;
@@ -175,8 +175,8 @@ impl Rows {
             Some((self.name_of(column.field), plain(&self.partner.report, column.field, text).into_owned()))
         });
         let unread = |rejection: Rejection| self.unread(line, &rejection, id());
-        let params = Params::from_canonical(pairs).map_err(unread)?;
-        let reading = self.partner.read(&params, Dialect::Partner, self.now).map_err(unread)?;
+        let params = Params::from_pairs(pairs).map_err(unread)?;
+        let reading = self.partner.read(&params, self.now).map_err(unread)?;
         // Taken for the partner's default event it would be a sale, whatever it is.
         if reading.warnings.iter().any(|warning| warning.code == WarningCode::UnnamedEvent) {
             let column = self.columns.iter().find(|column| column.field == Field::Event);

@@ -5,6 +5,8 @@
 //! because more comes while one is at work. While that one waits for the disk, the next is at work; and beside it another, where enough
 //! has come or it takes long.
 
+#![deny(clippy::disallowed_methods)]
+
 use super::record::{Record, Recorded};
 use super::totals::Lane;
 use super::{Core, StoreError};

@@ -1,5 +1,7 @@
 //! What goes into a store, and what comes of it.
 
+#![deny(clippy::disallowed_methods)]
+
 use postback::click::Click;
 use postback::id::Nonce;
 use postback::reading::Reading;

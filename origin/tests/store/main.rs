@@ -66,7 +66,6 @@ use postback::id::Nonce;
 use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::Partner;
-use postback::reading::Dialect;
 use postback::time::Timestamp;
 use postback::verdict::Verdict::{self, Created};
 use postback::zone::Zone;
@@ -289,7 +288,7 @@ fn record(query: &str) -> Record {
     let now = at("2025-11-21T08:00:00.123Z");
     Record {
         receipt_id: nonce(),
-        reading: partner().read(&Params::from_query(query).unwrap(), Dialect::Partner, now).unwrap(),
+        reading: partner().read(&Params::from_query(query).unwrap(), now).unwrap(),
         receipt: Receipt {
             request_id: request_id(),
             received_at: now,

@@ -11,7 +11,7 @@ use crate::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::params::{Params, SIGNATURE_PARAMS, params_named, redact_target};
 use crate::partner::{AuthMode, Partner, Registry};
 use crate::postback::Postback;
-use crate::reading::{Dialect, Examination, Warning};
+use crate::reading::{Examination, Warning};
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
 use advice::{advice, how_read, names_of};
@@ -232,7 +232,7 @@ impl Explanation {
     }
 
     fn of_params(&mut self, partner: &Partner, params: &Params<'_>, received_at: Timestamp) {
-        let examination = partner.examine(params, Dialect::Partner, received_at);
+        let examination = partner.examine(params, received_at);
         for rejection in &examination.problems {
             let advice = examination
                 .field_of(partner, rejection)

@@ -1,6 +1,8 @@
 //! A request's parameters: names and values out of a query, a form body or a JSON body (R4), decoded strictly. What a
 //! lenient decoder would guess at (a stray `%`, broken UTF-8, one name with two values) is refused with a code.
 
+#![deny(clippy::disallowed_methods)]
+
 mod query;
 mod json;
 mod secrets;
@@ -99,11 +101,11 @@ impl<'r> Params<'r> {
         Params::from_query(text)
     }
 
-    /// Canonical names and texts, as the edge writes them into a body.
+    /// Names and texts that are decoded already.
     ///
     /// # Errors
     /// A limit's code.
-    pub fn from_canonical(pairs: impl Iterator<Item = (String, String)>) -> Result<Params<'r>, Rejection> {
+    pub fn from_pairs(pairs: impl Iterator<Item = (String, String)>) -> Result<Params<'r>, Rejection> {
         Params::unique(pairs.map(|(name, text)| (Cow::Owned(name), ParamValue::Text(Cow::Owned(text)))))
     }
 

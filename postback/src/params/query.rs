@@ -90,9 +90,9 @@ pub(super) fn check_characters(name: &str, text: &str) -> Result<(), Rejection> 
 
 /// The refusal of a form that is not UTF-8, at the first piece that is not.
 pub(super) fn not_utf8(form: &[u8]) -> Rejection {
-    let broken = form.split(|b| *b == b'&').find(|piece| std::str::from_utf8(piece).is_err()).unwrap_or_default();
-    let name = broken.split(|b| *b == b'=').next().unwrap_or_default();
-    let name = std::str::from_utf8(name).ok().and_then(|name| decode(name).ok());
+    let broken = form.split(|b| *b == b'&').find(|piece| std::str::from_utf8(piece).is_err());
+    let name = broken.and_then(|piece| piece.split(|b| *b == b'=').next());
+    let name = name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| decode(name).ok());
     refusal(Damage::Utf8, name.as_deref().unwrap_or(NAME_ITSELF))
 }
 

@@ -1,13 +1,15 @@
 //! Reading: from a request's parameters to the canonical postback, or to the reasons why not. The one place where a
 //! partner's names and words become ours.
 
+#![deny(clippy::disallowed_methods)]
+
 mod names;
 mod values;
 mod warning;
 
 pub use warning::{Warning, WarningCode};
 
-use crate::field::Field;
+use crate::field::{Field, Kind};
 use crate::limits::{TIME_AHEAD_S_MAX, TIME_OLD_S};
 use crate::macros::Unfilled;
 use crate::params::Params;
@@ -19,15 +21,6 @@ use names::Names;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use values::{EVENT_ID, Misread, Words};
-
-/// Whose names and words a request uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dialect {
-    /// The partner's, as its file describes them.
-    Partner,
-    /// Ours: what the edge forwards.
-    Canonical,
-}
 
 /// A postback as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +36,13 @@ pub struct Reading {
     pub ignored: Vec<String>,
     /// What is odd about it.
     pub warnings: Vec<Warning>,
+}
+
+impl Reading {
+    /// Of a canonical postback alone. It does not show the sender's own names and words.
+    pub fn of_canonical(postback: Postback, names_event: bool) -> Reading {
+        Reading { postback, words: BTreeMap::new(), names_event, ignored: Vec::new(), warnings: Vec::new() }
+    }
 }
 
 /// What was sent for a field: under which name, and the text without outer spaces.
@@ -84,10 +84,20 @@ impl Examination<'_> {
     }
 }
 
+/// The value of a canonical text. None when it is no value of the field.
+pub(crate) fn canonical_value(field: Field, text: String) -> Option<Value> {
+    match field.kind() {
+        Kind::Text => Some(Value::Text(text)),
+        Kind::Id | Kind::Event | Kind::Status | Kind::Time | Kind::Amount | Kind::Currency | Kind::Flag => {
+            Words::Canonical.read(field, &text).0.ok()
+        }
+    }
+}
+
 /// The canonical form of a field's text. None when it is no value of the field.
 #[cfg(feature = "files")]
 pub(crate) fn canonical_text(field: Field, text: &str) -> Option<String> {
-    Words::Canonical.read(field, text).0.ok().map(|value| value.to_string())
+    canonical_value(field, text.to_owned()).map(|value| value.to_string())
 }
 
 impl Partner {
@@ -95,9 +105,8 @@ impl Partner {
     ///
     /// # Errors
     /// The first thing wrong, with the field under the sender's own name.
-    pub fn read(&self, params: &Params<'_>, dialect: Dialect, received_at: Timestamp) -> Result<Reading, Rejection> {
-        let Examination { sent, outcome, words, ignored, warnings, problems, .. } =
-            self.examine(params, dialect, received_at);
+    pub fn read(&self, params: &Params<'_>, received_at: Timestamp) -> Result<Reading, Rejection> {
+        let Examination { sent, outcome, words, ignored, warnings, problems, .. } = self.examine(params, received_at);
         let is_unnamed = warnings.iter().any(|warning| warning.code == WarningCode::UnnamedEvent);
         let names_event = sent.contains_key(&Field::Event) && !is_unnamed || self.constants.contains_key(&Field::Event);
         match outcome {
@@ -114,10 +123,10 @@ impl Partner {
     /// (3) what is constant, or absent and has a default, is filled in
     /// (4) what must be there is there
     /// (5) amounts and times are possible
-    pub fn examine<'p>(&self, params: &'p Params<'_>, dialect: Dialect, received_at: Timestamp) -> Examination<'p> {
+    pub fn examine<'p>(&self, params: &'p Params<'_>, received_at: Timestamp) -> Examination<'p> {
         // (1)
-        let Names { sent, unfilled, ignored, warnings, problems } = Names::of(self, params, dialect);
-        let mut reader = Reader { partner: self, dialect, sent, warnings, problems, words: BTreeMap::new() };
+        let Names { sent, unfilled, ignored, warnings, problems } = Names::of(self, params);
+        let mut reader = Reader { partner: self, sent, warnings, problems, words: BTreeMap::new() };
         // (2)
         let mut values = reader.values();
         reader.warn_of_unfilled(&unfilled);
@@ -125,9 +134,7 @@ impl Partner {
         reader.fill_in(&mut values);
         // (4)
         reader.require(&values, &unfilled, params);
-        if dialect == Dialect::Partner {
-            self.take_back_refunds(&mut values);
-        }
+        self.take_back_refunds(&mut values);
         // (5)
         let outcome = Postback::new(&self.code, values);
         match &outcome {
@@ -163,7 +170,6 @@ impl Partner {
 /// One examination on its way.
 struct Reader<'a, 'p> {
     partner: &'a Partner,
-    dialect: Dialect,
     sent: BTreeMap<Field, Text<'p>>,
     words: BTreeMap<Field, String>,
     warnings: Vec<Warning>,
@@ -172,10 +178,7 @@ struct Reader<'a, 'p> {
 
 impl Reader<'_, '_> {
     fn values(&mut self) -> BTreeMap<Field, Value> {
-        let words = match self.dialect {
-            Dialect::Partner => Words::Partner(self.partner),
-            Dialect::Canonical => Words::Canonical,
-        };
+        let words = Words::Partner(self.partner);
         let mut values = BTreeMap::new();
         for (&field, Text { name, text }) in &self.sent {
             let (value, encoded_twice) = words.read(field, text);

@@ -1,9 +1,9 @@
 //! From a sender's names to our fields: aliases, names in another case, names that an HTML decoder damaged, and values
 //! that are none.
 
+use super::Text;
 use super::values::Words;
 use super::warning::{Warning, WarningCode};
-use super::{Dialect, Text};
 use crate::field::Field;
 use crate::html;
 use crate::macros::{Unfilled, unfilled};
@@ -28,31 +28,18 @@ pub(super) struct Names<'p> {
 
 impl<'p> Names<'p> {
     /// Sorts parameters. Empty values count as absent.
-    pub fn of(partner: &Partner, params: &'p Params<'_>, dialect: Dialect) -> Names<'p> {
+    pub fn of(partner: &Partner, params: &'p Params<'_>) -> Names<'p> {
         let mut names = Names::default();
         for (name, value) in params.iter() {
-            match (dialect, value) {
-                (Dialect::Partner, ParamValue::Text(text)) => {
-                    names.sort(partner, name, text, params.unencoded_equals(name));
-                }
-                (Dialect::Partner, ParamValue::Nested) => match find(partner, name) {
+            match value {
+                ParamValue::Text(text) => names.sort(partner, name, text, params.unencoded_equals(name)),
+                ParamValue::Nested => match find(partner, name) {
                     Some(found) => names.not_scalar(&found.name),
                     None => names.ignored.push(name.to_owned()),
                 },
-                (Dialect::Canonical, value) => names.sort_canonical(partner, name, value),
             }
         }
         names
-    }
-
-    fn sort_canonical(&mut self, partner: &Partner, name: &'p str, value: &'p ParamValue<'_>) {
-        match (Field::parse(name), value) {
-            (Some(field), ParamValue::Text(text)) => {
-                self.put(partner, field, Text { name: Cow::Borrowed(name), text: text.trim_matches(' ') })
-            }
-            (Some(_), ParamValue::Nested) => self.not_scalar(name),
-            (None, ParamValue::Text(_) | ParamValue::Nested) => self.ignored.push(name.to_owned()),
-        }
     }
 
     /// Sorts one parameter of the partner's, and those that were glued to the end of its value.

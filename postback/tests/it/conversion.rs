@@ -4,7 +4,6 @@ use crate::{now, partner, utc};
 use postback::conversion::{Conversion, Folded, Notice, Receipt, Statement, fold};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
 use postback::params::Params;
-use postback::reading::Dialect;
 use postback::status::Status;
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -15,7 +14,7 @@ fn receipts(sent: &[(i64, &str)]) -> (Vec<Receipt>, HashMap<String, Notice>) {
     let (mut receipts, mut notices) = (Vec::new(), HashMap::new());
     for (place, (second, query)) in sent.iter().enumerate() {
         let params = Params::from_query(query).expect("a query");
-        let reading = partner("involve_asia").read(&params, Dialect::Partner, now()).expect("a postback");
+        let reading = partner("involve_asia").read(&params, now()).expect("a postback");
         let postback = &reading.postback;
         let content = postback.fields().map(|(field, text)| (field.name().to_owned(), text)).collect();
         let (id, event) = (postback.conversion_id().into_owned(), postback.event().name().to_owned());

@@ -4,12 +4,11 @@ use crate::{now, partner};
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, RefundRepeat};
 use postback::params::Params;
 use postback::postback::Postback;
-use postback::reading::Dialect;
 use proptest::prelude::*;
 
 fn postback(query: &str) -> Postback {
     let params = Params::from_query(query).expect("a query");
-    partner("involve_asia").read(&params, Dialect::Partner, now()).expect("a postback").postback
+    partner("involve_asia").read(&params, now()).expect("a postback").postback
 }
 
 fn by(key: DuplicateKey) -> DuplicatePolicy {

@@ -22,7 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use postback::params::Params;
 use postback::partner::file::read_folders;
 use postback::partner::{Partner, Registry};
-use postback::reading::{Dialect, Reading};
+use postback::reading::Reading;
 use postback::rejection::Rejection;
 use postback::time::Timestamp;
 use postback::zone::Zone;
@@ -83,7 +83,7 @@ impl Request {
         let body = if self.method == "POST" { body } else { Vec::new() };
         let mut params = Params::from_request(query, self.content_type.as_deref(), &body)?;
         params.drop_credentials();
-        partner.read(&params, Dialect::Partner, received_at)
+        partner.read(&params, received_at)
     }
 }
 

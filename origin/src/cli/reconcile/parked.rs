@@ -3,6 +3,7 @@
 use super::super::edge::{Edge, Filter};
 use super::super::progress::Progress;
 use crate::reconcile::repair::{Judge, Notice};
+use postback::id::EventId;
 use postback::time::Timestamp;
 use postback::zone::Zone;
 
@@ -35,10 +36,11 @@ pub async fn parked(edge: &Edge, judge: &Judge<'_>) -> Result<Vec<Notice>, Strin
             progress.at(u64::try_from(looked).unwrap_or(u64::MAX));
             let Some(shown) = edge.show(&row.request_id).await? else { continue };
             let Some(kept) = shown.postback else { continue };
+            let Some(event_id) = row.event_id.as_deref().and_then(EventId::parse) else { continue };
             let received_at = row.received_at.as_deref().and_then(|text| Timestamp::parse(text, &Zone::utc()));
             // Of one that does not say when it came anything that is known is later.
             let Some(received_at) = received_at.or_else(|| Timestamp::from_unix_ms(0)) else { continue };
-            found.extend(Notice::of_parked(judge, row.request_id, &kept.canonical, received_at));
+            found.extend(Notice::of_parked(judge, row.request_id, event_id, &kept.canonical, received_at));
         }
         match page.next {
             Some(next) => cursor = Some(next),

@@ -313,7 +313,7 @@ mod tests {
             let content_type = body.as_ref().map(|_| "application/json");
             let body = body.as_deref().unwrap_or("");
             let params = postback::params::Params::from_request(query, content_type, body.as_bytes()).unwrap();
-            let read = partner.read(&params, postback::reading::Dialect::Partner, now);
+            let read = partner.read(&params, now);
             let read = read.unwrap_or_else(|rejection| panic!("{shot:?}: {rejection}"));
             assert!(read.warnings.is_empty() && read.ignored.is_empty(), "{shot:?}: {read:?}");
         }

@@ -15,10 +15,11 @@ use super::Standing;
 use crate::ingest::read_partners;
 use crate::store::reader::Rejection;
 use crate::store::{Receipt, Record, Recorded, Store, StoreError, patiently};
+use postback::canonical::CanonicalForm;
 use postback::field::Field;
-use postback::id::Nonce;
+use postback::id::{EventId, Nonce};
 use postback::params::Params;
-use postback::reading::{Dialect, Reading};
+use postback::reading::Reading;
 use postback::rejection::Code;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -89,7 +90,7 @@ impl Notice {
         let body = receipt.body.as_deref().unwrap_or("").as_bytes();
         let params = Params::from_request(query, receipt.content_type.as_deref(), body).ok()?;
         let received_at = receipt.received_at;
-        let examined = judge.partner.examine(&params, Dialect::Partner, received_at);
+        let examined = judge.partner.examine(&params, received_at);
         let conversion_id = examined.text(Field::ConversionId)?;
         let want = judge.wanted.get(conversion_id.as_str())?;
         drop(examined);
@@ -103,9 +104,15 @@ impl Notice {
     }
 
     /// A parked postback, in canonical form as the edge keeps it, where it tells of a conversion that is wanted.
-    pub fn of_parked(judge: &Judge<'_>, request_id: String, canonical: &str, received_at: Timestamp) -> Option<Notice> {
-        let params = Params::from_query(canonical).ok()?;
-        let reading = judge.partner.read(&params, Dialect::Canonical, received_at).ok()?;
+    pub fn of_parked(
+        judge: &Judge<'_>,
+        request_id: String,
+        event_id: EventId,
+        canonical: &str,
+        received_at: Timestamp,
+    ) -> Option<Notice> {
+        let postback = CanonicalForm::from_query(canonical).into_postback(event_id).ok()?;
+        let reading = Reading::of_canonical(postback, true);
         let conversion_id = reading.postback.conversion_id().into_owned();
         let use_of = judge.use_of(judge.wanted.get(conversion_id.as_str())?, &reading, received_at);
         let (kept, reading) = (Kept::Parked, Some(Box::new(reading)));

@@ -2,6 +2,8 @@ use super::*;
 use crate::reconcile::pairs::pair;
 use crate::reconcile::pairs::tests::{ours, rules, theirs};
 use crate::reconcile::{Last, Pair, Theirs};
+use postback::canonical::CanonicalForm;
+use postback::id::EventId;
 use postback::money::Amount;
 use postback::partner::Partner;
 use postback::partner::file::read_files;
@@ -66,7 +68,10 @@ fn uses(partner: &Partner, pairs: &[Pair], notices: &[&str]) -> Vec<Use> {
         let time = format!("2025-11-20T{hour}:00:00Z");
         let query = format!("conversion_id=a&{query}");
         match parked {
-            Some(_) => Notice::of_parked(&judge, query.clone(), &query, at(&time)),
+            Some(_) => {
+                let event_id = EventId::parse(&format!("e-{hour}")).unwrap();
+                Notice::of_parked(&judge, query.clone(), event_id, &query, at(&time))
+            }
             None => Notice::of_rejection(&judge, rejection(&time, &query)),
         }
     };
@@ -83,8 +88,9 @@ fn missing(rows: &[&str]) -> Vec<Pair> {
 fn differing(partner: &Partner, row: &Theirs, stored: &str) -> Vec<Pair> {
     let mut ours = ours(&format!("a {stored} {KNOWN}"));
     let query = format!("conversion_id=a&event={}", ours.event);
-    let read = partner.read(&Params::from_query(&query).unwrap(), Dialect::Canonical, at(KNOWN)).unwrap();
-    ours.key = partner.duplicates.conversion_key(&read.postback);
+    let event_id = EventId::parse("evt_1").unwrap();
+    let postback = CanonicalForm::from_query(&query).into_postback(event_id).unwrap();
+    ours.key = partner.duplicates.conversion_key(&postback);
     ours.last = Last { received_s: at(KNOWN).unix_s(), changed_at: at(KNOWN) };
     pair(&[row], &[&ours], &rules())
 }

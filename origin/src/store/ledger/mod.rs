@@ -6,6 +6,8 @@
 //! receipt that did it. Each works on several postbacks at once, as long as these share no nonce, event or conversion
 //! ([`waves`]).
 
+#![deny(clippy::disallowed_methods)]
+
 mod entry;
 mod waves;
 mod requests;

@@ -44,7 +44,6 @@ mod tests {
     use postback::duplicate::DuplicatePolicy;
     use postback::id::Nonce;
     use postback::params::Params;
-    use postback::reading::Dialect;
     use postback::time::Timestamp;
     use postback::zone::Zone;
 
@@ -52,7 +51,7 @@ mod tests {
         let registry = crate::config::registry().unwrap();
         let now = Timestamp::parse("2025-11-21T08:00:00Z", &Zone::utc()).unwrap();
         let params = Params::from_query(query).unwrap();
-        let reading = registry.by_code("involve_asia").unwrap().read(&params, Dialect::Partner, now).unwrap();
+        let reading = registry.by_code("involve_asia").unwrap().read(&params, now).unwrap();
         let receipt = Receipt {
             request_id: number.to_string(),
             received_at: now,
