@@ -196,8 +196,12 @@ pub async fn judge_again(
 /// The columns in which a conversion's evaluation would be another; `deposit` is what is said of a deposit, by the account's others too.
 pub fn changed(facts: &Facts, before: &Before, judged: &Judged, deposit: Option<&str>) -> Vec<Changed> {
     let found: Vec<_> = judged.findings.iter().copied().chain(deposit_findings(facts, judged, deposit)).collect();
-    // As one text, however the database writes a list. What cannot be read is what it is.
-    let list = |codes: &[&str]| format!("[{}]", codes.join(","));
+    // As one text in one order: which codes there are is what counts. What cannot be read is what it is.
+    let list = |codes: &[&str]| {
+        let mut codes = codes.to_vec();
+        codes.sort_unstable();
+        format!("[{}]", codes.join(","))
+    };
     let findings = match serde_json::from_str::<Vec<String>>(&before.findings) {
         Ok(codes) => list(&codes.iter().map(String::as_str).collect::<Vec<_>>()),
         Err(_) => before.findings.clone(),

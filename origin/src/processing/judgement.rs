@@ -37,6 +37,8 @@ pub fn judge(facts: &Facts, group: Option<&Group>, partner: &Partner, rates: &Ra
     judging.weigh_deposit(partner.first_deposit.as_ref());
     let Judging { mut judged, findings, waits_for_rates, .. } = judging;
     judged.findings = findings.iter().map(|finding| finding.code()).collect();
+    // One order, whatever was found first.
+    judged.findings.sort_unstable();
     Judgement { judged, waits_for_rates }
 }
 

@@ -16,7 +16,7 @@ pub use rebuild::rebuild_due;
 
 use crate::app::Platform;
 use crate::shared::Shared;
-use crate::store::worklist::{Conclusion, Facts, Failure, GroupsRead, Item, Lease, Member, Next};
+use crate::store::worklist::{Conclusion, Facts, Failure, GroupsRead, Item, Judged, Lease, Member, Next};
 use crate::store::{Store, StoreError};
 use chrono::NaiveDate;
 use group::Group;
@@ -63,12 +63,31 @@ impl Processed {
     fn add(&mut self, conclusion: &Conclusion) {
         let Some((facts, judged)) = conclusion.of_last_event() else { return };
         let known = facts.judged.as_ref().map_or("", |before| &before.findings);
-        // A code stands in quotes in the list.
-        for finding in judged.findings.iter().filter(|code| !known.contains(&format!("\"{code}\""))) {
-            let count = self.found.entry(finding).or_default();
-            *count = count.saturating_add(1);
-        }
+        judged.findings.iter().filter(|code| !is_listed(known, code)).for_each(|code| self.count(code));
     }
+
+    /// Adds what the database found of a deposit: `codes` is the list of all that is found of it now.
+    fn add_of_deposit(&mut self, known: Option<&String>, codes: &str) {
+        let known = known.map_or("", String::as_str);
+        let is_new = |code: &&&'static str| is_listed(codes, code) && !is_listed(known, code);
+        Judged::FOUND_OF_DEPOSITS.iter().filter(is_new).for_each(|code| self.count(code));
+    }
+
+    fn count(&mut self, code: &'static str) {
+        let count = self.found.entry(code).or_default();
+        *count = count.saturating_add(1);
+    }
+}
+
+/// Whether a JSON list of codes has a code, which stands in quotes there.
+fn is_listed(list: &str, code: &str) -> bool {
+    list.contains(&format!("\"{code}\""))
+}
+
+/// The event of an item, and what was found of its conversion before.
+fn known_findings(conclusion: &Conclusion) -> Option<(String, String)> {
+    let (facts, _) = conclusion.of_last_event()?;
+    Some((conclusion.item.event_id.clone(), facts.judged.as_ref()?.findings.clone()))
 }
 
 /// The same as [`process`], and says what was found.
@@ -113,8 +132,10 @@ pub async fn process_round(
     steps.done(4, "judged", conclusions.len());
     let mut processed = Processed { items: taken, ..Processed::default() };
     conclusions.iter().for_each(|conclusion| processed.add(conclusion));
+    let known: HashMap<_, _> = conclusions.iter().filter_map(known_findings).collect();
     // (5)
-    write(platform, store, &lease, conclusions).await?;
+    let of_deposits = write(platform, store, &lease, conclusions).await?;
+    of_deposits.iter().for_each(|(event_id, codes)| processed.add_of_deposit(known.get(event_id), codes));
     steps.done(5, "written", taken);
     match rates {
         Ok(_) => Ok(processed),
@@ -252,17 +273,21 @@ async fn write(
     store: &Store,
     lease: &Lease,
     conclusions: Vec<Conclusion>,
-) -> Result<(), StoreError> {
+) -> Result<Vec<(String, String)>, StoreError> {
     match store.conclude_items(lease, conclusions.clone()).await {
         Err(StoreError::Bug(reason)) => {
             warn!(reason, items = conclusions.len(), "judgements were refused together; each is written alone");
+            let mut found = Vec::new();
             for conclusion in conclusions {
                 let item = conclusion.item.clone();
-                if let Err(StoreError::Bug(reason)) = store.conclude_items(lease, vec![conclusion]).await {
-                    give_back((platform.now)(), store, lease, item, reason).await?;
+                match store.conclude_items(lease, vec![conclusion]).await {
+                    Ok(of_deposits) => found.extend(of_deposits),
+                    Err(StoreError::Bug(reason)) => give_back((platform.now)(), store, lease, item, reason).await?,
+                    // It is due again when the lease ends.
+                    Err(StoreError::Unavailable(_)) => {}
                 }
             }
-            Ok(())
+            Ok(found)
         }
         outcome => outcome,
     }

@@ -336,7 +336,7 @@ mod window {
                 "conversion_id=c2&click_id=k&event=refund",
             ], &[
                 "c1 purchase - 10.00 - [\"unknown_click\"]",
-                "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
+                "c2 refund - - - [\"original_missing\",\"unknown_click\"]",
             ]).await;
         }
 
@@ -413,7 +413,7 @@ mod window {
                 "conversion_id=c2&click_id=k&event=refund",
             ], &[
                 "c1 purchase - 10.00 - [\"unknown_click\"]",
-                "c2 refund - - - [\"unknown_click\",\"original_missing\"]",
+                "c2 refund - - - [\"original_missing\",\"unknown_click\"]",
             ]).await;
         }
     }

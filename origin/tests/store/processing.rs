@@ -13,7 +13,7 @@ use postback::money::Amount;
 use postback::partner::{FirstDeposit, OnReversed, Partner};
 use postback::time::Timestamp;
 use postback::verdict::Verdict::{Created, Revised};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use tempfile::TempDir;
 
 const CONVERSIONS: &str = "select conversion_key || ' ' || event || ' ' || coalesce(status, '-') || ' ' ||
@@ -104,7 +104,7 @@ contract! {
         db.record("conversion_id=c3").await;
         assert_eq!(db.processed(&processing, CONVERSIONS).await, [
             "c1 conversion - clicked - - - - []",
-            "c2 conversion - unknown_click - - - - [\"unknown_click\",\"consent_missing\"]",
+            "c2 conversion - unknown_click - - - - [\"consent_missing\",\"unknown_click\"]",
             "c3 conversion - no_click - - - - [\"consent_missing\"]",
         ]);
         assert_eq!(db.column("select coalesce(consent, '-') from conversions order by conversion_key").await, ["2", "-", "-"]);
@@ -486,6 +486,43 @@ contract! {
             }
         }
         assert_eq!((found, db.column(FINDINGS).await), (1, vec!["c1 [\"unknown_click\"]".to_owned()]));
+    }
+
+    what_the_database_finds_of_deposits_is_counted_once(db) {
+        let processing = Processing::new();
+        db.record(&(deposit("d1", "a1", "20", "2025-11-20+09:00:00") + "&is_ftd=false&consent_version=1")).await;
+        db.record(&(deposit("d2", "a2", "20", "2025-11-20+09:00:00") + "&consent_version=1")).await;
+        let platform = Platform { now, random: Platform::SYSTEM.random };
+        let mut found = BTreeMap::new();
+        for query in ["", "conversion_id=d2&event=chargeback&account_id=a2&consent_version=1", "conversion_id=d1&status=Approved&event_id=e2"] {
+            if !query.is_empty() {
+                db.record(query).await;
+            }
+            loop {
+                let round = process_round(&platform, &processing.shared, &processing.partner, &db.store).await.unwrap();
+                round.found.into_iter().for_each(|(code, count)| *found.entry(code).or_default() += count);
+                if round.items == 0 {
+                    break;
+                }
+            }
+        }
+        let counts: Vec<_> = found.iter().map(|(code, count): (&&str, &u64)| format!("{code} {count}")).collect();
+        assert_eq!(counts, ["amount_of_original 1", "first_deposit_reversed 1", "ftd_differs 1"]);
+    }
+
+    findings_stand_in_one_order_whatever_was_found_first(db) {
+        let processing = Processing::new();
+        let read = async || db.column("select cast(findings as text) from conversions where event = 'refund'").await.concat().replace(' ', "");
+        for query in [
+            "conversion_id=c1&event=purchase&event_id=p1&payout_currency=EUR&conversion_currency=EUR&usd_sale_amount=100&rewars=10&consent_version=1",
+            "conversion_id=c1&event=refund&event_id=r1&usd_sale_amount=120&consent_version=1",
+            "conversion_id=c1&event=purchase&event_id=p2&usd_sale_amount=50&rewars=6&consent_version=1",
+        ] {
+            db.record(query).await;
+            processing.all(&db.store).await;
+            assert_eq!(db.differences(&processing).await, [""; 0]);
+        }
+        assert_eq!(read().await, "[\"in_proportion\",\"refund_exceeds_sale\"]");
     }
 
     what_other_rules_would_change_is_told_before_it_is_changed(db) {

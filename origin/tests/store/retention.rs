@@ -64,7 +64,7 @@ mod of_clicks {
                 "c2 clicked 2 [\"click_too_old\"]",
                 "c3 clicked 9 [\"consent_differs\"]",
                 "c4 clicked 2 []",
-                "c5 unknown_click - [\"unknown_click\",\"consent_missing\"]",
+                "c5 unknown_click - [\"consent_missing\",\"unknown_click\"]",
             ]);
             // One that has not been judged when its click goes.
             db.record(&format!("conversion_id=c0&event_time=2025-11-20+12:00:00&click_id={}", clicks[0].click_id)).await;

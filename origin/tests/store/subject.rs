@@ -294,6 +294,40 @@ contract! {
         db.assert_totals_are_a_recount().await;
     }
 
+    a_sale_is_another_s_by_its_click_or_its_id_as_well(db) {
+        let policy = DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..DuplicatePolicy::default() };
+        let store = db.place.open(policy).await.unwrap();
+        for query in [
+            format!("conversion_id=z1&event=purchase&account_id={SENT}"),
+            // Another's by its click, and by the id of a sign-up: their refunds have this person's id.
+            "conversion_id=z2&event=registration&click_id=k2&account_id=other".to_owned(),
+            "conversion_id=z3&event=purchase&event_id=p3&rewars=5&click_id=k2".to_owned(),
+            "conversion_id=z1&event=refund&event_id=r3&original_event_id=p3&rewars=1&sub_id=theirs&geo=SG".to_owned(),
+            "conversion_id=z4&event=registration&account_id=other".to_owned(),
+            "conversion_id=z4&event=purchase&event_id=p4&rewars=5".to_owned(),
+            "conversion_id=z1&event=chargeback&event_id=r4&original_event_id=p4&rewars=1&sub_id=theirs&geo=SG".to_owned(),
+            // A click of both, where the other's account and click came in two events.
+            "conversion_id=z5&event=lead&click_id=k5".to_owned(),
+            "conversion_id=z5&event=lead&account_id=other".to_owned(),
+            "conversion_id=z6&event=install&click_id=k5&sub_id=theirs&geo=SG".to_owned(),
+            format!("conversion_id=z7&event=lead&click_id=k5&account_id={SENT}"),
+        ] {
+            assert!(matches!(store.record(record(&query)).await.unwrap(), Recorded::As(Created | Revised)), "{query}");
+        }
+        Processing::new().all(&store).await;
+        store.close().await;
+        let name = db.erase().await.pseudonym().to_owned();
+        let conversions = "select conversion_id || ' ' || event || ' ' || coalesce(account_id, '-') || ' ' || coalesce(sub_id, '-') || ' ' ||
+            coalesce(geo, '-') from conversions where sub_id is not null or account_id <> 'other' order by conversion_id, event";
+        assert_eq!(db.column(conversions).await, [
+            "z1 chargeback - theirs SG".to_owned(),
+            format!("z1 purchase {name} - -"),
+            "z1 refund - theirs SG".to_owned(),
+            "z6 install - theirs SG".to_owned(),
+            format!("z7 lead {name} - -"),
+        ]);
+    }
+
     what_goes_back_of_a_person_s_sale_is_that_person_s_whatever_its_id(db) {
         let policy = DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..DuplicatePolicy::default() };
         let store = db.place.open(policy).await.unwrap();

@@ -88,6 +88,23 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
     let who = of_subject(who);
     let has_effect = "exists (select 1 from revisions
         where revisions.conversion_key = events.conversion_key and revisions.event_id = events.event_id)";
+    let anothers_click = |conversion: &str| {
+        format!(
+            "(exists (select 1 from links
+                where links.click_id = {conversion}.click_id and links.kind = 'account' and links.linked_id <> {who})
+              or exists (select 1 from conversions as other
+                where other.click_id = {conversion}.click_id and other.account_id <> {who}))"
+        )
+    };
+    let anothers_click_of_conversions = anothers_click("conversions");
+    // A sale that names no account is another's by its click or its id, unless it is the subject's by the same.
+    let anothers_sale = format!(
+        "(sale.account_id <> {who} or sale.account_id is null
+            and not exists (select 1 from theirs where theirs.conversion_id = sale.conversion_id)
+            and ({} or exists (select 1 from conversions as other
+                where other.conversion_id = sale.conversion_id and other.account_id <> {who})))",
+        anothers_click("sale")
+    );
     format!(
         "own as (select conversion_id, conversion_key, occurrence, click_id from conversions where account_id = {who}),
          clicked as (
@@ -96,8 +113,7 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
          lone as (
             select conversion_id, conversion_key, occurrence from conversions
             where click_id in (select click_id from clicked) and account_id is null
-                and not exists (select 1 from links where links.click_id = conversions.click_id
-                                and links.kind = 'account' and links.linked_id <> {who})),
+                and not {anothers_click_of_conversions}),
          theirs as (
             select conversion_id, conversion_key, occurrence from own
             union select conversion_id, conversion_key, occurrence from lone),
@@ -108,10 +124,10 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
             where same.account_id is null
                 and not exists (select 1 from conversions as sale
                     where sale.conversion_key = same.refund_of and sale.occurrence = same.refund_of_occurrence
-                        and sale.account_id <> {who})
+                        and {anothers_sale})
                 and not exists (select 1 from events
                     join conversions as sale on sale.conversion_key = events.conversion_key
-                    where events.event_id = same.original_event_id and sale.account_id <> {who})),
+                    where events.event_id = same.original_event_id and {anothers_sale})),
          alone as (
             select known.conversion_key, known.occurrence from named
                 join conversions as known on known.conversion_key = named.conversion_key

@@ -98,6 +98,8 @@ impl Judged {
     pub const FTD_DIFFERS: &'static str = "ftd_differs";
     /// The finding of a first deposit that was charged back.
     pub const FIRST_DEPOSIT_REVERSED: &'static str = "first_deposit_reversed";
+    /// What the database finds, which decides which deposit is the first.
+    pub const FOUND_OF_DEPOSITS: [&'static str; 2] = [Judged::FTD_DIFFERS, Judged::FIRST_DEPOSIT_REVERSED];
 }
 
 /// An item that could not be done.
@@ -340,22 +342,30 @@ fn rank(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
     )
 }
 
-/// Finds what is odd about a deposit that could be the first: its sender says otherwise, or it was charged back.
+/// Finds what is odd about a deposit that could be the first: its sender says otherwise, or it was charged back. Answers what is found of
+/// it by then, by the event of its item.
 fn find_first(dialect: Dialect, this: &str, as_read: &str) -> Step<Row> {
     let differs =
         "known.is_ftd is not null and known.deposit <> 'undecided' and known.is_ftd <> (known.deposit = 'first')";
     let is_reversed = "known.deposit = 'first' and input.is_charged_back";
     let found = dialect.with_note("known.findings", &[(differs.to_owned(), Judged::FTD_DIFFERS)]);
     let found = dialect.with_note(&found, &[(is_reversed.to_owned(), Judged::FIRST_DEPOSIT_REVERSED)]);
+    // SQLite knows no alias there, and no columns but those of the table.
+    let known = match dialect {
+        Dialect::Postgres => "known.",
+        Dialect::Sqlite => "",
+    };
     Step::new(
         dialect,
         ROW,
         &format!(
             "update conversions as known set findings = {found} from input
-             where {this}{} and {as_read} and input.deposit is not null and ({differs} or {is_reversed})",
+             where {this}{} and {as_read} and input.deposit is not null and ({differs} or {is_reversed})
+             returning {known}event_id as id, cast({known}findings as text) as answer",
             dialect.among(ROW, "known.conversion_key", "conversion_key"),
         ),
     )
+    .answering()
 }
 
 /// That a conversion is a deposit that counts: as the index of deposits says it, without which SQLite does not use that.

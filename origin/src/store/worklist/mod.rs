@@ -254,12 +254,18 @@ impl Store {
         self.of_items(statements).await.map(|_| ())
     }
 
-    /// Writes down what was judged, as the contract above says.
+    /// Writes down what was judged, as the contract above says. Answers what the database found of deposits: by the event of an item, the
+    /// codes of its conversion as a JSON list.
     ///
     /// # Errors
     /// Nothing was written, or, when time ran out, that is not known: the items are due again when the lease ends.
-    pub async fn conclude_items(&self, lease: &Lease, conclusions: Vec<Conclusion>) -> Result<(), StoreError> {
-        self.of_items(self.worklist().conclusions(lease, conclusions)).await.map(|_| ())
+    pub async fn conclude_items(
+        &self,
+        lease: &Lease,
+        conclusions: Vec<Conclusion>,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        let done = self.of_items(self.worklist().conclusions(lease, conclusions)).await?;
+        Ok(done.into_iter().flat_map(|done| done.answers).collect())
     }
 
     /// Puts an item off, or gives it up, because it could not be done.
