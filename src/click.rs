@@ -9,7 +9,7 @@ use crate::platform::response::Reply;
 use crate::platform::{Bindings, random_bytes};
 use crate::queue::item::{CLICKS, Clicked};
 use crate::reply;
-use postback::click::{Click, ClickId, ClickQuery};
+use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::id::Nonce;
 use postback::limits::TARGET_BYTES_MAX;
 use postback::reply::Format;
@@ -49,9 +49,13 @@ pub async fn redirect(
     }
     let Ok(random) = random_bytes() else { return refused(Error::Unavailable) };
     let query = ClickQuery::read(target.split_once('?').map_or("", |(_, query)| query));
-    let (referrer, agent) = (incoming.part(Part::Referer), incoming.part(Part::UserAgent));
-    let country = incoming.part(Part::Country);
-    let click = Click::read(ClickId::new(now, random), now, offer_code, &query, referrer, agent, country);
+    let visitor = Visitor {
+        referrer: incoming.part(Part::Referer),
+        user_agent: incoming.part(Part::UserAgent),
+        country: incoming.part(Part::Country),
+        purpose: incoming.part(Part::Purpose),
+    };
+    let click = Click::read(ClickId::new(now, random), now, offer_code, &query, &visitor);
     let location = offer.landing_url(&click, &query);
     // (3)
     let is_recorded = incoming.method() == "GET";

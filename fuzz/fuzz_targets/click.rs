@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use postback::click::{Click, ClickId, ClickQuery};
+use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::limits::CLICK_VALUE_BYTES_MAX;
 use postback::partner::Offer;
 use postback::time::Timestamp;
@@ -20,7 +20,9 @@ fuzz_target!(|data: &[u8]| {
     let query = ClickQuery::read(query);
     let now = Timestamp::from_unix_ms(1_763_683_200_123).expect("a time");
     let id = ClickId::new(now, [7; 16]);
-    let click = Click::read(id, now, "offer", &query, Some(&header), Some(&header), Some(&header));
+    let header = Some(&*header);
+    let visitor = Visitor { referrer: header, user_agent: header, country: header, purpose: header };
+    let click = Click::read(id, now, "offer", &query, &visitor);
     let location = OFFER.landing_url(&click, &query);
     let rest = location.strip_prefix("https://shop.example/a/").expect("the offer's own host");
     assert!(rest.bytes().all(|b| b.is_ascii_graphic()), "a header's value");

@@ -1,10 +1,12 @@
 //! One click on its way to an offer: what is kept of it, and under which id. Nothing that a click's URL says can make it
 //! fail: a visitor is waiting, so what cannot be used is left out.
 
+use crate::html;
 use crate::id::{ContentDigest, EventId};
+use crate::invisible::trimmed;
 use crate::limits::{CLICK_UTM_MAX, CLICK_VALUE_BYTES_MAX, PARAM_NAME_BYTES_MAX, PARAMS_MAX};
 use crate::macros::unfilled;
-use crate::params::{Pair, is_proof};
+use crate::params::{Pair, is_proof, unencoded_equals};
 use crate::percent::{damage, decode};
 use crate::time::Timestamp;
 use crate::zone::Zone;
@@ -12,6 +14,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
+
+/// Parameters with which ad platforms name a click: Google (`gclid`, and on iOS `gbraid` and `wbraid`), Meta, TikTok, Microsoft.
+pub const AD_CLICK_IDS: [&str; 6] = ["gclid", "gbraid", "wbraid", "fbclid", "ttclid", "msclkid"];
 
 /// Characters of an id that hold the time.
 const TIME_CHARS: u32 = 10;
@@ -86,17 +91,41 @@ pub struct ClickQuery<'q> {
 impl<'q> ClickQuery<'q> {
     /// Reads a query (without `?`).
     pub fn read(raw: &'q str) -> ClickQuery<'q> {
-        let mut pairs: Vec<Pair<'q>> = Vec::new();
-        for (name, value) in raw.split('&').take(PARAMS_MAX).filter_map(|piece| piece.split_once('=')) {
-            let (Ok(name), Ok(value)) = (decode(name), decode(value)) else { continue };
-            let value = trimmed(value);
-            let is_new = !pairs.iter().any(|(known, _)| *known == name);
-            let is_name = (1..=PARAM_NAME_BYTES_MAX).contains(&name.len()) && !is_proof(&name);
-            if is_new && is_name && is_value(&value) && unfilled(&name, &value, &[]).is_none() {
-                pairs.push((name, value));
-            }
+        let mut query = ClickQuery::default();
+        for piece in raw.split('&').take(PARAMS_MAX) {
+            let Some((name, raw_value)) = piece.split_once('=') else { continue };
+            let (Ok(name), Ok(value)) = (decode(name), decode(raw_value)) else { continue };
+            // As postbacks are read: `&amp;` that nobody decoded, and parameters that were glued together.
+            let name = match html::repaired_name(&name).filter(|name| is_kept(name)) {
+                Some(repaired) => Cow::Owned(repaired),
+                None => name,
+            };
+            query.add_parts(name, value, unencoded_equals(piece).flatten().collect());
         }
-        ClickQuery { pairs }
+        query
+    }
+
+    /// Adds a parameter, and those that were glued to the end of its value. The address of a page may hold any.
+    fn add_parts(&mut self, mut name: Cow<'q, str>, mut value: Cow<'q, str>, equals: Vec<usize>) {
+        let separators = if name == "referrer" { &[] } else { &html::SEPARATORS[..] };
+        let mut equals = equals;
+        while let Some(glued) = html::glued(&value, &equals, separators, is_kept) {
+            let begin = glued.place.saturating_add(1);
+            let (next, rest) = (glued.name, glued.value.to_owned());
+            self.add(name, Cow::Owned(glued.before.to_owned()));
+            (name, value) = (Cow::Owned(next), Cow::Owned(rest));
+            equals = equals.into_iter().filter_map(|place| place.checked_sub(begin)).collect();
+        }
+        self.add(name, value);
+    }
+
+    fn add(&mut self, name: Cow<'q, str>, value: Cow<'q, str>) {
+        let value = visible(value);
+        let is_new = !self.pairs.iter().any(|(known, _)| *known == name);
+        let is_name = (1..=PARAM_NAME_BYTES_MAX).contains(&name.len()) && !is_proof(&name);
+        if is_new && is_name && is_value(&value) && unfilled(&name, &value, &[]).is_none() {
+            self.pairs.push((name, value));
+        }
     }
 
     /// The value of a name.
@@ -142,22 +171,41 @@ pub struct Click {
     /// The parameters `utm_*`, by their whole names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "read_utm")]
     pub utm: BTreeMap<String, String>,
+    /// The ids that ad platforms gave the click, by their parameters' names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty", deserialize_with = "read_ad_click_ids")]
+    pub ad_click_ids: BTreeMap<String, String>,
+    /// Whether the browser fetched the page in advance: nobody may have clicked. A visitor that comes after all has the same id.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub is_prefetch: bool,
+}
+
+/// What headers and the platform say of a visitor.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Visitor<'a> {
+    /// `Referer`.
+    pub referrer: Option<&'a str>,
+    /// `User-Agent`.
+    pub user_agent: Option<&'a str>,
+    /// The country of the visitor's address.
+    pub country: Option<&'a str>,
+    /// `Sec-Purpose`, or one of the headers that browsers had before it.
+    pub purpose: Option<&'a str>,
 }
 
 impl Click {
-    /// What is kept of a click on an offer's link at `now`. `referrer` and `user_agent` are the headers, `country` is what
-    /// the platform says of the visitor's address: a parameter `geo` can be anybody's invention, so it counts only where
-    /// the platform says nothing.
+    /// What is kept of a click on an offer's link at `now`. A parameter `geo` can be anybody's invention, so it counts only where the
+    /// platform says nothing.
     pub fn read(
         click_id: ClickId,
         now: Timestamp,
         offer: &str,
         query: &ClickQuery<'_>,
-        referrer: Option<&str>,
-        user_agent: Option<&str>,
-        country: Option<&str>,
+        visitor: &Visitor<'_>,
     ) -> Click {
+        let Visitor { referrer, user_agent, country, purpose } = *visitor;
+        let owned = |(name, value): &Pair<'_>| (name.to_string(), value.to_string());
         let utm = query.pairs.iter().filter(|(name, _)| is_utm(name)).take(CLICK_UTM_MAX);
+        let ad_click_ids = query.pairs.iter().filter(|(name, _)| AD_CLICK_IDS.contains(&&**name));
         Click {
             click_id,
             clicked_at: now,
@@ -168,7 +216,9 @@ impl Click {
             device: query.owned("device").or_else(|| device_class(user_agent?).map(str::to_owned)),
             referrer: referrer.and_then(page).or_else(|| without_query(query.get("referrer")?)),
             consent_version: query.owned("consent_version"),
-            utm: utm.map(|(name, value)| (name.to_string(), value.to_string())).collect(),
+            utm: utm.map(owned).collect(),
+            ad_click_ids: ad_click_ids.map(owned).collect(),
+            is_prefetch: purpose.is_some_and(is_prefetch),
         }
     }
 }
@@ -185,11 +235,25 @@ fn is_value(text: &str) -> bool {
     (1..=CLICK_VALUE_BYTES_MAX).contains(&text.len()) && damage(text).is_none()
 }
 
-fn trimmed(text: Cow<'_, str>) -> Cow<'_, str> {
+/// A text without what nobody sees at its ends.
+fn visible(text: Cow<'_, str>) -> Cow<'_, str> {
     match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim_matches(' ')),
-        Cow::Owned(text) => Cow::Owned(text.trim_matches(' ').to_owned()),
+        Cow::Borrowed(text) => Cow::Borrowed(trimmed(text).0),
+        Cow::Owned(text) => Cow::Owned(trimmed(&text).0.to_owned()),
     }
+}
+
+/// Whether a parameter is kept with the click.
+fn is_kept(name: &str) -> bool {
+    matches!(name, "sub_id" | "media_id" | "device" | "geo" | "referrer" | "consent_version")
+        || AD_CLICK_IDS.contains(&name)
+        || is_utm(name)
+}
+
+/// Whether a browser fetches a page before its user asks for it. The words are those of `Sec-Purpose` and of the headers before it.
+fn is_prefetch(purpose: &str) -> bool {
+    let purpose = purpose.to_ascii_lowercase();
+    ["prefetch", "prerender", "preview"].iter().any(|word| purpose.contains(word))
 }
 
 fn is_utm(name: &str) -> bool {
@@ -275,6 +339,16 @@ fn read_utm<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<Strin
     Ok(utm.into_iter().filter(|(name, value)| is_utm(name) && is_value(value)).take(CLICK_UTM_MAX).collect())
 }
 
+fn read_ad_click_ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
+    let ids = BTreeMap::<String, String>::deserialize(deserializer)?;
+    Ok(ids.into_iter().filter(|(name, value)| AD_CLICK_IDS.contains(&name.as_str()) && is_value(value)).collect())
+}
+
+/// Left out where it is not so.
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -288,7 +362,8 @@ mod tests {
 
     fn click_of(query: &str, referrer: Option<&str>, user_agent: Option<&str>, country: Option<&str>) -> Click {
         let id = ClickId::new(at(NOW_MS), [0xff; 16]);
-        Click::read(id, at(NOW_MS), "summer", &ClickQuery::read(query), referrer, user_agent, country)
+        let visitor = Visitor { referrer, user_agent, country, purpose: None };
+        Click::read(id, at(NOW_MS), "summer", &ClickQuery::read(query), &visitor)
     }
 
     fn click(query: &str) -> Click {
@@ -333,18 +408,71 @@ mod tests {
 
     #[test]
     fn what_cannot_be_used_is_left_out_and_nothing_else() {
-        let long = "v".repeat(257);
+        let long = "v".repeat(513);
         for value in ["%zz", "%ff", "%0a", "", "+", "%EF%BF%BD", "%7Bsub_id%7D", "null", &long] {
             let click = click(&format!("sub_id={value}&media_id=m&utm_x={value}&%zz=1"));
             assert_eq!((click.sub_id, click.media_id.as_deref(), click.utm.len()), (None, Some("m"), 0), "{value}");
         }
         assert_eq!(click("sub_id=SUB_ID").sub_id, None, "as a manual prints it");
-        assert_eq!(click(&format!("sub_id={}", "v".repeat(256))).sub_id.unwrap().len(), 256);
+        assert_eq!(click(&format!("sub_id={}", "v".repeat(512))).sub_id.unwrap().len(), 512);
         assert_eq!(click("sub_id=&sub_id=1&sub_id=2").sub_id.as_deref(), Some("1"), "the first that says something");
         assert_eq!(ClickQuery::read("ts_token=1&_sig=2&TS_TOKEN=3").pairs, [], "secrets are no data");
         assert_eq!(click("utm_=1&utm_A=1&utm_%20=1&xutm_a=1").utm.len(), 0);
         let many: Vec<_> = (0..200).map(|i| format!("utm_{i}=1")).collect();
         assert_eq!(click(&many.join("&")).utm.len(), 16);
+    }
+
+    #[test]
+    fn ids_of_ad_platforms_are_kept() {
+        let long = "f".repeat(300);
+        let query = format!("gclid=g&gbraid=b&wbraid=w&fbclid={long}&ttclid=t&msclkid=m&xclid=x&gclid=2");
+        let click = click(&query);
+        let ids: Vec<_> = click.ad_click_ids.iter().map(|(name, id)| format!("{name}={id}")).collect();
+        let expected = ["fbclid", "gbraid=b", "gclid=g", "msclkid=m", "ttclid=t", "wbraid=w"];
+        assert_eq!(ids, expected.map(|id| if id == "fbclid" { format!("fbclid={long}") } else { id.to_owned() }));
+        let again: Click = serde_json::from_str(&serde_json::to_string(&click).unwrap()).unwrap();
+        assert_eq!(again, click);
+    }
+
+    #[test]
+    fn a_prefetch_is_told_apart_from_a_visit() {
+        for (purpose, is_prefetch) in [
+            (None, false),
+            (Some("prefetch"), true),
+            (Some("prefetch;prerender"), true),
+            (Some("Prefetch;anonymous-client-ip"), true),
+            (Some("preview"), true),
+            (Some(""), false),
+            (Some("navigate"), false),
+        ] {
+            let visitor = Visitor { purpose, ..Visitor::default() };
+            let id = ClickId::new(at(NOW_MS), [1; 16]);
+            let click = Click::read(id, at(NOW_MS), "o", &ClickQuery::default(), &visitor);
+            assert_eq!(click.is_prefetch, is_prefetch, "{purpose:?}");
+            let again: Click = serde_json::from_str(&serde_json::to_string(&click).unwrap()).unwrap();
+            assert_eq!(again, click);
+        }
+    }
+
+    #[test]
+    fn a_link_is_read_as_a_postback_is() {
+        for query in [
+            "sub_id=s&amp;media_id=m",
+            "sub_id=s;media_id=m",
+            "sub_id=s?media_id=m",
+            "sub_id=s%26amp;media_id=m",
+            "sub_id=%C2%A0s%E2%80%8B&media_id=m",
+            "sub_id=s&media_id=m&geo=geo&utm_source=utm_source",
+        ] {
+            let click = click(query);
+            assert_eq!((click.sub_id.as_deref(), click.media_id.as_deref()), (Some("s"), Some("m")), "{query}");
+            assert!(click.geo.is_none() && click.utm.is_empty(), "{query}");
+        }
+        let page = click("referrer=https://a.example/?media_id=9&sub_id=s");
+        assert_eq!((page.media_id, page.referrer.as_deref()), (None, Some("https://a.example/")));
+        assert_eq!(click("sub_id=a%3Bmedia_id%3D9").media_id, None, "what was encoded belongs to the value");
+        let deep = format!("sub_id=a{}", "?utm_a=".repeat(1_000));
+        assert_eq!(click(&deep).sub_id.as_deref(), Some("a"));
     }
 
     #[test]

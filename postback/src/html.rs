@@ -43,6 +43,9 @@ const REFERENCES: [(char, &str); 33] = [
     ('\u{ad}', "shy"),
 ];
 
+/// What stands between two parameters that a wrong template, or a client, glued together.
+pub const SEPARATORS: [char; 3] = ['?', ';', '&'];
+
 /// What `&amp;` leaves at the beginning of a name.
 const AMP: &str = "amp;";
 
@@ -67,19 +70,36 @@ pub struct Glued<'v> {
     pub value: &'v str,
     /// Where its `=` stands.
     pub place: usize,
+    /// Whether an HTML decoder did it.
+    pub is_html: bool,
 }
 
-/// The first parameter glued into a value whose name `is_known`. Its `=` is among `equals`, the places where `=` stood
-/// unencoded: what a publisher wrote into a value comes encoded, and must never become a parameter.
-pub fn glued<'v>(value: &'v str, equals: &[usize], is_known: impl Fn(&str) -> bool) -> Option<Glued<'v>> {
+/// The first parameter glued into a value whose name `is_known`, by an HTML decoder or with one of the `separators`. Its `=` is among
+/// `equals`, the places where `=` stood unencoded: what a publisher wrote into a value comes encoded, and must never become a parameter.
+pub fn glued<'v>(
+    value: &'v str,
+    equals: &[usize],
+    separators: &[char],
+    is_known: impl Fn(&str) -> bool,
+) -> Option<Glued<'v>> {
     equals.iter().find_map(|&place| {
         let (left, right) = value.split_at_checked(place)?;
         // No farther back than a name reaches.
         let near = left.char_indices().rev().take(PARAM_NAME_BYTES_MAX);
-        let (start, _) = near.into_iter().find(|(_, character)| reference(*character).is_some())?;
-        let (before, damaged) = left.split_at_checked(start)?;
-        let name = repaired_name(damaged).filter(|name| is_known(name))?;
-        Some(Glued { before, name, value: right.strip_prefix('=')?, place })
+        let is_separator = |character: char| separators.contains(&character);
+        let (start, found) = near.into_iter().find(|(_, c)| is_separator(*c) || reference(*c).is_some())?;
+        let (before, behind) = left.split_at_checked(start)?;
+        let is_html = !is_separator(found);
+        let name = if is_html { repaired_name(behind) } else { behind.get(found.len_utf8()..).map(str::to_owned) };
+        // `&amp;` is a separator that was written as HTML writes it.
+        let before = if found == ';' { before.strip_suffix("&amp").unwrap_or(before) } else { before };
+        Some(Glued {
+            before,
+            name: name.filter(|name| is_known(name))?,
+            value: right.strip_prefix('=')?,
+            place,
+            is_html,
+        })
     })
 }
 
@@ -112,13 +132,32 @@ mod tests {
         let known = |name: &str| ["currency", "timestamp"].contains(&name);
         let value = "10¤cy=EUR×tamp=5";
         let places: Vec<_> = value.match_indices('=').map(|(place, _)| place).collect();
-        let found = glued(value, &places, known).unwrap();
+        let found = glued(value, &places, &[], known).unwrap();
         assert_eq!((found.before, found.name.as_str(), found.value), ("10", "currency", "EUR×tamp=5"));
         for text in ["10=", "10¤=EUR", "©right=x", "a=b¤", "=", "¤ cy=EUR"] {
             let places: Vec<_> = text.match_indices('=').map(|(place, _)| place).collect();
-            assert_eq!(glued(text, &places, known), None, "{text}");
+            assert_eq!(glued(text, &places, &[], known), None, "{text}");
         }
-        assert_eq!(glued(value, &[], known), None, "what was encoded belongs to the value");
-        assert_eq!(glued(value, &[9_999, 1], known), None);
+        assert_eq!(glued(value, &[], &[], known), None, "what was encoded belongs to the value");
+        assert_eq!(glued(value, &[9_999, 1], &[], known), None);
+    }
+
+    #[test]
+    fn a_parameter_behind_another_separator_is_found_where_its_name_is_known() {
+        let known = |name: &str| ["usd_earning", "status"].contains(&name);
+        for value in
+            ["c12?usd_earning=9.99", "c12;usd_earning=9.99", "c12&usd_earning=9.99", "c12&amp;usd_earning=9.99"]
+        {
+            let places: Vec<_> = value.match_indices('=').map(|(place, _)| place).collect();
+            let found = glued(value, &places, &['?', ';', '&'], known).unwrap();
+            assert_eq!(
+                (found.before, found.name.as_str(), found.value, found.is_html),
+                ("c12", "usd_earning", "9.99", false)
+            );
+            assert_eq!(glued(value, &[], &['?', ';', '&'], known), None, "what was encoded belongs to the value");
+            assert_eq!(glued(value, &places, &[], known), None);
+        }
+        let other = "c12?other=9.99";
+        assert_eq!(glued(other, &[9], &['?'], known), None);
     }
 }

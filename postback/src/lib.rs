@@ -18,6 +18,7 @@ pub mod zone;
 pub mod time;
 pub mod money;
 pub mod macros;
+pub mod invisible;
 pub mod html;
 pub mod id;
 pub mod click;

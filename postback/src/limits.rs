@@ -19,9 +19,9 @@ pub const BODY_BYTES_MAX: usize = 64 * 1024;
 /// Objects and arrays inside one another in a JSON body.
 pub const JSON_DEPTH_MAX: usize = 8;
 /// An identifier (event, click, conversion, ...) in bytes.
-pub const ID_BYTES_MAX: usize = 128;
+pub const ID_BYTES_MAX: usize = 512;
 /// A value that is kept of a click, in bytes. Longer ones are left out.
-pub const CLICK_VALUE_BYTES_MAX: usize = 256;
+pub const CLICK_VALUE_BYTES_MAX: usize = 512;
 /// Parameters `utm_*` that are kept of a click.
 pub const CLICK_UTM_MAX: usize = 16;
 /// Clicks in one batch from edge to origin.

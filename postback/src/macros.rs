@@ -42,7 +42,7 @@ const MARKS_ANYWHERE: [(&str, &str); 3] = [("{", "}"), ("[[[", "]]]"), ("!!!", "
 const NOTHING: [&str; 10] =
     ["null", "undefined", "none", "nil", "empty", "n/a", "(not set)", "\"null\"", "\"\"", "[object Object]"];
 
-/// A parameter's name in capitals is a placeholder from this length on.
+/// A parameter's name in another case is a placeholder from this length on.
 const OWN_NAME_BYTES_MIN: usize = 4;
 
 /// Words that templates ask people to replace, as they are written there.
@@ -71,13 +71,10 @@ pub fn is_percent_macro(raw: &str) -> bool {
 fn is_placeholder(name: &str, text: &str) -> bool {
     NOTHING.iter().any(|word| word.eq_ignore_ascii_case(text))
         || TO_REPLACE.contains(&text)
-        // `click_id=CLICK_ID`: the example of a manual, sent as it is printed.
-        // Shorter ones may be values: `geo=GEO` is Georgia.
-        || text.len() >= OWN_NAME_BYTES_MIN
-            && text.len() == name.len()
-            && text.bytes().any(|b| b.is_ascii_uppercase())
-            && !text.bytes().any(|b| b.is_ascii_lowercase())
-            && text.eq_ignore_ascii_case(name)
+        // `click_id=CLICK_ID`: the example of a manual, sent as it is printed; or `{click_id}` whose braces a shell has eaten.
+        // Shorter ones in another case may be values: `geo=GEO` is Georgia.
+        || text.len() > 1 && text == name
+        || text.len() >= OWN_NAME_BYTES_MIN && text.eq_ignore_ascii_case(name)
 }
 
 fn is_macro(text: &str) -> bool {
@@ -187,9 +184,20 @@ mod tests {
 
     #[test]
     fn words_for_nothing_are_seen() {
-        for text in
-            ["null", "NULL", "undefined", "None", "Empty", "N/A", "(not set)", "REPLACE", "OPTIONAL", "CLICK_ID"]
-        {
+        for text in [
+            "null",
+            "NULL",
+            "undefined",
+            "None",
+            "Empty",
+            "N/A",
+            "(not set)",
+            "REPLACE",
+            "OPTIONAL",
+            "CLICK_ID",
+            "click_id",
+            "Click_Id",
+        ] {
             assert_eq!(found(text), Some(Unfilled::Placeholder), "{text}");
         }
         assert_eq!(found("TEST_WORD"), Some(Unfilled::Placeholder));
@@ -216,8 +224,6 @@ mod tests {
             "{}",
             "{1}",
             "replace",
-            "click_id",
-            "Click_Id",
             "nullable",
             "{\"a\":1}",
         ] {

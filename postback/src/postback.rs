@@ -92,14 +92,27 @@ pub struct Postback {
 }
 
 impl Postback {
-    /// A postback of checked values. Its id is the one the sender gave, or follows from its content.
+    /// A postback of checked values. Its id is the one the sender gave, or follows from its content. `dropped` are ids that were sent and
+    /// could not be read: they tell events apart that are alike in all that could be.
     ///
     /// # Errors
     /// The values, when the id that was given is none.
-    pub(crate) fn new(partner_code: &str, values: BTreeMap<Field, Value>) -> Result<Postback, BTreeMap<Field, Value>> {
+    pub(crate) fn new<'d>(
+        partner_code: &str,
+        values: BTreeMap<Field, Value>,
+        dropped: impl Iterator<Item = (Field, &'d str)>,
+    ) -> Result<Postback, BTreeMap<Field, Value>> {
         let event_id = match values.get(&Field::EventId) {
             Some(given) => EventId::given(&given.to_string()),
-            None => Some(EventId::derived(digest("bytec-event-v1", partner_code, values.iter()))),
+            None => {
+                let mut digest = digest("bytec-event-v1", partner_code, values.iter());
+                for (field, source) in dropped {
+                    digest.add("dropped");
+                    digest.add(field.name());
+                    digest.add(source);
+                }
+                Some(EventId::derived(digest))
+            }
         };
         match event_id {
             Some(event_id) => Ok(Postback { event_id, values }),

@@ -1,12 +1,16 @@
 import { timeout, within } from "./timer.js";
 
-/** The headers that matter, each with the place of its line. */
-const PLACES = new Map(
-  [
-    "accept", "content-type", "content-encoding", "content-length", "cf-connecting-ip", "authorization", "x-key-id",
-    "x-timestamp", "x-nonce", "x-signature", "x-signature-profile", "user-agent", "referer",
-  ].map((name, place) => [name, place]),
-);
+/** The headers that matter, in the order of their lines. */
+const LINES = [
+  "accept", "content-type", "content-encoding", "content-length", "cf-connecting-ip", "authorization", "x-key-id",
+  "x-timestamp", "x-nonce", "x-signature", "x-signature-profile", "user-agent", "referer", "sec-purpose",
+];
+
+/** The same with the names that browsers had for Sec-Purpose before, each with the place of its line. */
+const PLACES = new Map([
+  ...LINES.map((name, place) => [name, place]),
+  ...["purpose", "x-purpose", "x-moz"].map((name) => [name, LINES.indexOf("sec-purpose")]),
+]);
 
 /** What the platform adds is not the sender's. */
 const PLATFORMS = new Set([
@@ -19,7 +23,7 @@ const PLATFORMS = new Set([
  * platform knows of the sender. An absent value is an empty line, others begin with "+". None of them can hold a line break.
  */
 export function pick(request) {
-  const parts = new Array(PLACES.size).fill("");
+  const parts = new Array(LINES.length).fill("");
   let count = 0;
   let size = 0;
   for (const [name, value] of request.headers) {

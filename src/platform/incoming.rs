@@ -31,6 +31,7 @@ pub enum Part {
     SignatureProfile,
     UserAgent,
     Referer,
+    Purpose,
     Country,
     CertificatePresented,
     CertificateVerified,

@@ -124,14 +124,14 @@ impl Item {
 mod tests {
     use super::*;
     use crate::delivery::parcel::tests::parcel;
-    use postback::click::{ClickId, ClickQuery};
+    use postback::click::{ClickId, ClickQuery, Visitor};
     use postback::time::Timestamp;
 
     fn clicked() -> Clicked {
         let query = ClickQuery::read("sub_id=s&utm_source=a%20b");
         let now = Timestamp::from_unix_ms(1_763_683_200_123).unwrap();
         let id = ClickId::new(now, [9; 16]);
-        Clicked::new("s2s", Click::read(id, now, "example", &query, None, None, None))
+        Clicked::new("s2s", Click::read(id, now, "example", &query, &Visitor::default()))
     }
 
     #[test]

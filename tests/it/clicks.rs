@@ -3,7 +3,7 @@
 use crate::world::{NOW_S, World};
 use axum::http::Method;
 use edge::delivery::outgoing::Outgoing;
-use postback::click::{Click, ClickId, ClickQuery};
+use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 
@@ -12,7 +12,13 @@ const BATCH: &str = "clicks_00112233445566778899aabbccddeeff";
 fn click(number: u8) -> Click {
     let now = Timestamp::from_unix_ms(NOW_S * 1000).unwrap();
     let query = ClickQuery::read("sub_id=s1&utm_source=mail");
-    Click::read(ClickId::new(now, [number; 16]), now, "example", &query, None, None, Some("MY"))
+    Click::read(
+        ClickId::new(now, [number; 16]),
+        now,
+        "example",
+        &query,
+        &Visitor { country: Some("MY"), ..Visitor::default() },
+    )
 }
 
 fn body(numbers: impl IntoIterator<Item = u8>) -> String {

@@ -338,7 +338,8 @@ async fn a_direct_request_needs_the_tenants_token() {
 async fn what_cannot_be_read_is_written_down_as_it_came() {
     let world = World::new().await;
     let direct = "/postback/involve/event?ts_token=default-ts-token";
-    let answer = world.direct(Method::POST, &format!("{direct}&a=%zz"), None, "x=1&ts_token=default-ts-token").await;
+    let answer =
+        world.direct(Method::POST, &format!("{direct}&conversion_id=%zz"), None, "x=1&ts_token=default-ts-token").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "bad_percent"));
     let answer = world.direct(Method::POST, direct, None, "{\"ts_token\":\"default-ts-token\"").await;
     assert_eq!((answer.status, answer.code().as_str()), (400, "malformed_json"));
@@ -350,7 +351,7 @@ async fn what_cannot_be_read_is_written_down_as_it_came() {
     assert_eq!(
         world.text(kept).await,
         [
-            "bad_percent a token POST /postback/involve/event?ts_token=***&a=%zz x=1&ts_token=***",
+            "bad_percent conversion_id token POST /postback/involve/event?ts_token=***&conversion_id=%zz x=1&ts_token=***",
             "malformed_json - token POST /postback/involve/event?ts_token=*** ***",
             "invalid_amount rewars token GET /postback/involve/event?ts_token=***&conversion_id=c1&rewars=much -",
         ]
@@ -428,7 +429,7 @@ async fn limits_are_refused_with_their_codes() {
             "body_too_large",
         ),
         (format!("/postback/involve/event?{token}"), "{".to_owned(), 400, "malformed_json"),
-        (format!("/postback/involve/event?{token}&a=%zz"), String::new(), 400, "bad_percent"),
+        (format!("/postback/involve/event?{token}&%zz=1"), String::new(), 400, "bad_percent"),
         (format!("/postback/involve/event?{token}"), String::new(), 400, "missing_field"),
     ] {
         let answer = world.direct(Method::POST, &path, None, &body).await;

@@ -8,7 +8,7 @@ use postback::field::Field;
 use postback::money::Amount;
 use postback::params::Params;
 use postback::partner::{Partner, UnknownStatus};
-use postback::reading::{Reading, WarningCode};
+use postback::reading::{Reading, Warning, WarningCode};
 use postback::rejection::{Code, Rejection};
 use postback::time::Timestamp;
 use std::borrow::Cow;
@@ -177,6 +177,16 @@ impl Rows {
         let unread = |rejection: Rejection| self.unread(line, &rejection, id());
         let params = Params::from_pairs(pairs).map_err(unread)?;
         let reading = self.partner.read(&params, self.now).map_err(unread)?;
+        // A postback may lose such a field; of a report's row it would leave another row.
+        let is_lost =
+            |warning: &Warning| matches!(warning.code, WarningCode::ValueDropped | WarningCode::UnknownCurrency);
+        if reading.warnings.iter().any(is_lost) {
+            let dropped = self.partner.examine(&params, self.now).dropped;
+            let needed = [Field::ConversionId, Field::EventId, Field::Currency];
+            if let Some(lost) = needed.iter().find_map(|field| dropped.get(field)) {
+                return Err(unread(lost.refusal.clone()));
+            }
+        }
         // Taken for the partner's default event it would be a sale, whatever it is.
         if reading.warnings.iter().any(|warning| warning.code == WarningCode::UnnamedEvent) {
             let column = self.columns.iter().find(|column| column.field == Field::Event);

@@ -6,8 +6,8 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use postback::time::Timestamp;
 use postback::zone::Zone;
 
-/// Bytes of a cursor at most: an id has 128 bytes, and room for its encoding.
-const CURSOR_BYTES_MAX: usize = 512;
+/// Bytes of a cursor at most: an id has 512 bytes, and room for its encoding.
+const CURSOR_BYTES_MAX: usize = 1024;
 
 /// The cursor of a position.
 pub fn write(position: &Position) -> String {
@@ -28,18 +28,21 @@ pub fn read(cursor: &str) -> Option<Position> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use postback::limits::ID_BYTES_MAX;
 
     #[test]
     fn a_cursor_is_read_as_it_was_written_and_nothing_else_is() {
         let happened_at = Timestamp::parse("2025-11-21T08:00:00.123Z", &Zone::utc()).unwrap();
         let position = Position { happened_at, conversion_key: "a b ü".to_owned(), occurrence: 2 };
-        assert_eq!(read(&write(&position)), Some(position));
+        assert_eq!(read(&write(&position)), Some(position.clone()));
+        let longest = Position { conversion_key: format!("event:{}", "e".repeat(ID_BYTES_MAX)), ..position };
+        assert_eq!(read(&write(&longest)), Some(longest));
         for wrong in [
             "",
             "1",
             "!!",
             "AAAA",
-            &"A".repeat(600),
+            &"A".repeat(1_100),
             &URL_SAFE_NO_PAD.encode("1 now 1 k"),
             &URL_SAFE_NO_PAD.encode("1 2025-11-21T08:00:00Z 1 \0"),
         ] {

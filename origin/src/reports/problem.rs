@@ -76,6 +76,6 @@ impl Problem {
     ];
     /// No id.
     pub const fn id(field: &'static str) -> Problem {
-        Problem { code: "invalid_id", field, hint: "1 to 128 bytes without control characters" }
+        Problem { code: "invalid_id", field, hint: "1 to 512 bytes without control characters" }
     }
 }

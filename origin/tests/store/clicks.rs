@@ -17,6 +17,9 @@ contract! {
         assert_eq!(kept.await, ["summer it's m MY bot https://a.example/p 2 2025-11-21 08:00:00.123 01"; 3]);
         let utm: serde_json::Value = serde_json::from_str(&db.column("select cast(utm as text) from clicks").await[0]).unwrap();
         assert_eq!(utm, serde_json::json!({"utm_source": "a\"b", "utm_term": "😀"}));
+        let ids: serde_json::Value = serde_json::from_str(&db.column("select cast(ad_click_ids as text) from clicks").await[0]).unwrap();
+        assert_eq!(ids, serde_json::json!({"gclid": "Cj0'", "fbclid": "fb.1"}));
+        assert_eq!(db.one("select cast(count(*) as text) from clicks where is_prefetch").await, "3");
     }
 
     the_largest_batch_is_stored(db) {

@@ -60,7 +60,7 @@ mod shared;
 use crate::d1::Bridge;
 use bytec_origin::store::location::Location;
 use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Store, StoreError};
-use postback::click::{Click, ClickId, ClickQuery};
+use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::money::Amount;
@@ -267,10 +267,17 @@ fn request_id() -> String {
 fn click(number: u16) -> Click {
     let mut random = [0; 16];
     random[..2].copy_from_slice(&number.to_be_bytes());
-    let query = ClickQuery::read("sub_id=it%27s&media_id=m&consent_version=2&utm_source=a%22b&utm_term=%F0%9F%98%80");
+    let query =
+        "sub_id=it%27s&media_id=m&consent_version=2&utm_source=a%22b&utm_term=%F0%9F%98%80&gclid=Cj0%27&fbclid=fb.1";
+    let query = ClickQuery::read(query);
     let now = at("2025-11-21T08:00:00.123Z");
-    let referrer = Some("https://a.example/p?q");
-    Click::read(ClickId::new(now, random), now, "summer", &query, referrer, Some("curl/8"), Some("MY"))
+    let visitor = Visitor {
+        referrer: Some("https://a.example/p?q"),
+        user_agent: Some("curl/8"),
+        country: Some("MY"),
+        purpose: Some("prefetch"),
+    };
+    Click::read(ClickId::new(now, random), now, "summer", &query, &visitor)
 }
 
 /// A batch of clicks as it arrives, under a signature of this nonce.

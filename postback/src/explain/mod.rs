@@ -11,7 +11,7 @@ use crate::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
 use crate::params::{Params, SIGNATURE_PARAMS, params_named, redact_target};
 use crate::partner::{AuthMode, Partner, Registry};
 use crate::postback::Postback;
-use crate::reading::{Examination, Warning};
+use crate::reading::{Dropped, Examination, Warning, WarningCode};
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
 use advice::{advice, how_read, names_of};
@@ -115,7 +115,7 @@ pub struct Oddity {
     /// The text that was sent, where it is not among the fields.
     pub sent: Option<String>,
     /// What it means and what to do.
-    pub hint: &'static str,
+    pub hint: String,
 }
 
 /// Explains what would happen to a request that arrives at `received_at`.
@@ -323,12 +323,22 @@ fn fields(partner: &Partner, examination: &Examination<'_>) -> Vec<AboutField> {
 }
 
 fn oddity(examination: &Examination<'_>, warning: Warning) -> Oddity {
-    let sent = warning.field.and_then(|field| examination.unfilled.get(&field));
+    let unfilled = warning.field.and_then(|field| examination.unfilled.get(&field));
+    let dropped = warning.field.and_then(|field| examination.dropped.get(&field));
+    let dropped = dropped.filter(|_| matches!(warning.code, WarningCode::ValueDropped | WarningCode::UnknownCurrency));
+    let hint = warning.code.hint();
     Oddity {
         code: warning.code.as_str(),
         field: warning.field.map(Field::name),
-        sent: sent.map(|(_, text)| format!("{}={}", text.name, text.text)),
-        hint: warning.code.hint(),
+        sent: match (unfilled, dropped) {
+            (Some((_, text)), _) => Some(format!("{}={}", text.name, text.text)),
+            (None, Some(dropped)) => Some(dropped.sources.iter().map(|source| &**source).collect::<Vec<_>>().join(" ")),
+            (None, None) => None,
+        },
+        hint: match dropped {
+            Some(Dropped { refusal, .. }) => format!("{hint} ({}: {})", refusal.code().as_str(), refusal.hint()),
+            None => hint.to_owned(),
+        },
     }
 }
 

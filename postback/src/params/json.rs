@@ -1,7 +1,7 @@
 //! A JSON body as parameters: one object, its members' values as text. Numbers keep their source text, because an
 //! amount that has been a float once is no longer what the sender wrote (R9).
 
-use super::query::{check_characters, check_sizes};
+use super::query::{check_characters, check_name, check_value};
 use super::{ParamValue, Params};
 use crate::limits::{JSON_DEPTH_MAX, JSON_STRING_BYTES_MAX};
 use crate::rejection::{Code, NAME_ITSELF, Rejection};
@@ -23,6 +23,8 @@ pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection>
     let mut pairs = Vec::new();
     for (name, raw) in members.0 {
         let source = raw.get();
+        check_characters(NAME_ITSELF, &name)?;
+        check_name(&name)?;
         let value = match source.bytes().next() {
             Some(b'{' | b'[') => ParamValue::Nested,
             Some(b'"') => ParamValue::Text(Cow::Owned(serde_json::from_str(source).map_err(|_| malformed())?)),
@@ -30,14 +32,16 @@ pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection>
             Some(b'n') => ParamValue::Text(Cow::Borrowed("")),
             Some(_) | None => ParamValue::Text(Cow::Owned(source.to_owned())),
         };
-        check_characters(NAME_ITSELF, &name)?;
-        match &value {
+        let checked = match &value {
             ParamValue::Text(text) => {
-                check_characters(&name, text)?;
-                check_sizes(&name, text, JSON_STRING_BYTES_MAX)?;
+                check_characters(&name, text).and_then(|()| check_value(&name, text, JSON_STRING_BYTES_MAX))
             }
-            ParamValue::Nested => check_sizes(&name, "", 0)?,
-        }
+            ParamValue::Nested | ParamValue::Unreadable(_) => Ok(()),
+        };
+        let value = match checked {
+            Ok(()) => value,
+            Err(refusal) => ParamValue::unreadable(refusal, [Cow::Owned(source.to_owned())]),
+        };
         pairs.push((Cow::Owned(name), value));
     }
     Params::unique(pairs.into_iter())
@@ -95,10 +99,11 @@ impl<'de> Deserialize<'de> for Members {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::tests::code_of;
     use proptest::prelude::*;
 
     fn code(body: &str) -> Option<&'static str> {
-        params_from_json(body.as_bytes()).err().map(|rejection| rejection.code().as_str())
+        code_of(params_from_json(body.as_bytes()))
     }
 
     #[test]

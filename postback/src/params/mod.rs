@@ -1,5 +1,5 @@
 //! A request's parameters: names and values out of a query, a form body or a JSON body (R4), decoded strictly. What a
-//! lenient decoder would guess at (a stray `%`, broken UTF-8, one name with two values) is refused with a code.
+//! lenient decoder would guess at (a stray `%`, broken UTF-8, one name with two values) cannot be read, and has a code.
 
 #![deny(clippy::disallowed_methods)]
 
@@ -11,13 +11,16 @@ pub(crate) use json::{depth as json_depth, members as json_members};
 pub use query::{Pair, decode_pairs};
 pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, redact_unread_body, token_param};
 
+use crate::invisible::trimmed;
 use crate::limits::PARAMS_MAX;
 use crate::rejection::{Code, Rejection};
 use json::params_from_json;
-use query::{decode_pairs_and_macros, has_unencoded_equals, not_utf8, too_many, unencoded_equals};
+pub(crate) use query::unencoded_equals;
+use query::{has_unencoded_equals, read_pairs, too_many};
 pub(crate) use secrets::is_proof;
 pub(crate) use secrets::params_named;
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 /// One parameter's value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,14 +29,51 @@ pub enum ParamValue<'r> {
     Text(Cow<'r, str>),
     /// An object or array of a JSON body, which no field takes.
     Nested,
+    /// A value that cannot be read. It costs no more than its parameter, whatever that is for.
+    Unreadable(Box<Unreadable<'r>>),
+}
+
+/// Why a parameter's value cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unreadable<'r> {
+    /// The refusal, should its field be one that must be read.
+    pub refusal: Rejection,
+    /// The value as it came; several where the name is there with several.
+    pub sources: BTreeSet<Cow<'r, str>>,
 }
 
 impl ParamValue<'_> {
-    /// Nothing but spaces: counts as absent.
+    /// Nothing that anybody sees: counts as absent.
     fn is_empty(&self) -> bool {
         match self {
-            ParamValue::Text(text) => text.trim_matches(' ').is_empty(),
-            ParamValue::Nested => false,
+            ParamValue::Text(text) => trimmed(text).0.is_empty(),
+            ParamValue::Nested | ParamValue::Unreadable(_) => false,
+        }
+    }
+}
+
+impl<'r> ParamValue<'r> {
+    fn unreadable(refusal: Rejection, sources: impl IntoIterator<Item = Cow<'r, str>>) -> ParamValue<'r> {
+        ParamValue::Unreadable(Box::new(Unreadable { refusal, sources: sources.into_iter().collect() }))
+    }
+
+    /// The value as it came, as far as it is known.
+    fn sources(self) -> BTreeSet<Cow<'r, str>> {
+        match self {
+            ParamValue::Text(text) => BTreeSet::from([text]),
+            ParamValue::Unreadable(unreadable) => unreadable.sources,
+            ParamValue::Nested => BTreeSet::new(),
+        }
+    }
+
+    fn into_owned(self) -> ParamValue<'static> {
+        match self {
+            ParamValue::Text(text) => ParamValue::Text(Cow::Owned(text.into_owned())),
+            ParamValue::Nested => ParamValue::Nested,
+            ParamValue::Unreadable(unreadable) => {
+                let owned = |source: Cow<'r, str>| Cow::Owned(source.into_owned());
+                ParamValue::unreadable(unreadable.refusal, unreadable.sources.into_iter().map(owned))
+            }
         }
     }
 }
@@ -50,17 +90,17 @@ impl<'r> Params<'r> {
     /// Reads a query (without `?`) or a form body.
     ///
     /// # Errors
-    /// The code of the first thing wrong: encoding, a limit, or a name repeated with another value.
+    /// The code of the first thing wrong with the whole of it: a name's encoding, or a limit. A value that cannot be read is
+    /// [`ParamValue::Unreadable`].
     pub fn from_query(raw: &'r str) -> Result<Params<'r>, Rejection> {
-        let pairs = decode_pairs_and_macros(raw)?;
+        let pairs = read_pairs(raw)?;
         let equals = if has_unencoded_equals(raw) {
             let found = unencoded_equals(raw).zip(&pairs).filter(|(places, _)| !places.is_empty());
             found.map(|(places, (name, _))| (name.clone(), places)).collect()
         } else {
             Vec::new()
         };
-        let params = Params::unique(pairs.into_iter().map(|(name, value)| (name, ParamValue::Text(value))))?;
-        Ok(Params { equals, ..params })
+        Ok(Params { equals, ..Params::unique(pairs.into_iter())? })
     }
 
     /// Reads all that a request says: its query and its body, the query winning (R4). A body without a type is JSON
@@ -97,8 +137,11 @@ impl<'r> Params<'r> {
     /// # Errors
     /// As [`Params::from_query`].
     pub fn from_form(raw: &'r [u8]) -> Result<Params<'r>, Rejection> {
-        let text = std::str::from_utf8(raw).map_err(|_| not_utf8(raw))?;
-        Params::from_query(text)
+        match std::str::from_utf8(raw) {
+            Ok(text) => Params::from_query(text),
+            // Each piece that is not UTF-8 shows it by a replacement character.
+            Err(_) => Ok(Params::from_query(&String::from_utf8_lossy(raw))?.into_owned()),
+        }
     }
 
     /// Names and texts that are decoded already.
@@ -109,17 +152,20 @@ impl<'r> Params<'r> {
         Params::unique(pairs.map(|(name, text)| (Cow::Owned(name), ParamValue::Text(Cow::Owned(text)))))
     }
 
-    /// Keeps one of each name; an identical repeat is harmless, a differing one is refused.
+    /// Keeps one of each name; an identical repeat is harmless, of differing ones none can be read.
     pub(crate) fn unique(pairs: impl Iterator<Item = (Cow<'r, str>, ParamValue<'r>)>) -> Result<Params<'r>, Rejection> {
         let mut kept: Vec<(Cow<'r, str>, ParamValue<'r>)> = Vec::with_capacity(pairs.size_hint().0.min(PARAMS_MAX));
         for (name, value) in pairs {
-            match kept.iter().find(|(known, _)| *known == name) {
+            let is_full = kept.len() >= PARAMS_MAX;
+            match kept.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, known)) if *known == value => {}
-                Some(_) => {
+                Some((_, known)) => {
                     let hint = "this name is there twice with different values; send it once";
-                    return Err(Rejection::at(Code::DuplicateParam, &name, hint));
+                    let refusal = Rejection::at(Code::DuplicateParam, &name, hint);
+                    let sources = std::mem::replace(known, ParamValue::Nested).sources().into_iter();
+                    *known = ParamValue::unreadable(refusal, sources.chain(value.sources()));
                 }
-                None if kept.len() >= PARAMS_MAX => return Err(too_many()),
+                None if is_full => return Err(too_many()),
                 None => kept.push((name, value)),
             }
         }
@@ -148,6 +194,14 @@ impl<'r> Params<'r> {
         if self.pairs.len() > PARAMS_MAX { Err(too_many()) } else { Ok(self) }
     }
 
+    fn into_owned(self) -> Params<'static> {
+        let owned = |name: Cow<'r, str>| Cow::Owned(name.into_owned());
+        Params {
+            pairs: self.pairs.into_iter().map(|(name, value)| (owned(name), value.into_owned())).collect(),
+            equals: self.equals.into_iter().map(|(name, places)| (owned(name), places)).collect(),
+        }
+    }
+
     /// The places in a value, in bytes, where `=` stood unencoded. JSON has none.
     pub(crate) fn unencoded_equals(&self, name: &str) -> &[usize] {
         self.equals.iter().find(|(known, _)| known == name).map_or(&[], |(_, places)| places)
@@ -174,12 +228,46 @@ fn looks_like_json(body: &[u8]) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// The code of the first thing wrong, with the whole or with a value.
+    pub(super) fn code_of(read: Result<Params<'_>, Rejection>) -> Option<&'static str> {
+        let unreadable = |value: &ParamValue<'_>| match value {
+            ParamValue::Unreadable(unreadable) => Some(unreadable.refusal.code().as_str()),
+            ParamValue::Text(_) | ParamValue::Nested => None,
+        };
+        match read {
+            Ok(params) => params.iter().find_map(|(_, value)| unreadable(value)),
+            Err(rejection) => Some(rejection.code().as_str()),
+        }
+    }
+
     fn code(raw: &str) -> Option<&'static str> {
-        Params::from_query(raw).err().map(|rejection| rejection.code().as_str())
+        code_of(Params::from_query(raw))
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_read_costs_its_parameter_alone() {
+        let form = b"a=1&b=%zz&c=\xff&d=\xc3\xa9&b2=1&b2=2";
+        let params = Params::from_form(form).unwrap();
+        let found: Vec<_> = params
+            .iter()
+            .map(|(name, value)| match value {
+                ParamValue::Text(text) => format!("{name}={text}"),
+                ParamValue::Unreadable(why) => format!(
+                    "{name} {} {}",
+                    why.refusal.code().as_str(),
+                    why.sources.iter().map(|source| &**source).collect::<Vec<_>>().join("&")
+                ),
+                ParamValue::Nested => name.to_owned(),
+            })
+            .collect();
+        assert_eq!(found, ["a=1", "b bad_percent %zz", "c bad_utf8 \u{fffd}", "d=\u{e9}", "b2 duplicate_param 1&2"]);
+        for name_is_wrong in [&b"a=1&\xff=1"[..], b"a=1&%zz=1", b"a=1&%07=1"] {
+            assert!(Params::from_form(name_is_wrong).is_err(), "it could be any field's");
+        }
     }
 
     fn text(value: &str) -> ParamValue<'_> {

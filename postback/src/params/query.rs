@@ -1,5 +1,6 @@
 //! Strict decoding of queries and forms: what a lenient decoder would guess at is refused.
 
+use super::ParamValue;
 use crate::limits::{PARAM_NAME_BYTES_MAX, PARAM_VALUE_BYTES_MAX, PARAMS_MAX};
 use crate::macros::is_percent_macro;
 use crate::percent::{Damage, damage, decode};
@@ -15,21 +16,45 @@ pub type Pair<'q> = (Cow<'q, str>, Cow<'q, str>);
 /// # Errors
 /// `bad_percent`, `bad_utf8`, `control_char`, or the code of a limit.
 pub fn decode_pairs(raw: &str) -> Result<Vec<Pair<'_>>, Rejection> {
-    decode_with(raw, decode)
+    let read = |piece| {
+        let (name, value) = split(piece);
+        let name = decode(name).map_err(|damage| refusal(damage, NAME_ITSELF))?;
+        let value = decode(value).map_err(|damage| refusal(damage, &name))?;
+        check_name(&name)?;
+        check_value(&name, &value, PARAM_VALUE_BYTES_MAX)?;
+        Ok((name, value))
+    };
+    check_count(raw)?;
+    pieces(raw).map(read).collect()
 }
 
-/// The same for reading, where a value that is a whole `%MACRO%` stands for itself: it is no broken encoding, and who
-/// sent it is to be told what it is.
+/// Splits and decodes a query for reading: as [`decode_pairs`], but a value that cannot be decoded costs its own parameter alone, and one
+/// that is a whole `%MACRO%` stands for itself: it is no broken encoding, and who sent it is to be told what it is.
 ///
 /// # Errors
-/// As [`decode_pairs`].
-pub(super) fn decode_pairs_and_macros(raw: &str) -> Result<Vec<Pair<'_>>, Rejection> {
-    decode_with(raw, |value| if is_percent_macro(value) { Ok(Cow::Borrowed(value)) } else { decode(value) })
+/// A name that cannot be decoded: it could be any field's. Or the code of a limit.
+pub(super) fn read_pairs(raw: &str) -> Result<Vec<(Cow<'_, str>, ParamValue<'_>)>, Rejection> {
+    let read = |piece| {
+        let (name, value) = split(piece);
+        let name = decode(name).map_err(|damage| refusal(damage, NAME_ITSELF))?;
+        check_name(&name)?;
+        if is_percent_macro(value) {
+            return Ok((name, ParamValue::Text(Cow::Borrowed(value))));
+        }
+        let decoded = decode(value).map_err(|damage| refusal(damage, &name));
+        let checked = decoded.and_then(|text| check_value(&name, &text, PARAM_VALUE_BYTES_MAX).map(|()| text));
+        Ok(match checked {
+            Ok(text) => (name, ParamValue::Text(text)),
+            Err(refusal) => (name, ParamValue::unreadable(refusal, [Cow::Borrowed(value)])),
+        })
+    };
+    check_count(raw)?;
+    pieces(raw).map(read).collect()
 }
 
 /// Where each value has `=` that was not encoded, as places in the decoded value, in the order of [`decode_pairs`]. Clients
 /// encode those that belong to a value; one that is not encoded shows where another parameter was glued on.
-pub(super) fn unencoded_equals(raw: &str) -> impl Iterator<Item = Vec<usize>> {
+pub(crate) fn unencoded_equals(raw: &str) -> impl Iterator<Item = Vec<usize>> {
     pieces(raw).map(|piece| {
         let value = piece.split_once('=').map_or("", |(_, value)| value);
         let before = |(index, _): (usize, &str)| decode(value.get(..index)?).ok().map(|decoded| decoded.len());
@@ -42,40 +67,31 @@ pub(super) fn has_unencoded_equals(raw: &str) -> bool {
     pieces(raw).any(|piece| piece.bytes().filter(|b| *b == b'=').nth(1).is_some())
 }
 
-fn decode_with<'q>(
-    raw: &'q str,
-    decode_value: impl Fn(&'q str) -> Result<Cow<'q, str>, Damage>,
-) -> Result<Vec<Pair<'q>>, Rejection> {
-    let count = raw.bytes().filter(|b| *b == b'&').count().saturating_add(1);
+fn check_count(raw: &str) -> Result<(), Rejection> {
+    let count = raw.bytes().filter(|b| *b == b'&').count();
     // Empty pieces do not count, so a long row of `&` is looked at more closely.
-    if count > PARAMS_MAX && pieces(raw).count() > PARAMS_MAX {
-        return Err(too_many());
-    }
-    let mut pairs = Vec::with_capacity(count.min(PARAMS_MAX));
-    for piece in pieces(raw) {
-        let (name, value) = piece.split_once('=').unwrap_or((piece, ""));
-        let name = decode(name).map_err(|damage| refusal(damage, NAME_ITSELF))?;
-        let value = decode_value(value).map_err(|damage| refusal(damage, &name))?;
-        check_sizes(&name, &value, PARAM_VALUE_BYTES_MAX)?;
-        pairs.push((name, value));
-    }
-    Ok(pairs)
+    if count >= PARAMS_MAX && pieces(raw).count() > PARAMS_MAX { Err(too_many()) } else { Ok(()) }
+}
+
+fn split(piece: &str) -> (&str, &str) {
+    piece.split_once('=').unwrap_or((piece, ""))
 }
 
 fn pieces(raw: &str) -> impl Iterator<Item = &str> {
     raw.split('&').filter(|piece| !piece.is_empty())
 }
 
-pub(super) fn check_sizes(name: &str, value: &str, value_bytes_max: usize) -> Result<(), Rejection> {
+pub(super) fn check_name(name: &str) -> Result<(), Rejection> {
     if name.len() > PARAM_NAME_BYTES_MAX {
         return Err(Rejection::of(Code::NameTooLong, "a parameter's name has at most 64 bytes"));
     }
-    if value.len() > value_bytes_max {
-        return Err(Rejection::at(
-            Code::ValueTooLong,
-            name,
-            format!("a value has at most {value_bytes_max} bytes here"),
-        ));
+    Ok(())
+}
+
+pub(super) fn check_value(name: &str, value: &str, bytes_max: usize) -> Result<(), Rejection> {
+    if value.len() > bytes_max {
+        let hint = format!("a value has at most {bytes_max} bytes here");
+        return Err(Rejection::at(Code::ValueTooLong, name, hint));
     }
     Ok(())
 }
@@ -86,14 +102,6 @@ pub(super) fn check_characters(name: &str, text: &str) -> Result<(), Rejection> 
         Some(damage) => Err(refusal(damage, name)),
         None => Ok(()),
     }
-}
-
-/// The refusal of a form that is not UTF-8, at the first piece that is not.
-pub(super) fn not_utf8(form: &[u8]) -> Rejection {
-    let broken = form.split(|b| *b == b'&').find(|piece| std::str::from_utf8(piece).is_err());
-    let name = broken.and_then(|piece| piece.split(|b| *b == b'=').next());
-    let name = name.and_then(|name| std::str::from_utf8(name).ok()).and_then(|name| decode(name).ok());
-    refusal(Damage::Utf8, name.as_deref().unwrap_or(NAME_ITSELF))
 }
 
 pub(super) fn too_many() -> Rejection {

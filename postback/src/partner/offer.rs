@@ -79,7 +79,7 @@ pub(super) fn pieces(template: &str) -> Option<Vec<Piece<'_>>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::click::ClickId;
+    use crate::click::{ClickId, Visitor};
     use crate::time::Timestamp;
     use proptest::prelude::*;
 
@@ -89,7 +89,13 @@ mod tests {
         let offer = Offer { landing: template.to_owned(), allow: Vec::new() };
         let query = ClickQuery::read(query);
         let now = Timestamp::EPOCH;
-        let click = Click::read(ClickId::new(now, [0; 16]), now, "summer", &query, None, None, Some("MY"));
+        let click = Click::read(
+            ClickId::new(now, [0; 16]),
+            now,
+            "summer",
+            &query,
+            &Visitor { country: Some("MY"), ..Visitor::default() },
+        );
         offer.landing_url(&click, &query)
     }
 

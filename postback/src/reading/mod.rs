@@ -17,9 +17,9 @@ use crate::partner::{Partner, UnknownStatus};
 use crate::postback::{Postback, Value};
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
-use names::Names;
+use names::{Fault, Names};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use values::{EVENT_ID, Misread, Words};
 
 /// A postback as it was read.
@@ -54,6 +54,15 @@ pub struct Text<'p> {
     pub text: &'p str,
 }
 
+/// What was sent for a field, could not be read, and costs no more than the field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dropped<'p> {
+    /// Why, as it would be refused.
+    pub refusal: Rejection,
+    /// What was sent.
+    pub sources: BTreeSet<Cow<'p, str>>,
+}
+
 /// A request looked at to its end, whatever is wrong with it: what [`Partner::read`] decides by, and what a person is
 /// shown who asks why.
 #[derive(Debug)]
@@ -70,6 +79,8 @@ pub struct Examination<'p> {
     pub ignored: Vec<String>,
     /// As in [`Reading`].
     pub warnings: Vec<Warning>,
+    /// What was sent for a field and was left out.
+    pub dropped: BTreeMap<Field, Dropped<'p>>,
     /// All that is wrong; the first is what a sender is told.
     pub problems: Vec<Rejection>,
 }
@@ -125,10 +136,20 @@ impl Partner {
     /// (5) amounts and times are possible
     pub fn examine<'p>(&self, params: &'p Params<'_>, received_at: Timestamp) -> Examination<'p> {
         // (1)
-        let Names { sent, unfilled, ignored, warnings, problems } = Names::of(self, params);
-        let mut reader = Reader { partner: self, sent, warnings, problems, words: BTreeMap::new() };
+        let Names { sent, unfilled, ignored, warnings, faults } = Names::of(self, params);
+        let mut reader = Reader {
+            partner: self,
+            sent,
+            warnings,
+            problems: Vec::new(),
+            words: BTreeMap::new(),
+            dropped: BTreeMap::new(),
+            refused: BTreeSet::new(),
+        };
+        faults.into_iter().for_each(|fault| reader.take_fault(fault));
         // (2)
         let mut values = reader.values();
+        reader.drop_amounts_of_unknown_currency(&mut values);
         reader.warn_of_unfilled(&unfilled);
         // (3)
         reader.fill_in(&mut values);
@@ -136,15 +157,17 @@ impl Partner {
         reader.require(&values, &unfilled, params);
         self.take_back_refunds(&mut values);
         // (5)
-        let outcome = Postback::new(&self.code, values);
+        let ids = reader.dropped.iter().filter(|(field, _)| field.kind() == Kind::Id);
+        let ids = ids.flat_map(|(field, dropped)| dropped.sources.iter().map(|source| (*field, &**source)));
+        let outcome = Postback::new(&self.code, values, ids);
         match &outcome {
             Ok(postback) => reader.check(postback, received_at),
             Err(_) => reader.refuse(Field::EventId, EVENT_ID),
         }
-        let Reader { sent, warnings, problems, words, .. } = reader;
+        let Reader { sent, warnings, problems, words, dropped, .. } = reader;
         let outcome =
             outcome.and_then(|postback| if problems.is_empty() { Ok(postback) } else { Err(postback.into_values()) });
-        Examination { sent, unfilled, outcome, words, ignored, warnings, problems }
+        Examination { sent, unfilled, outcome, words, ignored, warnings, dropped, problems }
     }
 
     /// Makes the amounts of refunds and chargebacks negative, with or without the sign they were written with: money that
@@ -167,6 +190,11 @@ impl Partner {
     }
 }
 
+/// Amounts in `currency`.
+const LOCAL_AMOUNTS: [Field; 2] = [Field::SaleAmount, Field::Payout];
+/// Amounts in US dollars.
+const DOLLARS: [Field; 2] = [Field::UsdSaleAmount, Field::UsdPayout];
+
 /// One examination on its way.
 struct Reader<'a, 'p> {
     partner: &'a Partner,
@@ -174,45 +202,130 @@ struct Reader<'a, 'p> {
     words: BTreeMap<Field, String>,
     warnings: Vec<Warning>,
     problems: Vec<Rejection>,
+    dropped: BTreeMap<Field, Dropped<'p>>,
+    /// Fields whose fault was told before any value was looked at.
+    refused: BTreeSet<Field>,
 }
 
-impl Reader<'_, '_> {
+impl<'p> Reader<'_, 'p> {
+    /// A fault that came before any value was looked at. What the same field was sent under another name stays, unless the two differ.
+    fn take_fault(&mut self, Fault { field, refusal, sources }: Fault<'p>) {
+        let is_conflict = refusal.code() == Code::ConflictingValues;
+        let forgiven = self.forgiven(field, refusal.code());
+        if let Some(code) = forgiven {
+            self.warn(code, field);
+        }
+        // Whether a currency costs more than itself depends on the amounts.
+        if forgiven.is_some() || field == Field::Currency {
+            if is_conflict {
+                self.sent.remove(&field);
+            }
+            self.drop_field(field, refusal, sources);
+        } else {
+            self.refused.insert(field);
+            self.problems.push(refusal);
+        }
+    }
+
+    fn drop_field(&mut self, field: Field, refusal: Rejection, sources: impl IntoIterator<Item = Cow<'p, str>>) {
+        let dropped = self.dropped.entry(field).or_insert(Dropped { refusal, sources: BTreeSet::new() });
+        dropped.sources.extend(sources);
+    }
+
+    fn warn(&mut self, code: WarningCode, field: Field) {
+        let warning = Warning::at(code, field);
+        if !self.warnings.contains(&warning) {
+            self.warnings.push(warning);
+        }
+    }
+
     fn values(&mut self) -> BTreeMap<Field, Value> {
         let words = Words::Partner(self.partner);
         let mut values = BTreeMap::new();
-        for (&field, Text { name, text }) in &self.sent {
+        let sent = std::mem::take(&mut self.sent);
+        for (&field, Text { name, text }) in &sent {
             let (value, encoded_twice) = words.read(field, text);
             if encoded_twice {
-                self.warnings.push(Warning::at(WarningCode::DoubleEncoded, field));
+                self.warn(WarningCode::DoubleEncoded, field);
             }
-            match value {
+            let misread = match value {
                 Ok(value) => {
                     if is_other_word(&value, text) {
                         self.words.insert(field, (*text).to_owned());
                     }
+                    if field.kind() == Kind::Id && self.holds_a_parameter(text) {
+                        self.warn(WarningCode::ParameterInId, field);
+                    }
                     values.insert(field, value);
+                    continue;
                 }
-                Err(misread) => match self.forgiven(field, misread.code) {
-                    Some(code) => {
-                        self.warnings.push(Warning::at(code, field));
+                Err(misread) => misread,
+            };
+            let refusal = Rejection::at(misread.code, name, misread.hint);
+            match self.forgiven(field, misread.code).filter(|_| !misread.is_reserved) {
+                Some(code) => {
+                    self.warn(code, field);
+                    if code == WarningCode::ValueDropped {
+                        self.drop_field(field, refusal, [Cow::Borrowed(*text)]);
+                    } else {
                         self.words.insert(field, (*text).to_owned());
                     }
-                    None => self.problems.push(Rejection::at(misread.code, name, misread.hint)),
-                },
+                }
+                None if field == Field::Currency => self.drop_field(field, refusal, [Cow::Borrowed(*text)]),
+                None => self.problems.push(refusal),
             }
         }
+        self.sent = sent;
         values
+    }
+
+    /// An unknown currency costs the amounts in it where dollars were sent, and nothing where there are no such amounts. Elsewhere nobody
+    /// knows what the amounts are.
+    fn drop_amounts_of_unknown_currency(&mut self, values: &mut BTreeMap<Field, Value>) {
+        let Some(Dropped { refusal, .. }) = self.dropped.get(&Field::Currency) else { return };
+        let local: Vec<_> = LOCAL_AMOUNTS.into_iter().filter(|field| values.contains_key(field)).collect();
+        let has_dollars = DOLLARS.iter().any(|field| values.contains_key(field));
+        let is_required = |field: &Field| self.partner.required.contains(field);
+        if is_required(&Field::Currency) || !local.is_empty() && !has_dollars || local.iter().any(is_required) {
+            self.problems.push(refusal.clone());
+            return;
+        }
+        self.warn(
+            if local.is_empty() { WarningCode::ValueDropped } else { WarningCode::UnknownCurrency },
+            Field::Currency,
+        );
+        for field in local {
+            values.remove(&field);
+            self.warn(WarningCode::UnknownCurrency, field);
+        }
+    }
+
+    /// Whether a text has what looks like another parameter of the partner's.
+    fn holds_a_parameter(&self, text: &str) -> bool {
+        if !text.contains('=') {
+            return false;
+        }
+        let mut names =
+            text.split(['?', '&', ';']).skip(1).filter_map(|piece| piece.split_once('=')).map(|(name, _)| name);
+        names.any(|name| self.partner.field_of(name).is_some())
     }
 
     /// The warning that a word of the sender's costs instead of the postback: what a publisher wrote into a free field,
     /// or a status that a network invented yesterday, must not cost a conversion where the partner's file says so.
     fn forgiven(&self, field: Field, code: Code) -> Option<WarningCode> {
         let partner = self.partner;
-        if code == Code::InvalidEvent && partner.default_event.is_some() {
-            return Some(WarningCode::UnnamedEvent);
+        let is_optional = !partner.required.contains(&field);
+        // Two events, or two states, are a contradiction that nobody but the sender can solve.
+        let is_contradiction = matches!(code, Code::ConflictingValues | Code::DuplicateParam);
+        match field.kind() {
+            Kind::Id | Kind::Text | Kind::Flag => is_optional.then_some(WarningCode::ValueDropped),
+            Kind::Event => (partner.default_event.is_some() && !is_contradiction).then_some(WarningCode::UnnamedEvent),
+            Kind::Status => {
+                let flags = partner.unknown_status == UnknownStatus::Flag && is_optional && !is_contradiction;
+                flags.then_some(WarningCode::UnknownStatus)
+            }
+            Kind::Time | Kind::Amount | Kind::Currency => None,
         }
-        let flags = partner.unknown_status == UnknownStatus::Flag && !partner.required.contains(&field);
-        (code == Code::UnknownStatus && flags).then_some(WarningCode::UnknownStatus)
     }
 
     fn warn_of_unfilled(&mut self, unfilled: &BTreeMap<Field, (Unfilled, Text<'_>)>) {
@@ -245,7 +358,7 @@ impl Reader<'_, '_> {
         let has_local_amount = values.contains_key(&Field::SaleAmount) || values.contains_key(&Field::Payout);
         if has_local_amount && let Some(currency) = &self.partner.currency {
             // A currency that was sent and could not be read is not replaced by another.
-            if !self.sent.contains_key(&Field::Currency) {
+            if !self.sent.contains_key(&Field::Currency) && !self.dropped.contains_key(&Field::Currency) {
                 fill(values, Field::Currency, currency);
             }
         }
@@ -259,7 +372,7 @@ impl Reader<'_, '_> {
     ) {
         for field in &self.partner.required {
             // What was sent and could not be read has been told already.
-            if values.contains_key(field) || self.sent.contains_key(field) {
+            if values.contains_key(field) || self.sent.contains_key(field) || self.refused.contains(field) {
                 continue;
             }
             self.problems.push(match unfilled.get(field) {
@@ -283,19 +396,19 @@ impl Reader<'_, '_> {
         for (field, amount) in postback.amounts() {
             if amount.is_negative() && !may_be_negative {
                 let hint = "amounts below zero are for refunds and chargebacks";
-                self.refuse(field, Misread { code: Code::NegativeAmount, hint });
+                self.refuse(field, Misread::of(Code::NegativeAmount, hint));
             }
             if amount.magnitude() > self.partner.amount_max {
                 let hint =
                     "this amount is larger than any of this partner's can be; is its unit right, and its currency?";
-                self.refuse(field, Misread { code: Code::AmountTooLarge, hint });
+                self.refuse(field, Misread::of(Code::AmountTooLarge, hint));
             }
         }
         for (field, time) in postback.times() {
             let age_s = received_at.unix_s().saturating_sub(time.unix_s());
             if age_s < TIME_AHEAD_S_MAX.saturating_neg() {
                 let hint = "this time is more than 24 hours ahead of now; is its zone or its unit right?";
-                self.refuse(field, Misread { code: Code::TimeInFuture, hint });
+                self.refuse(field, Misread::of(Code::TimeInFuture, hint));
             }
             if age_s > TIME_OLD_S {
                 self.warnings.push(Warning::at(WarningCode::OldTime, field));
@@ -304,7 +417,7 @@ impl Reader<'_, '_> {
     }
 
     /// Notes a problem under the sender's name of the field.
-    fn refuse(&mut self, field: Field, Misread { code, hint }: Misread) {
+    fn refuse(&mut self, field: Field, Misread { code, hint, .. }: Misread) {
         let name = self.sent.get(&field).map_or(field.name(), |text| &text.name);
         self.problems.push(Rejection::at(code, name, hint));
     }

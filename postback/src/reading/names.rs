@@ -4,14 +4,15 @@
 use super::Text;
 use super::values::Words;
 use super::warning::{Warning, WarningCode};
-use crate::field::Field;
+use crate::field::{Field, Kind};
 use crate::html;
+use crate::invisible::trimmed;
 use crate::macros::{Unfilled, unfilled};
 use crate::params::{ParamValue, Params};
 use crate::partner::Partner;
 use crate::rejection::{Code, Rejection};
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A request's parameters, sorted.
 #[derive(Debug, Default)]
@@ -23,7 +24,18 @@ pub(super) struct Names<'p> {
     /// Names that mean nothing to the partner.
     pub ignored: Vec<String>,
     pub warnings: Vec<Warning>,
-    pub problems: Vec<Rejection>,
+    /// What was sent for a field and cannot be read, in the order of the request.
+    pub faults: Vec<Fault<'p>>,
+}
+
+/// A fault in what was sent for a field.
+#[derive(Debug)]
+pub(super) struct Fault<'p> {
+    pub field: Field,
+    /// The refusal, should the field be one that must be read.
+    pub refusal: Rejection,
+    /// What was sent.
+    pub sources: BTreeSet<Cow<'p, str>>,
 }
 
 impl<'p> Names<'p> {
@@ -33,13 +45,39 @@ impl<'p> Names<'p> {
         for (name, value) in params.iter() {
             match value {
                 ParamValue::Text(text) => names.sort(partner, name, text, params.unencoded_equals(name)),
-                ParamValue::Nested => match find(partner, name) {
-                    Some(found) => names.not_scalar(&found.name),
-                    None => names.ignored.push(name.to_owned()),
-                },
+                ParamValue::Nested => {
+                    let hint = "send a string, a number, true or false";
+                    names.put_unreadable(
+                        partner,
+                        name,
+                        |name| Rejection::at(Code::NotScalar, name, hint),
+                        BTreeSet::new(),
+                    );
+                }
+                ParamValue::Unreadable(unreadable) => {
+                    names.put_unreadable(partner, name, |_| unreadable.refusal.clone(), unreadable.sources.clone());
+                }
             }
         }
         names
+    }
+
+    /// Sorts a parameter whose value cannot be read. Under a name that means nothing, its value means nothing either.
+    fn put_unreadable(
+        &mut self,
+        partner: &Partner,
+        name: &str,
+        refusal: impl FnOnce(&str) -> Rejection,
+        sources: BTreeSet<Cow<'p, str>>,
+    ) {
+        match find(partner, name).filter(|found| !partner.constants.contains_key(&found.field)) {
+            Some(found) => {
+                let (field, refusal) = (found.field, refusal(&found.name));
+                found.warning.into_iter().for_each(|code| self.warn(code, field));
+                self.faults.push(Fault { field, refusal, sources });
+            }
+            None => self.ignored.push(name.to_owned()),
+        }
     }
 
     /// Sorts one parameter of the partner's, and those that were glued to the end of its value.
@@ -48,12 +86,15 @@ impl<'p> Names<'p> {
         let mut value = value;
         let mut equals = equals.to_vec();
         loop {
-            let glued = html::glued(value, &equals, |name| partner.field_of(name).is_some());
-            let text = glued.as_ref().map_or(value, |glued| glued.before).trim_matches(' ');
-            self.sort_one(partner, name, text);
+            // Texts may be sentences and addresses of pages, which have such characters of their own.
+            let may_be_glued = find(partner, &name).is_some_and(|found| found.field.kind() != Kind::Text);
+            let separators = if may_be_glued { &html::SEPARATORS[..] } else { &[] };
+            let glued = html::glued(value, &equals, separators, |name| partner.field_of(name).is_some());
+            self.sort_one(partner, name, glued.as_ref().map_or(value, |glued| glued.before));
             let Some(glued) = glued else { return };
             if let Some(field) = partner.field_of(&glued.name) {
-                self.warn(WarningCode::HtmlDamage, field);
+                let code = if glued.is_html { WarningCode::HtmlDamage } else { WarningCode::GluedParameter };
+                self.warn(code, field);
             }
             // The places that are left are behind the one that was found; they begin anew with the value.
             let begin = glued.place.saturating_add(1);
@@ -67,6 +108,7 @@ impl<'p> Names<'p> {
             self.ignored.push(name.into_owned());
             return;
         };
+        let (text, had_invisible) = trimmed(text);
         if text.is_empty() {
             return;
         }
@@ -77,8 +119,12 @@ impl<'p> Names<'p> {
         if let Some(code) = warning {
             self.warn(code, field);
         }
+        if had_invisible {
+            self.warn(WarningCode::InvisibleCharacters, field);
+        }
         let name = if known == name { name } else { Cow::Owned(known.into_owned()) };
-        match unfilled(&name, text, &partner.placeholders) {
+        let own_name = is_name_of(partner, field, text).then_some(Unfilled::Placeholder);
+        match unfilled(&name, text, &partner.placeholders).or(own_name) {
             Some(why) => drop(self.unfilled.insert(field, (why, Text { name, text }))),
             None => self.put(partner, field, Text { name, text }),
         }
@@ -99,16 +145,22 @@ impl<'p> Names<'p> {
         match self.sent.get(&field) {
             Some(known) if known.text != text.text && !is_same(partner, field, known.text, text.text) => {
                 let hint = format!("two of the names sent mean {} and differ; send one of them", field.name());
-                self.problems.push(Rejection::at(Code::ConflictingValues, &text.name, hint));
+                let refusal = Rejection::at(Code::ConflictingValues, &text.name, hint);
+                let sources = BTreeSet::from([known.text, text.text].map(Cow::Borrowed));
+                self.faults.push(Fault { field, refusal, sources });
             }
             Some(_) => {}
             None => drop(self.sent.insert(field, text)),
         }
     }
+}
 
-    fn not_scalar(&mut self, name: &str) {
-        self.problems.push(Rejection::at(Code::NotScalar, name, "send a string, a number, true or false"));
-    }
+/// An id is its own field's name from this length on.
+const FIELD_NAME_BYTES_MIN: usize = 4;
+
+/// Whether an id is one of its field's names: `clickid=click_id` is `clickid={click_id}` whose braces a shell has eaten.
+fn is_name_of(partner: &Partner, field: Field, text: &str) -> bool {
+    field.kind() == Kind::Id && text.len() >= FIELD_NAME_BYTES_MIN && partner.field_of(text) == Some(field)
 }
 
 /// A sender's name that means a field.

@@ -28,23 +28,30 @@ pub(super) enum Words<'a> {
 pub(super) struct Misread {
     pub code: Code,
     pub hint: &'static str,
+    /// Whether it is a name of our own, which no sender may take.
+    pub is_reserved: bool,
 }
 
-pub(super) const EVENT_ID: Misread = Misread {
-    code: Code::InvalidId,
-    hint: "an event id is 1 to 128 printable ASCII characters without spaces, not evt_ with 32 hex digits, and does not begin \
-           with cnv_ or event:",
-};
-const ORIGINAL_EVENT_ID: Misread = Misread {
-    code: Code::InvalidId,
-    hint: "this is the event id of an earlier event: 1 to 128 printable ASCII characters without spaces",
-};
-const CONVERSION_ID: Misread = Misread {
-    code: Code::InvalidId,
-    hint: "an id has at most 128 bytes, is no rounded number (1.23E+11) and does not begin with cnv_ or event:",
-};
-const ID: Misread =
-    Misread { code: Code::InvalidId, hint: "an id has at most 128 bytes and is no rounded number (1.23E+11)" };
+impl Misread {
+    pub const fn of(code: Code, hint: &'static str) -> Misread {
+        Misread { code, hint, is_reserved: false }
+    }
+}
+
+pub(super) const EVENT_ID: Misread = Misread::of(
+    Code::InvalidId,
+    "an event id is 1 to 512 printable ASCII characters without spaces, not evt_ with 32 hex digits, and does not begin \
+     with cnv_ or event:",
+);
+const ORIGINAL_EVENT_ID: Misread = Misread::of(
+    Code::InvalidId,
+    "this is the event id of an earlier event: 1 to 512 printable ASCII characters without spaces",
+);
+const CONVERSION_ID: Misread = Misread::of(
+    Code::InvalidId,
+    "an id has at most 512 bytes, is no rounded number (1.23E+11) and does not begin with cnv_ or event:",
+);
+const ID: Misread = Misread::of(Code::InvalidId, "an id has at most 512 bytes and is no rounded number (1.23E+11)");
 
 impl Words<'_> {
     /// Reads a text as a value, or says what it is not; percent-decodes it once more where that is the only way to read it.
@@ -66,7 +73,7 @@ impl Words<'_> {
     }
 
     fn value(self, field: Field, text: &str) -> Result<Value, Misread> {
-        let or = |value: Option<Value>, code: Code, hint: &'static str| value.ok_or(Misread { code, hint });
+        let or = |value: Option<Value>, code: Code, hint: &'static str| value.ok_or(Misread::of(code, hint));
         match field.kind() {
             Kind::Id => id(field, text),
             Kind::Text => Ok(Value::Text(text.to_owned())),
@@ -129,12 +136,13 @@ impl Words<'_> {
 fn id(field: Field, text: &str) -> Result<Value, Misread> {
     let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text);
     let (fits, misread) = if field == Field::EventId {
-        (fits && EventId::given(text).is_some(), EVENT_ID)
+        let is_reserved = is_reserved(text) || EventId::parse(text).is_some_and(|id| id.is_derived());
+        (fits && EventId::given(text).is_some(), Misread { is_reserved, ..EVENT_ID })
     } else if field == Field::OriginalEventId {
         // One that we derived may be named: our replies tell it.
         (fits && EventId::parse(text).is_some(), ORIGINAL_EVENT_ID)
     } else if field == Field::ConversionId {
-        (fits && !is_reserved(text), CONVERSION_ID)
+        (fits && !is_reserved(text), Misread { is_reserved: is_reserved(text), ..CONVERSION_ID })
     } else {
         (fits, ID)
     };

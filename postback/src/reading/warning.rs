@@ -23,13 +23,23 @@ pub enum WarningCode {
     DoubleEncoded,
     /// A name was written in another case than the partner's file has it.
     NameCase,
+    /// A value of an optional field could not be read, and counts as absent.
+    ValueDropped,
+    /// The currency is unknown; amounts in it were left out, beside the dollars that were sent.
+    UnknownCurrency,
+    /// Invisible characters around a value were taken off.
+    InvisibleCharacters,
+    /// A parameter was glued to the end of another's value, and was taken apart from it.
+    GluedParameter,
+    /// An id holds what looks like another parameter, and was kept.
+    ParameterInId,
     /// The origin cannot read the original that came beside a canonical postback: edge and origin differ in version.
     UnreadableOriginal,
 }
 
 impl WarningCode {
     /// Every code, for documentation and tests that hold the two together.
-    pub const ALL: [WarningCode; 9] = [
+    pub const ALL: [WarningCode; 14] = [
         WarningCode::OldTime,
         WarningCode::UnnamedEvent,
         WarningCode::UnknownStatus,
@@ -38,6 +48,11 @@ impl WarningCode {
         WarningCode::HtmlDamage,
         WarningCode::DoubleEncoded,
         WarningCode::NameCase,
+        WarningCode::ValueDropped,
+        WarningCode::UnknownCurrency,
+        WarningCode::InvisibleCharacters,
+        WarningCode::GluedParameter,
+        WarningCode::ParameterInId,
         WarningCode::UnreadableOriginal,
     ];
 
@@ -52,6 +67,11 @@ impl WarningCode {
             WarningCode::HtmlDamage => "html_damage",
             WarningCode::DoubleEncoded => "double_encoded",
             WarningCode::NameCase => "name_case",
+            WarningCode::ValueDropped => "value_dropped",
+            WarningCode::UnknownCurrency => "unknown_currency",
+            WarningCode::InvisibleCharacters => "invisible_characters",
+            WarningCode::GluedParameter => "glued_parameter",
+            WarningCode::ParameterInId => "parameter_in_id",
             WarningCode::UnreadableOriginal => "unreadable_original",
         }
     }
@@ -74,6 +94,21 @@ impl WarningCode {
             }
             WarningCode::DoubleEncoded => "the value is percent-encoded twice; encode it once",
             WarningCode::NameCase => "the name was matched without regard to case; write it as documented",
+            WarningCode::ValueDropped => {
+                "the value could not be read, and the field is optional: it was left out, and the rest counts"
+            }
+            WarningCode::UnknownCurrency => {
+                "the currency could not be read, so amounts in it were left out; the dollars that were sent count"
+            }
+            WarningCode::InvisibleCharacters => {
+                "spaces or characters without a shape around the value were taken off; do not send them"
+            }
+            WarningCode::GluedParameter => {
+                "the parameter stood at the end of another's value and was taken apart from it; separate parameters with &"
+            }
+            WarningCode::ParameterInId => {
+                "the id holds what looks like another parameter. It was kept as it was sent; separate parameters with &"
+            }
             WarningCode::UnreadableOriginal => "edge and origin differ in version; deploy both",
         }
     }

@@ -33,7 +33,7 @@ fn every_problem_is_told_and_what_to_do_about_it() {
             "time_in_future",
             "2026-01-01T04:00:00Z when it is read on the clocks of Asia/Kuala_Lumpur",
         ),
-        (involve("currency=10.50"), "invalid_currency", "is an amount"),
+        (involve("payout=1&currency=10.50"), "invalid_currency", "is an amount"),
         (involve("rewars=-1"), "negative_amount", "event=refund"),
         (involve("rewars=10000000001"), "amount_too_large", "more than 10000000000.00, which is amount_max"),
         ("/rector/event?conversion_id=c1&status=Held".to_owned(), "unknown_status", "\"approved\" = approved"),
@@ -54,9 +54,9 @@ fn every_problem_is_told_and_what_to_do_about_it() {
 
 #[test]
 fn all_problems_are_told_at_once() {
-    let explanation = explained("/involve/event?rewars=10,50&event_time=x&currency=EURO");
+    let explanation = explained("/involve/event?rewars=10,50&event_time=x&payout=1&currency=EURO");
     let codes: Vec<_> = explanation.problems.iter().map(|problem| problem.code.as_str()).collect();
-    assert_eq!(codes, ["invalid_time", "invalid_currency", "invalid_amount", "missing_field"]);
+    assert_eq!(codes, ["invalid_time", "invalid_amount", "invalid_currency", "missing_field"]);
     assert!(!explanation.accepted && explanation.event_id.is_none() && explanation.canonical.is_none());
 }
 

@@ -1,6 +1,7 @@
 //! What the shipped partners' requests come to: canonical form, or the code and field of the refusal.
 
 use crate::{now, outcome_of, partner};
+use postback::field::Field;
 use postback::id::Nonce;
 use postback::money::Amount;
 use postback::params::Params;
@@ -165,6 +166,41 @@ fn every_field_is_part_of_a_derived_id() {
     }
 }
 
+/// A fault in an optional field costs that field; and where a partner's file requires it, the postback.
+#[test]
+fn an_optional_field_never_costs_the_others() {
+    let whole = query("involve_asia", LIVE).unwrap().postback;
+    for (fault, warning, code) in [
+        ("is_ftd=perhaps", "value_dropped:is_ftd", "invalid_flag is_ftd"),
+        ("account_id=%zz", "value_dropped:account_id", "bad_percent account_id"),
+        ("account_id=a%00b", "value_dropped:account_id", "control_char account_id"),
+        ("account_id=1&account_id=2", "value_dropped:account_id", "duplicate_param account_id"),
+        ("account_id=1.5E%2B11", "value_dropped:account_id", "invalid_id account_id"),
+        ("campaign=%ff", "value_dropped:campaign", "bad_utf8 campaign"),
+        ("conversion_currency=%C2%A4cy", "value_dropped:currency", "invalid_currency conversion_currency"),
+    ] {
+        let raw = format!("{LIVE}&{fault}");
+        let reading = query("involve_asia", &raw).unwrap();
+        let warnings: Vec<_> = reading.warnings.iter().map(ToString::to_string).collect();
+        assert!(warnings.contains(&warning.to_owned()), "{fault}: {warnings:?}");
+        assert_eq!(reading.postback.to_query(), whole.to_query(), "{fault}");
+        let field = Field::parse(warning.split_once(':').unwrap().1).unwrap();
+        let required = Partner { required: vec![Field::ConversionId, field], ..partner("involve_asia").clone() };
+        assert_eq!(outcome_of(required.read(&Params::from_query(&raw).unwrap(), now())), code, "{fault}");
+    }
+}
+
+/// Two events that differ in nothing but an id that cannot be read are two, and the same one sent again is one.
+#[test]
+fn ids_that_are_left_out_tell_events_apart() {
+    let id = |raw: &str| query("rector", raw).unwrap().postback.event_id().clone();
+    let [one, two] = ["a", "b"].map(|id| format!("conversion_id=c1&order_id={}", id.repeat(513)));
+    assert_ne!(id(&one), id(&two));
+    assert_eq!(id(&one), id(&one));
+    assert_ne!(id(&one), id("conversion_id=c1"));
+    assert_eq!(id("conversion_id=c1&sub_id=1&sub_id=2"), id("sub_id=2&sub_id=1&conversion_id=c1"));
+}
+
 #[test]
 fn what_cannot_be_read_says_why_and_where() {
     let with = |find: &str, replace: &str| {
@@ -188,10 +224,7 @@ fn what_cannot_be_read_says_why_and_where() {
         (with("conversion_id=conv789&", ""), "missing_field conversion_id"),
         (with("conversion_id=conv789&", "conversion_id=&"), "missing_field conversion_id"),
         (with("conversion_id=conv789&", "conversion_id=+&"), "missing_field conversion_id"),
-        (with("conversion_id=conv789", &format!("conversion_id={}", "x".repeat(129))), "invalid_id conversion_id"),
-        (format!("{LIVE}&conversion_currency=%C2%A4cy"), "invalid_currency conversion_currency"),
-        (format!("{LIVE}&is_ftd=perhaps"), "invalid_flag is_ftd"),
-        (format!("{LIVE}&event_id=a%20b"), "invalid_id event_id"),
+        (with("conversion_id=conv789", &format!("conversion_id={}", "x".repeat(513))), "invalid_id conversion_id"),
         (format!("{LIVE}&event_id=evt_{}", "0a".repeat(16)), "invalid_id event_id"),
         (format!("{LIVE}&rewars=11"), "duplicate_param rewars"),
     ] {

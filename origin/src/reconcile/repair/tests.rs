@@ -69,7 +69,8 @@ fn uses(partner: &Partner, pairs: &[Pair], notices: &[&str]) -> Vec<Use> {
         let query = format!("conversion_id=a&{query}");
         match parked {
             Some(_) => {
-                let event_id = EventId::parse(&format!("e-{hour}")).unwrap();
+                let given = query.split('&').find_map(|pair| pair.strip_prefix("event_id="));
+                let event_id = EventId::parse(given.unwrap_or(hour)).unwrap();
                 Notice::of_parked(&judge, query.clone(), event_id, &query, at(&time))
             }
             None => Notice::of_rejection(&judge, rejection(&time, &query)),

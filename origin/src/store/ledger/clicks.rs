@@ -6,6 +6,7 @@ use super::enter_once;
 use postback::click::Click;
 use postback::id::Nonce;
 use postback::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// A click on its way into the database.
 pub(super) struct BatchedClick {
@@ -25,7 +26,9 @@ const COLUMNS: &[Column<BatchedClick>] = &[
     Column::text("device", |batched| batched.click.device.clone()),
     Column::text("referrer", |batched| batched.click.referrer.clone()),
     Column::text("consent_version", |batched| batched.click.consent_version.clone()),
-    Column::json("utm", utm),
+    Column::json("utm", |batched| object(&batched.click.utm)),
+    Column::json("ad_click_ids", |batched| object(&batched.click.ad_click_ids)),
+    Column::flag("is_prefetch", |batched| Some(batched.click.is_prefetch)),
     Column::time("received_at", |batched| Some(batched.now)),
     Column::text("nonce", |batched| Some(batched.nonce.to_string())),
     Column::text("receipt_id", |batched| Some(batched.receipt_id.to_string())),
@@ -37,7 +40,7 @@ pub(super) fn put_back_for_clicks(dialect: Dialect) -> Step<BatchedClick> {
 }
 
 pub(super) fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
-    const NAMES: [&str; 11] = [
+    const NAMES: [&str; 13] = [
         "click_id",
         "offer",
         "clicked_at",
@@ -48,13 +51,15 @@ pub(super) fn enter_clicks(dialect: Dialect) -> Step<BatchedClick> {
         "referrer",
         "consent_version",
         "utm",
+        "ad_click_ids",
+        "is_prefetch",
         "received_at",
     ];
     enter_once(dialect, COLUMNS, "clicks", "click_id", &NAMES)
 }
 
-/// The parameters `utm_*`.
-fn utm(batched: &BatchedClick) -> String {
-    let utm = batched.click.utm.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    utm.collect::<serde_json::Value>().to_string()
+/// Parameters by their names.
+fn object(parameters: &BTreeMap<String, String>) -> String {
+    let members = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    members.collect::<serde_json::Value>().to_string()
 }

@@ -136,7 +136,8 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
             "update postbacks set {request_of_verdict} where {postbacks} and {AS_RECEIVED}",
         )),
         step("rejections", "rejections", none, format!("update rejections set {request} where {rejections} and {AS_RECEIVED}")),
-        step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}'
+        step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}',
+                ad_click_ids = '{}'
              where click_id in (select click_id from clicked)".to_owned()),
         step("links", "events", &after,
             "delete from links where kind = 'install' and click_id in (select click_id from clicked)".to_owned()),

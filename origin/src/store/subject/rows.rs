@@ -3,7 +3,7 @@
 use super::super::statement::Dialect;
 
 /// Columns of JSON.
-const JSON: [&str; 7] = ["content", "words", "headers", "ignored", "warnings", "utm", "findings"];
+const JSON: [&str; 8] = ["content", "words", "headers", "ignored", "warnings", "utm", "ad_click_ids", "findings"];
 /// Columns of amounts and rates.
 const AMOUNTS: [&str; 11] = [
     "sale_amount",
@@ -150,6 +150,8 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "referrer",
             "consent_version",
             "utm",
+            "ad_click_ids",
+            "is_prefetch",
             "received_at",
         ],
         "work_items" => &[
