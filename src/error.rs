@@ -3,6 +3,7 @@
 
 use crate::guard::limits;
 use crate::parked::filter::Unclear;
+use postback::partner::AuthMode;
 use postback::rejection::{Code, Rejection};
 use postback::reply::Failure;
 use postback::verdict::Verdict;
@@ -32,8 +33,10 @@ pub enum Error {
     BodyIncomplete,
     /// More than 50 headers, or than 16 KiB of them.
     HeadersTooLarge,
-    /// The sender did not prove who it is, in whatever way.
+    /// A proof that does not hold, in whatever way.
     Unproven,
+    /// The request shows no proof of a kind that its partner's requests must carry.
+    ProofMissing(AuthMode),
     /// More than the partner may send in a minute, or a sender that failed to prove itself too often.
     TooMany,
     /// An operator's filter that is not clear.
@@ -56,7 +59,8 @@ impl Error {
         match self {
             Error::Rejected(rejection) if rejection.code() == Code::UnsupportedBody => 415,
             Error::Rejected(_) | Error::BodyIncomplete | Error::Unclear(_) => 400,
-            Error::Unproven => 403,
+            Error::ProofMissing(AuthMode::Token | AuthMode::Jwt) => 401,
+            Error::Unproven | Error::ProofMissing(_) => 403,
             Error::PartnerNotFound | Error::OfferNotFound | Error::NotParked | Error::OperationNotFound => 404,
             Error::MethodNotAllowed { .. } => 405,
             Error::BodyTooLarge => 413,
@@ -83,7 +87,23 @@ impl Error {
             Error::BodyIncomplete => whole("body_incomplete", "the body broke off; send the request again"),
             Error::HeadersTooLarge => whole("headers_too_large", "send at most 50 headers with at most 16384 bytes"),
             // One answer for every mode and cause: whoever tries secrets learns nothing from it (R13).
-            Error::Unproven => whole("signature_invalid", "check canonical order"),
+            Error::Unproven | Error::ProofMissing(AuthMode::Open | AuthMode::Ip) => {
+                whole("signature_invalid", "check canonical order")
+            }
+            // Which kinds a partner's requests need, its documents say as well.
+            Error::ProofMissing(AuthMode::Token) => {
+                whole("token_missing", "send the tenant's token as ts_token or as Authorization: Bearer")
+            }
+            Error::ProofMissing(AuthMode::Jwt) => {
+                whole("jwt_missing", "send a JSON Web Token as Authorization: Bearer")
+            }
+            Error::ProofMissing(AuthMode::Signature) => {
+                whole("signature_missing", "sign the request with bytec-v1, in headers or in the query")
+            }
+            Error::ProofMissing(AuthMode::PathKey) => {
+                whole("path_key_missing", "put your key behind the path, as its last segment")
+            }
+            Error::ProofMissing(AuthMode::Mtls) => whole("certificate_missing", "connect with your client certificate"),
             Error::TooMany => whole("rate_limited", "send the same request again after Retry-After seconds"),
             Error::Unclear(unclear) => {
                 Failure { field: Some(&unclear.name), ..Failure::of("unclear_filter", unclear.hint) }
@@ -108,6 +128,7 @@ impl Error {
             Error::MethodNotAllowed { allow } => Some(("allow", allow)),
             Error::Unavailable | Error::Misconfigured => Some(("retry-after", RETRY_AFTER_S)),
             Error::TooMany => Some(("retry-after", limits::RETRY_AFTER_S)),
+            Error::ProofMissing(AuthMode::Token | AuthMode::Jwt) => Some(("www-authenticate", "Bearer")),
             Error::PartnerNotFound
             | Error::OfferNotFound
             | Error::UrlTooLong
@@ -116,6 +137,7 @@ impl Error {
             | Error::BodyIncomplete
             | Error::HeadersTooLarge
             | Error::Unproven
+            | Error::ProofMissing(_)
             | Error::Unclear(_)
             | Error::NotParked
             | Error::OperationNotFound

@@ -92,10 +92,10 @@ pub struct Asked<'a> {
 /// Takes one postback:
 ///
 /// (1) its head is within limits .................. 414, 431
-/// (2) the sender did not fail too often lately ... 429
-/// (3) its head proves what it can prove .......... 403
+/// (2) its head proves what it can prove .......... 401, 403
+/// (3) a sender that failed too often lately shows what may be a right proof ... 429
 /// (4) its body is within limits .................. 413, 415
-/// (5) its signature holds, where it needs one .... 403, 400
+/// (5) its signature holds, where there is one .... 403, 400
 /// (6) the partner is within its rate ............. 429
 /// (7) its parameters decode ...................... 400
 /// (8) they are a postback ........................ 400
@@ -114,13 +114,16 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
     }
     // (2)
     let address = incoming.part(Part::ConnectingIp).unwrap_or("unknown");
-    if limits::is_shut_out(&partner.endpoint, address, now.unix_ms()) {
-        return Ingested::because(Error::TooMany, "failed to prove itself too often".to_owned());
-    }
-    // (3)
     let shown = Shown { part: &|part| incoming.part(part), method, path, query, path_key: asked.path_key };
     if let Err(denial) = credentials::by_head(&config.secrets, partner, &shown, now.unix_s()) {
         return denied(bindings, asked, address, denial).await;
+    }
+    // (3) Wrong proofs from an address do not shut out a right one: a network sends for many from one. But nobody is waited for whose
+    // head shows already that the signature cannot hold.
+    if limits::is_shut_out(&partner.endpoint, address, now.unix_ms())
+        && !credentials::may_be_signed(&config.secrets, partner, &shown, now.unix_s())
+    {
+        return shut_out();
     }
     // (4)
     let (content_type, body) = match bounded_body(incoming).await {
@@ -171,13 +174,22 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
 
 /// A sender that is not believed. It is counted, and from some number on not listened to for a while.
 async fn denied(bindings: &Bindings, asked: &Asked<'_>, address: &str, denial: Denial) -> Ingested {
-    match denial {
-        Denial::Unsignable(rejection) => rejection.into(),
+    match &denial {
+        Denial::Unsignable(rejection) => rejection.clone().into(),
         Denial::Unproven { mode, cause } => {
-            limits::count_failure(bindings, &asked.partner.endpoint, address, platform::now().unix_ms()).await;
-            Ingested::because(Error::Unproven, format!("{mode}: {cause}"))
+            let (endpoint, now_ms) = (&asked.partner.endpoint, platform::now().unix_ms());
+            if limits::is_shut_out(endpoint, address, now_ms) {
+                return shut_out();
+            }
+            limits::count_failure(bindings, endpoint, address, now_ms).await;
+            let error = denial.missing().map_or(Error::Unproven, Error::ProofMissing);
+            Ingested::because(error, format!("{}: {cause}", mode.name()))
         }
     }
+}
+
+fn shut_out() -> Ingested {
+    Ingested::because(Error::TooMany, "failed to prove itself too often".to_owned())
 }
 
 /// Reads the parameters into a postback. What is read is what was signed: one signature must not stand for several readings.

@@ -118,6 +118,8 @@ pub enum Disbelief {
     TokenInvalid,
     /// The partner must prove itself in a way that direct requests cannot.
     NotAccepted,
+    /// No signature, where the partner's file asks for one.
+    SignatureMissing,
     /// A signature that does not hold; the cause is for our log.
     SignatureInvalid {
         /// A stable word.
@@ -261,7 +263,7 @@ fn partner_signature(
     let Received { head, body } = received;
     let Some(presented) = Presented::find(|name| head.one(name), head.query)? else {
         let required = partner.auth.contains(&AuthMode::Signature);
-        return if required { Err(Disbelief::SignatureInvalid { cause: "missing" }) } else { Ok(None) };
+        return if required { Err(Disbelief::SignatureMissing) } else { Ok(None) };
     };
     let request = signature::Request { method: head.method, path: head.path, query: head.query, body };
     let keys = config.partner_keys.get(&partner.code).ok_or(Disbelief::SignatureInvalid { cause: "unknown_key" })?;

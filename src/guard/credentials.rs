@@ -1,5 +1,6 @@
-//! Whether a sender is who the partner's file says it has to be. All of a partner's modes must hold (R12). The sender gets one
-//! answer, whatever did not; the cause is for our log (R13).
+//! Whether a sender is who the partner's file says it has to be. All of a partner's modes must hold (R12). A sender that shows no
+//! proof is told which kind is missing, which its documents say as well. Every wrong proof gets one answer; the cause is for our log
+//! (R13).
 
 use crate::config::secrets::Secrets;
 use crate::platform::incoming::Part;
@@ -29,13 +30,28 @@ pub struct Shown<'a> {
 pub enum Denial {
     /// One of the modes does not hold: which, and why, for our log.
     Unproven {
-        /// The mode's name.
-        mode: &'static str,
+        /// The mode.
+        mode: AuthMode,
         /// A stable word.
         cause: &'static str,
     },
     /// The request has no form that could be signed: the sender is told what to change.
     Unsignable(Rejection),
+}
+
+/// The cause of a proof that is absent.
+const MISSING: &str = "missing";
+/// The same of a certificate.
+const NO_CERTIFICATE: &str = "no_certificate";
+
+impl Denial {
+    /// The mode of which the request shows no proof at all.
+    pub fn missing(&self) -> Option<AuthMode> {
+        match self {
+            Denial::Unproven { mode, cause } => matches!(*cause, MISSING | NO_CERTIFICATE).then_some(*mode),
+            Denial::Unsignable(_) => None,
+        }
+    }
 }
 
 /// Checks all modes that the head of a request can prove, before a body is waited for, at `now_s` (Unix seconds).
@@ -62,13 +78,13 @@ pub fn by_head(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i
             AuthMode::Token => token(secrets, partner, shown, now_s),
             AuthMode::Jwt => jwt(secrets, partner, shown, now_s),
         };
-        held.map_err(|cause| Denial::Unproven { mode: mode.name(), cause })?;
+        held.map_err(|cause| Denial::Unproven { mode, cause })?;
     }
     Ok(())
 }
 
-/// Checks the signature over the whole request, where the partner's file asks for one, or where one is sent and the partner has
-/// keys; answers who signed. A partner without keys may send what looks like a signature for others.
+/// Checks the signature over the whole request, where the partner's file asks for one, or where one is sent; answers who signed. One for
+/// which no key is held does not hold: nobody could say who signed.
 ///
 /// # Errors
 /// It is missing or wrong.
@@ -79,27 +95,40 @@ pub fn by_signature(
     body: &[u8],
     now_s: i64,
 ) -> Result<Option<SignedBy>, Denial> {
-    let is_required = partner.auth.contains(&AuthMode::Signature);
-    let keys = secrets.partner_keys.get(&partner.code);
-    if !is_required && keys.is_none() {
-        return Ok(None);
-    }
-    let unproven = |cause| Denial::Unproven { mode: AuthMode::Signature.name(), cause };
+    let unproven = |cause| Denial::Unproven { mode: AuthMode::Signature, cause };
     let refused = |refusal| match refusal {
         Refusal::Unsignable(rejection) => Denial::Unsignable(rejection),
         Refusal::Invalid(cause) => unproven(cause.name()),
     };
-    // A header that is there twice comes as one text with a comma in it, which no part of a signature but the last may have.
-    let header = |name: &str| Ok(signature_part(name).and_then(|part| (shown.part)(part)).map(str::to_owned));
-    let presented = match Presented::find(header, shown.query).map_err(refused)? {
+    let presented = match presented(shown).map_err(refused)? {
         Some(presented) => presented,
-        None if is_required => return Err(unproven("missing")),
+        None if partner.auth.contains(&AuthMode::Signature) => return Err(unproven(MISSING)),
         None => return Ok(None),
     };
-    let keys = keys.ok_or_else(|| unproven("no_keys"))?;
+    let keys = secrets.partner_keys.get(&partner.code).ok_or_else(|| unproven("no_keys"))?;
     let Shown { method, path, query, .. } = *shown;
     let request = signature::Request { method, path, query, body };
     signature::signed_by(keys, presented, &request, now_s).map(Some).map_err(refused)
+}
+
+/// Whether a request's head leaves it open that its signature holds: with a key in force, at a time within the window. A request without a
+/// signature, of a partner that needs none, has nothing to prove.
+pub fn may_be_signed(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> bool {
+    match presented(shown) {
+        Ok(Some(presented)) => {
+            let keys = secrets.partner_keys.get(&partner.code);
+            keys.is_some_and(|keys| signature::may_hold(keys, &presented, now_s))
+        }
+        Ok(None) => !partner.auth.contains(&AuthMode::Signature),
+        Err(_) => false,
+    }
+}
+
+/// The signature that a request carries.
+fn presented(shown: &Shown<'_>) -> Result<Option<Presented>, Refusal> {
+    // A header that is there twice comes as one text with a comma in it, which no part of a signature but the last may have.
+    let header = |name: &str| Ok(signature_part(name).and_then(|part| (shown.part)(part)).map(str::to_owned));
+    Presented::find(header, shown.query)
 }
 
 fn signature_part(header: &str) -> Option<Part> {
@@ -126,7 +155,7 @@ fn ip(partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
 fn mtls(partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
     let is = |part, expected: &str| (shown.part)(part) == Some(expected);
     if !is(Part::CertificatePresented, "1") {
-        return Err("no_certificate");
+        return Err(NO_CERTIFICATE);
     }
     if !is(Part::CertificateVerified, "SUCCESS") {
         return Err("not_verified");
@@ -139,7 +168,7 @@ fn mtls(partner: &Partner, shown: &Shown<'_>) -> Result<(), &'static str> {
 }
 
 fn path_key(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {
-    let key = shown.path_key.ok_or("missing")?;
+    let key = shown.path_key.ok_or(MISSING)?;
     if secrets.path_keys.belong_to(&partner.code, key, now_s) { Ok(()) } else { Err("wrong_key") }
 }
 
@@ -151,14 +180,14 @@ fn bearer<'a>(shown: &Shown<'a>) -> Option<&'a str> {
 /// The tenant's token, as bearer or as a parameter. Where a partner needs a JSON Web Token, too, that one is the bearer.
 fn token(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {
     let as_bearer = bearer(shown).filter(|_| !partner.auth.contains(&AuthMode::Jwt)).map(str::to_owned);
-    let token = as_bearer.or_else(|| token_param(shown.query)).ok_or("missing")?;
+    let token = as_bearer.or_else(|| token_param(shown.query)).ok_or(MISSING)?;
     if secrets.tenant_tokens.belong_to(&partner.tenant, &token, now_s) { Ok(()) } else { Err("wrong_token") }
 }
 
 fn jwt(secrets: &Secrets, partner: &Partner, shown: &Shown<'_>, now_s: i64) -> Result<(), &'static str> {
     let expected = partner.jwt.as_ref().ok_or("not_configured")?;
     let keys = secrets.jwt_keys.get(&partner.code).ok_or("no_keys")?;
-    let token = bearer(shown).ok_or("missing")?;
+    let token = bearer(shown).ok_or(MISSING)?;
     keys.verify(token, expected, now_s).map(|_| ()).map_err(|refusal| refusal.name())
 }
 
@@ -274,13 +303,8 @@ mod tests {
             let part = |wanted| self.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
             let shown = Shown { part: &part, method: "POST", path: PATH, query: self.query, path_key: self.path_key };
             let partner = partner(auth);
-            // Where a signature is not asked for, one counts only for a partner with keys.
-            let mut secrets = secrets.clone();
-            if !auth.contains(&AuthMode::Signature) {
-                secrets.partner_keys.clear();
-            }
-            by_head(&secrets, &partner, &shown, NOW_S)?;
-            profile(by_signature(&secrets, &partner, &shown, BODY, NOW_S))
+            by_head(secrets, &partner, &shown, NOW_S)?;
+            profile(by_signature(secrets, &partner, &shown, BODY, NOW_S))
         }
 
         /// The signature alone, before a partner that does not ask for one and has keys.
@@ -308,16 +332,45 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_that_nobody_asked_for_must_hold_where_the_partner_has_keys() {
+    fn a_signature_that_nobody_asked_for_must_hold() {
         assert_eq!(Sender::right().signs(), Ok(Some(Profile::Raw)));
         assert_eq!(Sender::right().without(AuthMode::Signature).0.signs(), Ok(None));
         let (wrong, cause) = Sender::right().wrong(AuthMode::Signature);
         assert_eq!(wrong.signs(), unproven(AuthMode::Signature, cause));
-        assert_eq!(wrong.asks(&secrets(), &[AuthMode::Open]), Ok(None), "it may be for others");
+        let mut without_keys = secrets();
+        without_keys.partner_keys.clear();
+        for sender in [wrong, Sender::right()] {
+            let asked = sender.asks(&without_keys, &[AuthMode::Open]);
+            assert_eq!(asked, unproven(AuthMode::Signature, "no_keys"), "no key is held for it");
+        }
+        let unsigned = Sender::right().without(AuthMode::Signature).0;
+        assert_eq!(unsigned.asks(&without_keys, &[AuthMode::Open]), Ok(None));
+    }
+
+    #[test]
+    fn a_head_shows_whether_a_signature_may_hold() {
+        let may = |sender: &Sender, auth: &[AuthMode]| {
+            let part = |wanted| sender.parts.iter().find(|(part, _)| *part == wanted).map(|(_, text)| text.as_str());
+            let shown = Shown { part: &part, method: "POST", path: PATH, query: QUERY, path_key: None };
+            may_be_signed(&secrets(), &partner(auth), &shown, NOW_S)
+        };
+        let right = Sender::right();
+        assert!(may(&right, &[AuthMode::Signature]) && may(&right, &[AuthMode::Open]));
+        assert!(
+            may(&right.clone().with(Part::Signature, Some("sha256=00")), &[AuthMode::Signature]),
+            "its body decides"
+        );
+        let unsigned = right.clone().without(AuthMode::Signature).0;
+        assert!(!may(&unsigned, &[AuthMode::Signature]) && may(&unsigned, &[AuthMode::Open]));
+        for (part, text) in
+            [(Part::KeyId, "k9"), (Part::Timestamp, "1763682000"), (Part::Nonce, "short"), (Part::Timestamp, "x")]
+        {
+            assert!(!may(&right.clone().with(part, Some(text)), &[AuthMode::Signature]), "{part:?} {text}");
+        }
     }
 
     fn unproven(mode: AuthMode, cause: &'static str) -> Result<Option<Profile>, Denial> {
-        Err(Denial::Unproven { mode: mode.name(), cause })
+        Err(Denial::Unproven { mode, cause })
     }
 
     /// Each mode alone, and each two in both orders.
@@ -342,16 +395,19 @@ mod tests {
                 true => Sender::right(),
                 false => Sender::right().without(AuthMode::Jwt).0,
             };
-            let signed = auth.contains(&AuthMode::Signature).then_some(Profile::Raw);
+            // One that is shown is checked whoever asks for it.
+            let signed = Some(Profile::Raw);
             assert_eq!(right.asks(&secrets, &auth), Ok(signed), "{auth:?}");
             for mode in MODES.into_iter().filter(|mode| *mode != AuthMode::Jwt || auth.contains(mode)) {
                 for (sender, cause) in [right.clone().without(mode), right.clone().wrong(mode)] {
                     // A changed query is no longer the one that was signed, which is noticed last.
-                    let breaks_signature = mode == AuthMode::Token && signed.is_some();
-                    let expected = match auth.contains(&mode) {
-                        true => unproven(mode, cause),
-                        false if breaks_signature => unproven(AuthMode::Signature, "signature_mismatch"),
-                        false => Ok(signed),
+                    let breaks_signature = mode == AuthMode::Token;
+                    let expected = match (auth.contains(&mode), mode) {
+                        (true, _) => unproven(mode, cause),
+                        (false, AuthMode::Signature) if cause == MISSING => Ok(None),
+                        (false, AuthMode::Signature) => unproven(mode, cause),
+                        (false, _) if breaks_signature => unproven(AuthMode::Signature, "signature_mismatch"),
+                        (false, _) => Ok(signed),
                     };
                     assert_eq!(sender.asks(&secrets, &auth), expected, "{auth:?}, {mode:?}");
                 }
@@ -385,7 +441,8 @@ mod tests {
 
     #[test]
     fn the_bearer_is_the_tenants_token_unless_it_is_a_json_web_token() {
-        let bearer = |text: &str, query| Sender { query, ..Sender::right().with(Part::Authorization, Some(text)) };
+        let unsigned = Sender::right().without(AuthMode::Signature).0;
+        let bearer = |text: &str, query| Sender { query, ..unsigned.clone().with(Part::Authorization, Some(text)) };
         let (alone, both) = ([AuthMode::Token], [AuthMode::Token, AuthMode::Jwt]);
         let wrong = unproven(AuthMode::Token, "wrong_token");
         for (text, query, auth, expected) in [
@@ -416,7 +473,7 @@ mod tests {
             ("203.0.113.5:443", unproven(AuthMode::Ip, "no_address")),
             ("", unproven(AuthMode::Ip, "no_address")),
         ] {
-            let sender = Sender::right().with(Part::ConnectingIp, Some(text));
+            let sender = Sender::right().without(AuthMode::Signature).0.with(Part::ConnectingIp, Some(text));
             assert_eq!(sender.asks(&secrets(), &[AuthMode::Ip]), expected, "{text}");
         }
     }
@@ -438,7 +495,8 @@ mod tests {
             (Part::CertificateRevoked, None, Some("revoked")),
         ] {
             let expected = cause.map_or(Ok(None), |cause| unproven(AuthMode::Mtls, cause));
-            assert_eq!(Sender::right().with(part, text).asks(&secrets(), &[AuthMode::Mtls]), expected, "{part:?}");
+            let sender = Sender::right().without(AuthMode::Signature).0.with(part, text);
+            assert_eq!(sender.asks(&secrets(), &[AuthMode::Mtls]), expected, "{part:?}");
         }
     }
 }

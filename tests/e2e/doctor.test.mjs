@@ -186,7 +186,9 @@ describe("doctor and SQLite files", () => {
     assert.equal((await run(["tokens", "create", "--tenant", "bytec"], { DATA_DIR: path })).status, 0);
     const with_token = picture(path);
     const found = await doctor({ DATA_DIR: path });
-    assert.deepEqual(found.findings, []);
+    // Two networks sign nothing, and a healthy set-up says so.
+    assert.deepEqual(found.findings.map(({ code }) => code), ["partner_open"]);
+    hinted(found, "partner_open", /set auth in its partner file/, "warning");
     assert.deepEqual(picture(path), with_token);
     assert.notDeepEqual(with_token, before);
     // Where there is nothing, nothing is made.
@@ -196,8 +198,9 @@ describe("doctor and SQLite files", () => {
     assert.throws(() => statSync(empty));
     const { stdout, status } = await run(["doctor"], { DATA_DIR: path });
     assert.equal(status, 0);
-    assert.match(stdout, /^ok {7}configuration/m);
-    assert.match(stdout, /\n0 problems, 0 warnings\n$/);
+    assert.match(stdout, /^warning {2}configuration/m);
+    assert.match(stdout, /involve_asia, rector/);
+    assert.match(stdout, /\n0 problems, 1 warning\n$/);
   });
 
   test("finds two partners in one database", async () => {
@@ -379,8 +382,8 @@ describe("doctor and the way in", () => {
     const files = folder();
     try {
       const found = await of("--url", tunnel.url, "--edge", edge.url, "--cloudflared", tunnelFile(files, { port: origin.port }), "--wrangler", wranglerFile(files));
-      assert.deepEqual(found.findings, []);
-      assert.ok(found.report.checks.every(({ state }) => state === "ok"), JSON.stringify(found.report.checks, null, 1));
+      assert.deepEqual(found.findings.map(({ code }) => code), ["partner_open"]);
+      assert.ok(found.report.checks.every(({ state, what }) => state === (what === "configuration" ? "warning" : "ok")), JSON.stringify(found.report.checks, null, 1));
     } finally {
       await tunnel.stop();
     }
@@ -495,7 +498,7 @@ describe("partners", () => {
     assert.equal(warned.status, 0, "a warning is no error");
     assert.match(warned.stdout, /^warning: s2s\.toml: duplicates\.key: .*key = "event_id"/m);
     const { warnings } = JSON.parse((await run(["partners", "check", join(ROOT, "partners"), "--json"], {})).stdout);
-    assert.deepEqual(warnings.map(({ file, key }) => [file, key]), [["s2s.toml", "duplicates.key"]]);
+    assert.deepEqual(warnings.map(({ file, key }) => [file, key]), [["involve_asia.toml", "auth"], ["rector.toml", "auth"], ["s2s.toml", "duplicates.key"]]);
     const path = folder();
     cpSync(join(ROOT, "partners"), path, { recursive: true });
     writeFileSync(join(path, "rector.toml"), readFileSync(join(path, "rector.toml"), "utf8").replace(/^time_zone.*$/m, 'time_zone = "Europe/Nowhere"'));

@@ -73,7 +73,10 @@ impl Error {
             | Error::BodyIncomplete => 400,
             Error::Disbelieved(Disbelief::TokenMissing) | Error::KeyMissing => 401,
             Error::Disbelieved(
-                Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::SignatureInvalid { .. },
+                Disbelief::TokenInvalid
+                | Disbelief::NotAccepted
+                | Disbelief::SignatureMissing
+                | Disbelief::SignatureInvalid { .. },
             )
             | Error::KeyInvalid => 403,
             Error::PartnerNotFound => 404,
@@ -119,6 +122,9 @@ impl Error {
             }
             Error::Disbelieved(Disbelief::NotAccepted) => {
                 whole("not_accepted", "this partner's requests cannot prove themselves here; send them to the edge")
+            }
+            Error::Disbelieved(Disbelief::SignatureMissing) => {
+                whole("signature_missing", "sign the request with bytec-v1, in headers or in the query")
             }
             Error::Disbelieved(Disbelief::SignatureInvalid { .. }) => {
                 whole("signature_invalid", "check canonical order")
@@ -220,7 +226,11 @@ impl Error {
             | Error::UnsupportedEncoding
             | Error::BodyIncomplete
             | Error::Disbelieved(
-                Disbelief::TokenMissing | Disbelief::TokenInvalid | Disbelief::NotAccepted | Disbelief::Unsignable(_),
+                Disbelief::TokenMissing
+                | Disbelief::TokenInvalid
+                | Disbelief::NotAccepted
+                | Disbelief::SignatureMissing
+                | Disbelief::Unsignable(_),
             )
             | Error::KeyMissing
             | Error::KeyInvalid

@@ -12,7 +12,7 @@ use postback::duplicate::DuplicateKey;
 use postback::event::Event;
 use postback::field::Field;
 use postback::partner::file::{Problem, read_folder};
-use postback::partner::{Partner, Registry};
+use postback::partner::{AuthMode, Partner, Registry};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -107,7 +107,8 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
             vec![Problem { file: shown.to_string(), key: String::new(), reason }]
         }
         Ok(registry) => {
-            let warnings: Vec<_> = registry.all().iter().filter_map(merged_deposits).collect();
+            let warnings: Vec<_> =
+                registry.all().iter().flat_map(|partner| [merged_deposits(partner), open(partner)]).flatten().collect();
             if !json {
                 for warning in &warnings {
                     print(&format!("warning: {warning}"));
@@ -131,6 +132,17 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
         });
     }
     Ok(false)
+}
+
+/// The warning about a partner whose conversions anybody can make up.
+fn open(partner: &Partner) -> Option<Problem> {
+    (partner.is_active && partner.auth.contains(&AuthMode::Open)).then(|| Problem {
+        file: format!("{}.toml", partner.code),
+        key: "auth".to_owned(),
+        reason: "\"open\": whoever knows the URL can report conversions. Where the network can, use \"token\", \"path_key\", \"ip\" or \
+                 \"signature\""
+            .to_owned(),
+    })
 }
 
 /// The warning about a file under whose policy deposits may be lost: its sender gives every event an id of its own, and deposits
@@ -275,5 +287,17 @@ mod tests {
             assert_eq!(warning.is_some(), is_warned, "{text}");
             assert!(warning.is_none_or(|told| told.starts_with("s2s.toml: duplicates.key: two deposits under one")));
         }
+    }
+
+    #[test]
+    fn an_open_partner_is_warned_of() {
+        let warned = |text: &str| {
+            let registry = read_files([("s2s.toml", text)].into_iter()).unwrap();
+            open(registry.by_code("s2s").unwrap()).map(|warning| warning.to_string())
+        };
+        assert_eq!(warned(S2S), None);
+        let with = |auth: &str| S2S.replace("auth = [\"token\"]", auth);
+        assert!(warned(&with("auth = [\"open\"]")).unwrap().starts_with("s2s.toml: auth: \"open\": whoever"));
+        assert_eq!(warned(&with("auth = [\"open\"]\nis_active = false")), None);
     }
 }

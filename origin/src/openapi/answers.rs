@@ -57,6 +57,7 @@ pub fn of_postbacks(format: Format) -> Failures {
         Error::Disbelieved(Disbelief::TokenMissing),
         Error::Disbelieved(Disbelief::TokenInvalid),
         Error::Disbelieved(Disbelief::NotAccepted),
+        Error::Disbelieved(Disbelief::SignatureMissing),
         Error::Disbelieved(Disbelief::SignatureInvalid { cause: "" }),
         Error::Replay,
         Error::Malformed(String::new()),

@@ -224,6 +224,14 @@ pub fn verify(keys: &KeySet, presented: &Presented, request: &Request<'_>, now_s
     if signatures.iter().any(holds) { Ok(()) } else { Err(Cause::Mismatch.into()) }
 }
 
+/// Whether a signature may hold, as far as its parts show without the request: a key in force, a time within the window around `now_s`.
+pub fn may_hold(keys: &KeySet, presented: &Presented, now_s: i64) -> bool {
+    let is_near = |signed_s: i64| now_s.saturating_sub(signed_s).saturating_abs() <= SIGNATURE_WINDOW_S;
+    good_nonce(&presented.nonce)
+        && keys.get(&presented.key_id, now_s).is_ok()
+        && canonical_number(&presented.timestamp).is_some_and(is_near)
+}
+
 /// Who signed a request, by a signature that holds as in [`verify`].
 ///
 /// # Errors

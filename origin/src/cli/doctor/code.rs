@@ -59,6 +59,7 @@ codes! {
     KeyToCome = "key_to_come": Warning,
     SecretReadable = "secret_readable": Problem,
     BindReachable = "bind_reachable": Warning,
+    PartnerOpen = "partner_open": Warning,
     // The address.
     AddressNotHere = "address_not_here": Problem,
     PortTaken = "port_taken": Problem,

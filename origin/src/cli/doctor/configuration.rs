@@ -6,6 +6,7 @@ use super::finding::{Checked, Finding};
 use crate::config::{Config, Environment, Parts, Settings, secret};
 use postback::credential::DEVELOPMENT_TOKEN;
 use postback::key::KeySet;
+use postback::partner::AuthMode;
 use postback::time::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -115,6 +116,16 @@ fn judge(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
             Code::BindReachable,
             format!("{} can be reached past the tunnel", parts.bind),
             "set ORIGIN_BIND=127.0.0.1:8000 where cloudflared runs on this machine; elsewhere let a firewall admit the tunnel alone",
+        ));
+    }
+    let partners = parts.registry.all().iter();
+    let anybodys = partners.filter(|partner| partner.is_active && partner.auth.contains(&AuthMode::Open));
+    let anybodys: Vec<_> = anybodys.map(|partner| partner.code.as_str()).collect();
+    if !anybodys.is_empty() {
+        findings.push(Finding::new(
+            Code::PartnerOpen,
+            format!("auth = \"open\": whoever knows the URL can report conversions of {}", anybodys.join(", ")),
+            "where the network can, set auth in its partner file to token, path_key, ip or signature",
         ));
     }
     for (variable, path) in open {
@@ -261,7 +272,11 @@ mod tests {
         for finding in &checked.findings {
             assert!(finding.hint.len() > 20, "{finding:?}");
         }
-        checked.findings.iter().map(|finding| finding.code.name()).collect()
+        // Of the shipped partners two are open, whatever the configuration.
+        let (open, rest): (Vec<_>, Vec<_>) =
+            checked.findings.iter().partition(|finding| finding.code == Code::PartnerOpen);
+        assert!(matches!(open.as_slice(), [one] if one.says.ends_with(" involve_asia, rector")), "{open:?}");
+        rest.iter().map(|finding| finding.code.name()).collect()
     }
 
     fn in_production(variables: &[(&str, &str)]) -> Vec<&'static str> {
