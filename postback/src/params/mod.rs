@@ -335,6 +335,12 @@ pub(crate) mod tests {
         assert_eq!(redact_body(r#"{ "a": 1.0 }"#), r#"{ "a": 1.0 }"#);
         assert_eq!(redact_body(r#"{"_sig":"geheim"}"#), r#"{"_sig":"***"}"#);
         assert_eq!(redact_target("/a?amp;ts_token=geheim&TS_TOKEN=geheim"), "/a?amp;ts_token=***&TS_TOKEN=***");
+        for separator in ["?", ";", "&amp;"] {
+            let glued = format!("/a?id=c1{separator}TS_token=geheim?y=geheim&z=1");
+            assert_eq!(redact_target(&glued), format!("/a?id=c1{separator}TS_token=***&z=1"));
+        }
+        assert_eq!(redact_body("id=c1;x=2;_sig=geheim"), "id=c1;x=2;_sig=***");
+        assert_eq!(redact_target("/a?id=c1?x=2;y=3"), "/a?id=c1?x=2;y=3");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Secrets among the parameters: found where they are needed, taken out of everything that is kept.
 
 use super::json::members;
+use crate::limits::PARAM_NAME_BYTES_MAX;
 use crate::percent::{decode, visible};
 use std::borrow::Cow;
 
@@ -38,9 +39,7 @@ pub(crate) fn params_named(query: &str, name: &str) -> Vec<Option<String>> {
 /// A request target as it came, in printable ASCII, the values of secrets replaced.
 pub fn redact_target(target: &str) -> String {
     match target.split_once('?') {
-        Some((path, query))
-            if query.split('&').any(|piece| piece.split_once('=').is_some_and(|(name, _)| is_credential(name))) =>
-        {
+        Some((path, query)) if query.split('&').any(|piece| redacted(piece).is_some()) => {
             visible(&format!("{path}?{}", redact_pairs(query)))
         }
         Some(_) | None => visible(target),
@@ -75,11 +74,26 @@ pub fn redact_unread_body(body: &str) -> String {
 }
 
 fn redact_pairs(query: &str) -> String {
-    let pieces = query.split('&').map(|piece| match piece.split_once('=') {
-        Some((name, _)) if is_credential(name) => format!("{name}={REDACTED}"),
-        Some(_) | None => piece.to_owned(),
-    });
+    let pieces = query.split('&').map(|piece| redacted(piece).unwrap_or_else(|| piece.to_owned()));
     pieces.collect::<Vec<_>>().join("&")
+}
+
+/// A piece of a query or form with its secret replaced, where it has one: under the secret's name, or glued to the end of another's value.
+fn redacted(piece: &str) -> Option<String> {
+    let (name, value) = piece.split_once('=')?;
+    if is_credential(name) {
+        return Some(format!("{name}={REDACTED}"));
+    }
+    // No farther than a name reaches, even with all of it percent-encoded: a value may be nothing but separators.
+    let mut glued = value.match_indices(['?', ';']).filter_map(|(separator, _)| {
+        let start = separator.saturating_add(1);
+        let behind = value.get(start..)?;
+        let near = behind.get(..behind.floor_char_boundary(3 * PARAM_NAME_BYTES_MAX))?;
+        let length = near.find('=')?;
+        is_credential(near.get(..length)?).then(|| start.saturating_add(length))
+    });
+    let end = glued.next()?;
+    Some(format!("{name}={}={REDACTED}", value.get(..end)?))
 }
 
 fn is_credential(encoded_name: &str) -> bool {

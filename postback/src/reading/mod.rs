@@ -294,6 +294,8 @@ impl<'p> Reader<'_, 'p> {
             if local.is_empty() { WarningCode::ValueDropped } else { WarningCode::UnknownCurrency },
             Field::Currency,
         );
+        // One that was sent under another name may be the wrong one.
+        values.remove(&Field::Currency);
         for field in local {
             values.remove(&field);
             self.warn(WarningCode::UnknownCurrency, field);

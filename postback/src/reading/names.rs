@@ -8,7 +8,7 @@ use crate::field::{Field, Kind};
 use crate::html;
 use crate::invisible::trimmed;
 use crate::macros::{Unfilled, unfilled};
-use crate::params::{ParamValue, Params};
+use crate::params::{ParamValue, Params, is_proof};
 use crate::partner::Partner;
 use crate::rejection::{Code, Rejection};
 use std::borrow::Cow;
@@ -89,8 +89,13 @@ impl<'p> Names<'p> {
             // Texts may be sentences and addresses of pages, which have such characters of their own.
             let may_be_glued = find(partner, &name).is_some_and(|found| found.field.kind() != Kind::Text);
             let separators = if may_be_glued { &html::SEPARATORS[..] } else { &[] };
-            let glued = html::glued(value, &equals, separators, |name| partner.field_of(name).is_some());
-            self.sort_one(partner, name, glued.as_ref().map_or(value, |glued| glued.before));
+            let is_known = |name: &str| partner.field_of(name).is_some() || is_proof(name);
+            let glued = html::glued(value, &equals, separators, is_known);
+            let text = glued.as_ref().map_or(value, |glued| glued.before);
+            // What proves who sends is no data, also where it was glued to some.
+            if !is_proof(&name) {
+                self.sort_one(partner, name, text);
+            }
             let Some(glued) = glued else { return };
             if let Some(field) = partner.field_of(&glued.name) {
                 let code = if glued.is_html { WarningCode::HtmlDamage } else { WarningCode::GluedParameter };
