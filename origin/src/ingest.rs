@@ -230,9 +230,22 @@ fn with_original(partner: &Partner, postback: Postback, receipt: &Receipt) -> Re
     let original_query = receipt.target.split_once('?').map_or("", |(_, query)| query);
     let original_body = receipt.body.as_deref().unwrap_or("").as_bytes();
     let original = Params::from_request(original_query, receipt.content_type.as_deref(), original_body);
-    match original.and_then(|params| read_partners(partner, params, receipt.received_at)) {
-        Ok(original) => Reading { postback, ..original },
-        Err(_) => {
+    let reading = original.and_then(|params| read_partners(partner, params, receipt.received_at)).ok();
+    // A signed request is read in its canonical spelling, in which nothing is taken apart.
+    let reading = reading.filter(|reading| reading.postback.says_the_same(&postback)).or_else(|| {
+        let query = canonical_query(original_query).ok()?;
+        let body = canonical_json(original_body).ok();
+        let (content_type, body) = match &body {
+            Some(body) => (Some("application/json"), body.as_slice()),
+            None => (receipt.content_type.as_deref(), original_body),
+        };
+        let reading =
+            read_partners(partner, Params::from_request(&query, content_type, body).ok()?, receipt.received_at);
+        reading.ok().filter(|reading| reading.postback.says_the_same(&postback))
+    });
+    match reading {
+        Some(original) => Reading { postback, ..original },
+        None => {
             // The canonical form does not tell a default from what was sent.
             let names_event = partner.default_event.as_deref() != Some(postback.event().name());
             let warnings = vec![Warning { code: WarningCode::UnreadableOriginal, field: None }];

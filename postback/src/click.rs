@@ -105,9 +105,11 @@ impl<'q> ClickQuery<'q> {
         query
     }
 
-    /// Adds a parameter, and those that were glued to the end of its value. The address of a page may hold any.
+    /// Adds a parameter, and those that were glued to the end of its value. Texts and addresses of pages may hold any.
     fn add_parts(&mut self, mut name: Cow<'q, str>, mut value: Cow<'q, str>, equals: Vec<usize>) {
-        let separators = if name == "referrer" { &[] } else { &html::SEPARATORS[..] };
+        let is_id =
+            AD_CLICK_IDS.contains(&&*name) || matches!(&*name, "sub_id" | "media_id" | "consent_version" | "geo");
+        let separators = if is_id { &html::SEPARATORS[..] } else { &[] };
         let mut equals = equals;
         while let Some(glued) = html::glued(&value, &equals, separators, is_kept) {
             let begin = glued.place.saturating_add(1);
@@ -470,6 +472,9 @@ mod tests {
         }
         let page = click("referrer=https://a.example/?media_id=9&sub_id=s");
         assert_eq!((page.media_id, page.referrer.as_deref()), (None, Some("https://a.example/")));
+        let other = ClickQuery::read("url=https://shop.example/p?utm_source=y&utm_content=why?sub_id=a");
+        assert_eq!(other.get("url"), Some("https://shop.example/p?utm_source=y"));
+        assert_eq!((other.get("utm_content"), other.get("sub_id")), (Some("why?sub_id=a"), None));
         assert_eq!(click("sub_id=a%3Bmedia_id%3D9").media_id, None, "what was encoded belongs to the value");
         let deep = format!("sub_id=a{}", "?utm_a=".repeat(1_000));
         assert_eq!(click(&deep).sub_id.as_deref(), Some("a"));

@@ -51,8 +51,9 @@ const AMP: &str = "amp;";
 
 /// The name that a damaged one was. None when it shows no damage.
 pub fn repaired_name(name: &str) -> Option<String> {
-    if let Some(rest) = name.strip_prefix(AMP) {
-        return Some(rest.to_owned());
+    let decoded = name.trim_start_matches(AMP);
+    if decoded.len() < name.len() {
+        return Some(decoded.to_owned());
     }
     let mut characters = name.chars();
     let reference = reference(characters.next()?)?;
@@ -90,7 +91,11 @@ pub fn glued<'v>(
         let (start, found) = near.into_iter().find(|(_, c)| is_separator(*c) || reference(*c).is_some())?;
         let (before, behind) = left.split_at_checked(start)?;
         let is_html = !is_separator(found);
-        let name = if is_html { repaired_name(behind) } else { behind.get(found.len_utf8()..).map(str::to_owned) };
+        let name = if is_html {
+            repaired_name(behind)
+        } else {
+            behind.get(found.len_utf8()..).map(|name| name.trim_matches(' ').to_owned())
+        };
         // `&amp;` is a separator that was written as HTML writes it.
         let before = if found == ';' { before.strip_suffix("&amp").unwrap_or(before) } else { before };
         Some(Glued {

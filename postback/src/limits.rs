@@ -26,9 +26,9 @@ pub const CLICK_VALUE_BYTES_MAX: usize = 512;
 pub const CLICK_UTM_MAX: usize = 16;
 /// Clicks in one batch from edge to origin.
 pub const CLICKS_MAX: usize = 100;
-/// A body from edge to origin in bytes, of a postback or a batch of clicks. A forwarded body holds the original, which JSON can
-/// double, beside the canonical form. What the edge took must never be too large for the origin, so there is room to spare.
-pub const FORWARDED_BODY_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
+/// A body from edge to origin in bytes, of a postback or a batch of clicks. A forwarded body holds the original, of which JSON writes a
+/// control character as six bytes, beside the canonical form, which it can double. What the edge took must never be too large for the origin.
+pub const FORWARDED_BODY_BYTES_MAX: usize = 8 * BODY_BYTES_MAX;
 /// The template of an offer's landing page, in bytes.
 pub const LANDING_BYTES_MAX: usize = 2 * 1024;
 /// How far ahead of its arrival an event may claim to have happened, in seconds.

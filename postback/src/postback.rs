@@ -92,8 +92,8 @@ pub struct Postback {
 }
 
 impl Postback {
-    /// A postback of checked values. Its id is the one the sender gave, or follows from its content. `dropped` are ids that were sent and
-    /// could not be read: they tell events apart that are alike in all that could be.
+    /// A postback of checked values. Its id is the one the sender gave, or follows from its content. `dropped` is what was sent and
+    /// could not be read: it tells events apart that are alike in all that could be.
     ///
     /// # Errors
     /// The values, when the id that was given is none.
@@ -128,6 +128,11 @@ impl Postback {
     /// The values without their identity.
     pub(crate) fn into_values(self) -> BTreeMap<Field, Value> {
         self.values
+    }
+
+    /// Whether all values are the same, whatever the ids of the events.
+    pub fn says_the_same(&self, other: &Postback) -> bool {
+        self.values == other.values
     }
 
     /// The identity of the event within its partner.

@@ -118,8 +118,7 @@ impl Parcel {
             method: received.method.to_owned(),
             target,
             content_type: received.content_type.map(|text| shortened(text, CONTENT_TYPE_BYTES_MAX).to_owned()),
-            // Reading has found it to be UTF-8.
-            body: redact_body(&String::from_utf8_lossy(received.body)),
+            body: redact_body(&text_of(received.body)),
             client_ip: received.client_ip.filter(|text| text.parse::<IpAddr>().is_ok()).map(str::to_owned),
             auth: partner.auth_names(),
             reply: received.reply,
@@ -195,6 +194,21 @@ impl Parcel {
     }
 }
 
+/// A body as a text. What is not UTF-8 becomes U+001A (substitute), a byte for each piece, so that it takes no more room than it did.
+fn text_of(body: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(body) {
+        return Cow::Borrowed(text);
+    }
+    let mut text = String::with_capacity(body.len());
+    for chunk in body.utf8_chunks() {
+        text.push_str(chunk.valid());
+        if !chunk.invalid().is_empty() {
+            text.push('\u{1a}');
+        }
+    }
+    Cow::Owned(text)
+}
+
 /// The beginning of a text, of at most so many bytes.
 fn shortened(text: &str, bytes_max: usize) -> &str {
     text.get(..text.floor_char_boundary(bytes_max)).unwrap_or(text)
@@ -214,8 +228,11 @@ fn texts(fields: Vec<(String, usize)>, mut rest: &str) -> Option<(CanonicalForm,
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::delivery::outgoing::{Purpose, forwarded};
     use postback::field::{Field, Kind};
-    use postback::limits::{BODY_BYTES_MAX, ID_BYTES_MAX, JSON_STRING_BYTES_MAX, TARGET_BYTES_MAX};
+    use postback::limits::{
+        BODY_BYTES_MAX, FORWARDED_BODY_BYTES_MAX, ID_BYTES_MAX, JSON_STRING_BYTES_MAX, TARGET_BYTES_MAX,
+    };
     use postback::params::Params;
 
     /// Bytes that a message of Cloudflare Queues may have, without the hundred that the platform adds.
@@ -310,18 +327,29 @@ pub(crate) mod tests {
             };
             CanonicalForm::new(Field::ALL.iter().map(text))
         };
-        for of in ["a", "\"", "\\", "\u{4e2d}", "\u{10ffff}", "\u{7f}"] {
+        for of in ["a", "\"", "\\", "\u{4e2d}", "\u{10ffff}", "\u{7f}", "\u{1}"] {
             let large = Parcel {
                 event_id: EventId::parse(&"e".repeat(ID_BYTES_MAX)).unwrap(),
                 body: of.repeat(BODY_BYTES_MAX / of.len()),
                 target: format!("/{}", "a".repeat(TARGET_BYTES_MAX)),
                 content_type: Some("a".repeat(CONTENT_TYPE_BYTES_MAX)),
                 client_ip: Some("a".repeat(45)),
-                canonical: texts(of),
+                // No value holds a control character, but the body around values may.
+                canonical: texts(if of == "\u{1}" { "\"" } else { of }),
                 ..parcel()
             };
             let bytes = large.to_message().unwrap().len();
             assert!(bytes < MESSAGE_BYTES_MAX, "{of:?}: {bytes}");
+            let registry = crate::config::registry().unwrap();
+            let draft = forwarded(registry.by_code("rector").unwrap(), &large, Purpose::Store).unwrap();
+            let bytes = draft.body.unwrap().len();
+            assert!(bytes <= FORWARDED_BODY_BYTES_MAX, "{of:?}: {bytes}");
         }
+    }
+
+    #[test]
+    fn a_body_that_is_no_text_takes_no_more_room_than_it_did() {
+        assert_eq!(text_of(b"a=\xff\xfe&b=\xc3\xa9&c=\xe2\x82"), "a=\u{1a}\u{1a}&b=\u{e9}&c=\u{1a}");
+        assert_eq!(text_of(&[0xff; BODY_BYTES_MAX]).len(), BODY_BYTES_MAX);
     }
 }

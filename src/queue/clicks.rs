@@ -20,7 +20,7 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-/// Bytes of the clicks in one request: the origin takes 256 KiB.
+/// Bytes of the clicks in one request: the origin takes 512 KiB.
 const CLICKS_BYTES_MAX: usize = 240 * 1024;
 
 /// A message, and the click that it holds.

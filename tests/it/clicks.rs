@@ -127,7 +127,7 @@ async fn limits_paths_and_broken_databases_are_told_with_their_codes() {
     let large = world.batch(
         "s2s",
         BATCH,
-        &format!("{{\"x\":\"{}\",{}", "x".repeat(256 * 1024), &body([1]).replacen('{', "", 1)),
+        &format!("{{\"x\":\"{}\",{}", "x".repeat(512 * 1024), &body([1]).replacen('{', "", 1)),
     );
     let answer = world.send(&large).await;
     assert_eq!((answer.status, answer.code().as_str(), answer.ack), (413, "body_too_large", None));

@@ -359,6 +359,21 @@ async fn what_cannot_be_read_is_written_down_as_it_came() {
     assert_eq!(world.rows().await, ["0"; 6], "and nothing else is; the nonce is not spent");
 }
 
+#[tokio::test]
+async fn a_body_may_hold_anything_under_names_that_mean_nothing() {
+    let world = World::new().await;
+    for (number, body) in
+        ["x=a\0b".to_owned(), format!("x={}", "\u{1}".repeat(60_000)), "x=%00&click_id=%zz".to_owned()]
+            .iter()
+            .enumerate()
+    {
+        let body = format!("conversion_id=n{number}&rewars=5&{body}");
+        let forwarded = world.forwarded("POST", "/involve/event?", &body);
+        let answer = world.send(&forwarded).await;
+        assert_eq!(answer.proven(&world, &forwarded), Some(Verdict::Created), "{number}: {answer:?}");
+    }
+}
+
 /// An edge of another version signed it: nobody could send it better, so it is no rejection of the sender's.
 #[tokio::test]
 async fn an_unreadable_forwarded_postback_stays_the_edges() {

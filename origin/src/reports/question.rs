@@ -14,7 +14,7 @@ impl Parameters {
         let params = Params::from_query(query).map_err(|_| Problem::MALFORMED)?;
         let text = |(name, value): (&str, &ParamValue<'_>)| match value {
             ParamValue::Text(text) => Ok((name.to_owned(), text.trim_matches(' ').to_owned())),
-            ParamValue::Nested | ParamValue::Unreadable(_) => Err(Problem::MALFORMED),
+            ParamValue::Unreadable(_) => Err(Problem::MALFORMED),
         };
         Ok(Parameters(params.iter().map(text).collect::<Result<_, _>>()?))
     }

@@ -102,6 +102,16 @@ contract! {
         }
     }
 
+    an_accepted_body_may_hold_anything_under_names_that_mean_nothing(db) {
+        for (number, body) in ["x=\0", "a\0b=1", "x=\u{1}\u{1a}"].into_iter().enumerate() {
+            let record = record(&format!("conversion_id=n{number}"));
+            let receipt = Receipt { body: Some(body.to_owned()), ..record.receipt.clone() };
+            assert_eq!(db.store.record(Record { receipt, ..record }).await.unwrap(), Recorded::As(Created));
+            let kept = db.column("select body from postbacks order by postback_id").await;
+            assert_eq!(kept.last(), Some(&body.replace('\0', "\u{fffd}")));
+        }
+    }
+
     rejected_requests_are_dropped_when_they_are_too_old(db) {
         for time in ["2025-09-30T23:59:59.999Z", "2025-10-01T00:00:00Z", "2025-08-01T00:00:00Z"] {
             db.store.reject(rejected(time, None, None)).await.unwrap();

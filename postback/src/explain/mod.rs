@@ -8,7 +8,7 @@ mod advice;
 use crate::duplicate::DuplicateKey;
 use crate::field::Field;
 use crate::limits::{BODY_BYTES_MAX, TARGET_BYTES_MAX};
-use crate::params::{Params, SIGNATURE_PARAMS, params_named, redact_target};
+use crate::params::{Params, SIGNATURE_PARAMS, params_named, redact_target, shown};
 use crate::partner::{AuthMode, Partner, Registry};
 use crate::postback::Postback;
 use crate::reading::{Dropped, Examination, Warning, WarningCode};
@@ -332,7 +332,9 @@ fn oddity(examination: &Examination<'_>, warning: Warning) -> Oddity {
         field: warning.field.map(Field::name),
         sent: match (unfilled, dropped) {
             (Some((_, text)), _) => Some(format!("{}={}", text.name, text.text)),
-            (None, Some(dropped)) => Some(dropped.sources.iter().map(|source| &**source).collect::<Vec<_>>().join(" ")),
+            (None, Some(dropped)) => {
+                Some(dropped.sources.iter().map(|source| shown(source)).collect::<Vec<_>>().join(" "))
+            }
             (None, None) => None,
         },
         hint: match dropped {

@@ -26,7 +26,10 @@ pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection>
         check_characters(NAME_ITSELF, &name)?;
         check_name(&name)?;
         let value = match source.bytes().next() {
-            Some(b'{' | b'[') => ParamValue::Nested,
+            Some(b'{' | b'[') => {
+                let refusal = Rejection::at(Code::NotScalar, &name, "send a string, a number, true or false");
+                ParamValue::unreadable(refusal, [Cow::Owned(source.to_owned())])
+            }
             Some(b'"') => ParamValue::Text(Cow::Owned(serde_json::from_str(source).map_err(|_| malformed())?)),
             // Counts as absent, and as a value where a name is there twice.
             Some(b'n') => ParamValue::Text(Cow::Borrowed("")),
@@ -36,7 +39,7 @@ pub(super) fn params_from_json<'r>(body: &[u8]) -> Result<Params<'r>, Rejection>
             ParamValue::Text(text) => {
                 check_characters(&name, text).and_then(|()| check_value(&name, text, JSON_STRING_BYTES_MAX))
             }
-            ParamValue::Nested | ParamValue::Unreadable(_) => Ok(()),
+            ParamValue::Unreadable(_) => Ok(()),
         };
         let value = match checked {
             Ok(()) => value,
@@ -138,7 +141,7 @@ mod tests {
             assert_eq!(code(body), Some(expected), "{body}");
         }
         assert_eq!(code(&format!("{{\"a\":{}1{}}}", "[".repeat(60_000), "]".repeat(60_000))), Some("json_too_deep"));
-        assert_eq!(code(r#"{"a":[[[[[[[1]]]]]]]}"#), None, "eight levels are allowed");
+        assert_eq!(code(r#"{"a":[[[[[[[1]]]]]]]}"#), Some("not_scalar"), "eight levels are allowed");
         assert_eq!(code(r#"{"a":"[[[[[[[[[[[["}"#), None, "brackets in a string are text");
     }
 

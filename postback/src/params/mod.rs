@@ -17,8 +17,8 @@ use crate::rejection::{Code, Rejection};
 use json::params_from_json;
 pub(crate) use query::unencoded_equals;
 use query::{has_unencoded_equals, read_pairs, too_many};
-pub(crate) use secrets::is_proof;
 pub(crate) use secrets::params_named;
+pub(crate) use secrets::{glued_credential, is_proof, shown};
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 
@@ -27,9 +27,7 @@ use std::collections::BTreeSet;
 pub enum ParamValue<'r> {
     /// A single value, as text; a JSON number is its source text, digit for digit.
     Text(Cow<'r, str>),
-    /// An object or array of a JSON body, which no field takes.
-    Nested,
-    /// A value that cannot be read. It costs no more than its parameter, whatever that is for.
+    /// A value that cannot be read, such as an object or array. It costs no more than its parameter, whatever that is for.
     Unreadable(Box<Unreadable<'r>>),
 }
 
@@ -47,7 +45,7 @@ impl ParamValue<'_> {
     fn is_empty(&self) -> bool {
         match self {
             ParamValue::Text(text) => trimmed(text).0.is_empty(),
-            ParamValue::Nested | ParamValue::Unreadable(_) => false,
+            ParamValue::Unreadable(_) => false,
         }
     }
 }
@@ -62,14 +60,12 @@ impl<'r> ParamValue<'r> {
         match self {
             ParamValue::Text(text) => BTreeSet::from([text]),
             ParamValue::Unreadable(unreadable) => unreadable.sources,
-            ParamValue::Nested => BTreeSet::new(),
         }
     }
 
     fn into_owned(self) -> ParamValue<'static> {
         match self {
             ParamValue::Text(text) => ParamValue::Text(Cow::Owned(text.into_owned())),
-            ParamValue::Nested => ParamValue::Nested,
             ParamValue::Unreadable(unreadable) => {
                 let owned = |source: Cow<'r, str>| Cow::Owned(source.into_owned());
                 ParamValue::unreadable(unreadable.refusal, unreadable.sources.into_iter().map(owned))
@@ -162,7 +158,7 @@ impl<'r> Params<'r> {
                 Some((_, known)) => {
                     let hint = "this name is there twice with different values; send it once";
                     let refusal = Rejection::at(Code::DuplicateParam, &name, hint);
-                    let sources = std::mem::replace(known, ParamValue::Nested).sources().into_iter();
+                    let sources = std::mem::replace(known, ParamValue::Text(Cow::Borrowed(""))).sources().into_iter();
                     *known = ParamValue::unreadable(refusal, sources.chain(value.sources()));
                 }
                 None if is_full => return Err(too_many()),
@@ -236,7 +232,7 @@ pub(crate) mod tests {
     pub(super) fn code_of(read: Result<Params<'_>, Rejection>) -> Option<&'static str> {
         let unreadable = |value: &ParamValue<'_>| match value {
             ParamValue::Unreadable(unreadable) => Some(unreadable.refusal.code().as_str()),
-            ParamValue::Text(_) | ParamValue::Nested => None,
+            ParamValue::Text(_) => None,
         };
         match read {
             Ok(params) => params.iter().find_map(|(_, value)| unreadable(value)),
@@ -261,7 +257,6 @@ pub(crate) mod tests {
                     why.refusal.code().as_str(),
                     why.sources.iter().map(|source| &**source).collect::<Vec<_>>().join("&")
                 ),
-                ParamValue::Nested => name.to_owned(),
             })
             .collect();
         assert_eq!(found, ["a=1", "b bad_percent %zz", "c bad_utf8 \u{fffd}", "d=\u{e9}", "b2 duplicate_param 1&2"]);
@@ -340,6 +335,18 @@ pub(crate) mod tests {
             assert_eq!(redact_target(&glued), format!("/a?id=c1{separator}TS_token=***&z=1"));
         }
         assert_eq!(redact_body("id=c1;x=2;_sig=geheim"), "id=c1;x=2;_sig=***");
+        for glued in [
+            "id=c1%3Fts_token=geheim",
+            "id=c1%26ts%5Ftoken%3Dgeheim",
+            "x?ts_token=geheim",
+            "x%3bTS_TOKEN%3dgeheim",
+            "o=why?_sig=geheim",
+        ] {
+            assert!(!redact_target(&format!("/a?{glued}&z=1")).contains("geheim"), "{glued}");
+            assert!(!redact_body(glued).contains("geheim"), "{glued}");
+        }
+        assert_eq!(redact_body(r#"{"id":"c1?ts_token=geheim","a":1.0}"#), r#"{"id":"c1?ts_token=***","a":1.0}"#);
+        assert!(!redact_body(r#"{"id":{"x":"c1;_sig=geheim"}}"#).contains("geheim"));
         assert_eq!(redact_target("/a?id=c1?x=2;y=3"), "/a?id=c1?x=2;y=3");
     }
 

@@ -56,9 +56,19 @@ pub(super) fn read_pairs(raw: &str) -> Result<Vec<(Cow<'_, str>, ParamValue<'_>)
 /// encode those that belong to a value; one that is not encoded shows where another parameter was glued on.
 pub(crate) fn unencoded_equals(raw: &str) -> impl Iterator<Item = Vec<usize>> {
     pieces(raw).map(|piece| {
-        let value = piece.split_once('=').map_or("", |(_, value)| value);
-        let before = |(index, _): (usize, &str)| decode(value.get(..index)?).ok().map(|decoded| decoded.len());
-        value.match_indices('=').filter_map(before).collect()
+        let (_, value) = split(piece);
+        let mut places = Vec::new();
+        let (mut place, mut bytes) = (0_usize, value.bytes());
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'=' => places.push(place),
+                // An escape is one byte, decoded.
+                b'%' => drop((bytes.next(), bytes.next())),
+                _ => {}
+            }
+            place = place.saturating_add(1);
+        }
+        places
     })
 }
 

@@ -1,7 +1,6 @@
 //! Secrets among the parameters: found where they are needed, taken out of everything that is kept.
 
 use super::json::members;
-use crate::limits::PARAM_NAME_BYTES_MAX;
 use crate::percent::{decode, visible};
 use std::borrow::Cow;
 
@@ -53,11 +52,16 @@ pub fn redact_body(body: &str) -> String {
     }
     // A body that is no object was refused before it came here; there is nothing to find in it.
     let Some(members) = members(body.as_bytes()) else { return body.to_owned() };
-    if members.iter().all(|(name, _)| !names_credential(name)) {
+    if members.iter().all(|(name, value)| !names_credential(name) && glued_credential(value).is_none()) {
         return body.to_owned();
     }
     let member = |(name, value): (String, String)| {
-        let value = if names_credential(&name) { format!("\"{REDACTED}\"") } else { value };
+        let value = match without_glued_secret(&value) {
+            _ if names_credential(&name) => format!("\"{REDACTED}\""),
+            Some(redacted) if value.starts_with('"') => format!("{redacted}\""),
+            Some(_) => format!("\"{REDACTED}\""),
+            None => value,
+        };
         format!("{}:{value}", serde_json::Value::from(name))
     };
     format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
@@ -78,22 +82,41 @@ fn redact_pairs(query: &str) -> String {
     pieces.collect::<Vec<_>>().join("&")
 }
 
-/// A piece of a query or form with its secret replaced, where it has one: under the secret's name, or glued to the end of another's value.
+/// A piece of a query or form with its secret replaced, where it has one: under the secret's name, or glued to something else.
 fn redacted(piece: &str) -> Option<String> {
-    let (name, value) = piece.split_once('=')?;
-    if is_credential(name) {
-        return Some(format!("{name}={REDACTED}"));
+    match piece.split_once('=') {
+        Some((name, _)) if is_credential(name) => Some(format!("{name}={REDACTED}")),
+        Some(_) | None => without_glued_secret(piece),
     }
-    // No farther than a name reaches, even with all of it percent-encoded: a value may be nothing but separators.
-    let mut glued = value.match_indices(['?', ';']).filter_map(|(separator, _)| {
-        let start = separator.saturating_add(1);
-        let behind = value.get(start..)?;
-        let near = behind.get(..behind.floor_char_boundary(3 * PARAM_NAME_BYTES_MAX))?;
-        let length = near.find('=')?;
-        is_credential(near.get(..length)?).then(|| start.saturating_add(length))
+}
+
+/// A text with the secret replaced that is glued into it, where it has one.
+fn without_glued_secret(text: &str) -> Option<String> {
+    let (_, secret) = glued_credential(text)?;
+    Some(format!("{}{REDACTED}", text.get(..secret)?))
+}
+
+/// A text as it may be shown: without a secret that is glued into it.
+pub(crate) fn shown(text: &str) -> String {
+    without_glued_secret(text).unwrap_or_else(|| text.to_owned())
+}
+
+/// Where a credential is glued into a text, encoded or not: the places of its separator and of its secret.
+pub(crate) fn glued_credential(text: &str) -> Option<(usize, usize)> {
+    // Nearly no text has both.
+    if !text.contains(['=', '%']) || !text.contains(['_', '%']) {
+        return None;
+    }
+    let text = text.to_ascii_lowercase();
+    let names = ["ts_token", "ts%5ftoken", "_sig", "%5fsig"];
+    let found = names.iter().flat_map(|name| text.match_indices(name)).filter_map(|(start, name)| {
+        let end = start.saturating_add(name.len());
+        let (before, behind) = (text.get(..start)?, text.get(end..)?);
+        let separator = ["?", ";", "&", "%3f", "%3b", "%26"].iter().find(|separator| before.ends_with(**separator))?;
+        let equals = ["=", "%3d"].iter().find(|equals| behind.starts_with(**equals))?;
+        Some((start.saturating_sub(separator.len()), end.saturating_add(equals.len())))
     });
-    let end = glued.next()?;
-    Some(format!("{name}={}={REDACTED}", value.get(..end)?))
+    found.min()
 }
 
 fn is_credential(encoded_name: &str) -> bool {

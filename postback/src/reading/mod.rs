@@ -17,7 +17,7 @@ use crate::partner::{Partner, UnknownStatus};
 use crate::postback::{Postback, Value};
 use crate::rejection::{Code, Rejection};
 use crate::time::Timestamp;
-use names::{Fault, Names};
+use names::{Fault, Names, holds_a_parameter};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use values::{EVENT_ID, Misread, Words};
@@ -157,9 +157,9 @@ impl Partner {
         reader.require(&values, &unfilled, params);
         self.take_back_refunds(&mut values);
         // (5)
-        let ids = reader.dropped.iter().filter(|(field, _)| field.kind() == Kind::Id);
-        let ids = ids.flat_map(|(field, dropped)| dropped.sources.iter().map(|source| (*field, &**source)));
-        let outcome = Postback::new(&self.code, values, ids);
+        let dropped = reader.dropped.iter();
+        let dropped = dropped.flat_map(|(field, dropped)| dropped.sources.iter().map(|source| (*field, &**source)));
+        let outcome = Postback::new(&self.code, values, dropped);
         match &outcome {
             Ok(postback) => reader.check(postback, received_at),
             Err(_) => reader.refuse(Field::EventId, EVENT_ID),
@@ -211,7 +211,8 @@ impl<'p> Reader<'_, 'p> {
     /// A fault that came before any value was looked at. What the same field was sent under another name stays, unless the two differ.
     fn take_fault(&mut self, Fault { field, refusal, sources }: Fault<'p>) {
         let is_conflict = refusal.code() == Code::ConflictingValues;
-        let forgiven = self.forgiven(field, refusal.code());
+        let is_reserved = sources.iter().any(|source| values::is_reserved_for(field, source));
+        let forgiven = self.forgiven(field, refusal.code()).filter(|_| !is_reserved);
         if let Some(code) = forgiven {
             self.warn(code, field);
         }
@@ -253,7 +254,7 @@ impl<'p> Reader<'_, 'p> {
                     if is_other_word(&value, text) {
                         self.words.insert(field, (*text).to_owned());
                     }
-                    if field.kind() == Kind::Id && self.holds_a_parameter(text) {
+                    if field.kind() == Kind::Id && holds_a_parameter(self.partner, text) {
                         self.warn(WarningCode::ParameterInId, field);
                     }
                     values.insert(field, value);
@@ -282,12 +283,12 @@ impl<'p> Reader<'_, 'p> {
     /// An unknown currency costs the amounts in it where dollars were sent, and nothing where there are no such amounts. Elsewhere nobody
     /// knows what the amounts are.
     fn drop_amounts_of_unknown_currency(&mut self, values: &mut BTreeMap<Field, Value>) {
-        let Some(Dropped { refusal, .. }) = self.dropped.get(&Field::Currency) else { return };
+        let Some(Dropped { refusal, .. }) = self.dropped.get(&Field::Currency).cloned() else { return };
         let local: Vec<_> = LOCAL_AMOUNTS.into_iter().filter(|field| values.contains_key(field)).collect();
         let has_dollars = DOLLARS.iter().any(|field| values.contains_key(field));
         let is_required = |field: &Field| self.partner.required.contains(field);
         if is_required(&Field::Currency) || !local.is_empty() && !has_dollars || local.iter().any(is_required) {
-            self.problems.push(refusal.clone());
+            self.problems.push(refusal);
             return;
         }
         self.warn(
@@ -297,19 +298,10 @@ impl<'p> Reader<'_, 'p> {
         // One that was sent under another name may be the wrong one.
         values.remove(&Field::Currency);
         for field in local {
-            values.remove(&field);
+            let source = values.remove(&field).map(|value| Cow::Owned(value.to_string()));
+            self.drop_field(field, refusal.clone(), source);
             self.warn(WarningCode::UnknownCurrency, field);
         }
-    }
-
-    /// Whether a text has what looks like another parameter of the partner's.
-    fn holds_a_parameter(&self, text: &str) -> bool {
-        if !text.contains('=') {
-            return false;
-        }
-        let mut names =
-            text.split(['?', '&', ';']).skip(1).filter_map(|piece| piece.split_once('=')).map(|(name, _)| name);
-        names.any(|name| self.partner.field_of(name).is_some())
     }
 
     /// The warning that a word of the sender's costs instead of the postback: what a publisher wrote into a free field,

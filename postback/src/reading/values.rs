@@ -132,17 +132,23 @@ impl Words<'_> {
     }
 }
 
+/// Whether a text is a name of our own, which no sender may give for a field.
+pub(super) fn is_reserved_for(field: Field, text: &str) -> bool {
+    let is_derived = || EventId::parse(text).is_some_and(|id| id.is_derived());
+    matches!(field, Field::EventId | Field::ConversionId) && is_reserved(text)
+        || field == Field::EventId && is_derived()
+}
+
 /// Reads an id, which is kept as it is.
 fn id(field: Field, text: &str) -> Result<Value, Misread> {
     let fits = text.len() <= ID_BYTES_MAX && !is_rounded(text);
     let (fits, misread) = if field == Field::EventId {
-        let is_reserved = is_reserved(text) || EventId::parse(text).is_some_and(|id| id.is_derived());
-        (fits && EventId::given(text).is_some(), Misread { is_reserved, ..EVENT_ID })
+        (fits && EventId::given(text).is_some(), Misread { is_reserved: is_reserved_for(field, text), ..EVENT_ID })
     } else if field == Field::OriginalEventId {
         // One that we derived may be named: our replies tell it.
         (fits && EventId::parse(text).is_some(), ORIGINAL_EVENT_ID)
     } else if field == Field::ConversionId {
-        (fits && !is_reserved(text), Misread { is_reserved: is_reserved(text), ..CONVERSION_ID })
+        (fits && !is_reserved(text), Misread { is_reserved: is_reserved_for(field, text), ..CONVERSION_ID })
     } else {
         (fits, ID)
     };

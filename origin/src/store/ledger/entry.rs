@@ -67,3 +67,8 @@ pub(super) const REQUEST_ID: Column<Entry> =
 pub(super) const LAST_RECEIVED_MS: Column<Entry> =
     Column::number("last_received_ms", |entry| entry.record.receipt.received_at.unix_ms());
 pub(super) const IS_DEFERRED: Column<Entry> = Column::flag("is_deferred", |entry| Some(entry.is_deferred));
+
+/// A body as it can be stored: it may hold what no text of PostgreSQL does.
+pub(super) fn storable(body: &str) -> String {
+    body.replace('\0', "\u{fffd}")
+}

@@ -2,6 +2,7 @@
 
 use super::super::record::Rejected;
 use super::super::statement::{Column, Dialect, Step};
+use super::entry::storable;
 use super::of;
 
 /// Writes requests down with what is wrong with them. Their nonces are not spent: nothing came of them that a replay could bring
@@ -42,7 +43,6 @@ pub(super) fn write_down_rejected(dialect: Dialect) -> Step<Rejected> {
     Step::new(dialect, COLUMNS, &statement)
 }
 
-/// A body that was refused may hold what no text of PostgreSQL does.
 fn body(rejected: &Rejected) -> Option<String> {
-    rejected.receipt.body.as_ref().map(|body| body.replace('\0', "\u{fffd}"))
+    rejected.receipt.body.as_deref().map(storable)
 }

@@ -2,6 +2,7 @@
 
 use super::super::statement::{Column, Dialect, Step};
 use super::conversions::{is_apart, is_last_receipt, is_newest, left_join_last};
+use super::entry::storable;
 use super::entry::{
     CONTENT, CONVERSION_ID, CONVERSION_KEY, EVENT_ID, Entry, FINGERPRINT, IS_DEFERRED, LAST_RECEIVED_MS, NONCE,
     RECEIPT_ID, RECEIVED_AT, REQUEST_ID,
@@ -102,7 +103,7 @@ const REQUEST: &[Column<Entry>] = &[
     Column::text("target", |entry| Some(entry.record.receipt.target.clone())),
     Column::json("headers", |entry| entry.record.receipt.headers.to_string()),
     Column::text("content_type", |entry| entry.record.receipt.content_type.clone()),
-    Column::text("body", |entry| entry.record.receipt.body.clone()),
+    Column::text("body", |entry| entry.record.receipt.body.as_deref().map(storable)),
     Column::json("ignored", |entry| serde_json::Value::from(entry.record.reading.ignored.clone()).to_string()),
     Column::json("warnings", |entry| entry.warnings.clone()),
     DUE_AT,
