@@ -30,5 +30,5 @@ pub fn line(bytes: &[u8]) -> (&str, &[u8]) {
         Some(index) => (&bytes[..index], &bytes[index + 1..]),
         None => (bytes, &b""[..]),
     };
-    (std::str::from_utf8(line).unwrap_or_default(), rest)
+    (std::str::from_utf8(line).unwrap_or(""), rest)
 }

@@ -3,6 +3,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use postback::canonical::CanonicalForm;
+use postback::limits::ID_BYTES_MAX;
 use postback::params::Params;
 use postback_fuzz::{REGISTRY, now};
 
@@ -17,7 +18,7 @@ fuzz_target!(|data: &[u8]| {
     // Something is wrong, or there is a postback.
     assert_eq!(examination.problems.is_empty(), examination.outcome.is_ok());
     let Ok(reading) = partner.read(&params, now()) else { return };
-    assert!(reading.postback.event_id().as_str().len() <= 128);
+    assert!(reading.postback.event_id().as_str().len() <= ID_BYTES_MAX);
     // No value lands in two fields: what was sent for them are different places of the request.
     let places: Vec<_> = examination.sent.values().map(|sent| sent.text.as_bytes().as_ptr_range()).collect();
     for (index, place) in places.iter().enumerate() {
@@ -28,8 +29,5 @@ fuzz_target!(|data: &[u8]| {
     let again = CanonicalForm::from_query(&form.to_query()).into_postback(reading.postback.event_id().clone());
     let again = again.expect("canonical");
     assert_eq!(again, reading.postback);
-    assert_eq!(
-        partner.duplicates.conversion_key(&again),
-        partner.duplicates.conversion_key(&reading.postback)
-    );
+    assert_eq!(partner.duplicates.conversion_key(&again), partner.duplicates.conversion_key(&reading.postback));
 });
