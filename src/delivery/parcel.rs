@@ -89,7 +89,7 @@ struct Head {
     canonical: Option<String>,
     /// The canonical fields' names, and how many bytes each text has behind this line.
     #[serde(default)]
-    fields: Vec<(String, usize)>,
+    fields: Option<Vec<(String, usize)>>,
     request_id: String,
     received_at: String,
     method: String,
@@ -137,7 +137,7 @@ impl Parcel {
             partner: self.partner.clone(),
             event_id: self.event_id.as_str().to_owned(),
             canonical: None,
-            fields: self.canonical.iter().map(|(name, text)| (name.to_owned(), text.len())).collect(),
+            fields: Some(self.canonical.iter().map(|(name, text)| (name.to_owned(), text.len())).collect()),
             request_id: self.request_id.as_str().to_owned(),
             received_at: self.received_at.to_string(),
             method: self.method.clone(),
@@ -162,10 +162,12 @@ impl Parcel {
         let (head, rest) = message.split_once('\n').ok_or("no line of JSON")?;
         // What serde_json says of it quotes it.
         let head: Head = serde_json::from_str(head).map_err(|_| "a first line that is none of ours")?;
-        let (canonical, body) = match (head.form, head.canonical) {
-            (FORM, _) => texts(head.fields, rest).ok_or("texts that are not as long as its first line says")?,
-            (FORM_OF_QUERIES, Some(query)) => (CanonicalForm::from_query(&query), rest),
-            (form, _) => return Err(format!("form {form} of messages, where this edge knows {FORM}")),
+        let (canonical, body) = match (head.form, head.fields, head.canonical) {
+            (FORM, Some(fields), _) => {
+                texts(fields, rest).ok_or("texts that are not as long as its first line says")?
+            }
+            (FORM_OF_QUERIES, _, Some(query)) => (CanonicalForm::from_query(&query), rest),
+            (form, ..) => return Err(format!("form {form} of messages, where this edge knows {FORM}")),
         };
         if !matches!(head.method.as_str(), "GET" | "POST") {
             return Err("a method that no postback has".to_owned());
@@ -271,6 +273,7 @@ pub(crate) mod tests {
             "not json\nbody",
             &good.replace("\"form\":2", "\"form\":3"),
             &good.replace("\"form\":2", "\"form\":1"),
+            &good.replace("\"fields\"", "\"feilds\""),
             &good.replace("[\"conversion_id\",2]", "[\"conversion_id\",200]"),
             &good.replace("\"evt_1\"", "\"\""),
             &good.replace("POST", "PUT"),

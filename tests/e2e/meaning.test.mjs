@@ -294,7 +294,7 @@ for (const kind of KINDS) {
         ["conversions?cursor=abc", "invalid_cursor", "cursor"],
         ["conversions?status=Approved", "invalid_status", "status"],
         ["conversions?format=xml", "invalid_format", "format"],
-        [`conversions?click_id=${"x".repeat(129)}`, "invalid_id", "click_id"],
+        [`conversions?click_id=${"x".repeat(513)}`, "invalid_id", "click_id"],
         ["conversions?conversion_id=%27%20or%201%3D1", undefined, undefined],
       ]) {
         const reply = await ask(`rector/event/${path}`);

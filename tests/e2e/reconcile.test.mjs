@@ -301,19 +301,19 @@ describe("reconcile, what is replayed and what is not", () => {
   test("only what is missing, in the order in which it came, and nothing that was overtaken", async () => {
     const at = "ts_event=2025-03-01T10:00:00Z";
     // Rejected, and then taken with another amount: the old one must not come back.
-    await send(`conversion_id=s1&event=purchase&usd_payout=10&currency=XXXX&${at}`, 400);
+    await send(`conversion_id=s1&event=purchase&usd_payout=10&sale_amount=XXXX&${at}`, 400);
     await send(`conversion_id=s1&event=purchase&usd_payout=12&${at}`);
     // Of two events that were rejected the report has one.
-    for (const [event, payout] of [["purchase", 7], ["refund", 70]]) await send(`conversion_id=m1&event=${event}&usd_payout=${payout}&currency=XXXX&${at}`, 400);
+    for (const [event, payout] of [["purchase", 7], ["refund", 70]]) await send(`conversion_id=m1&event=${event}&usd_payout=${payout}&sale_amount=XXXX&${at}`, 400);
     // Of one refund that is missing two were rejected; of another conversion a postback says ten times as much.
-    for (const id of ["r1", "r2"]) await send(`conversion_id=o1&event=refund&event_id=${id}&usd_payout=10&currency=XXXX&${at}`, 400);
-    await send(`conversion_id=y1&event=purchase&usd_payout=70&currency=XXXX&${at}`, 400);
+    for (const id of ["r1", "r2"]) await send(`conversion_id=o1&event=refund&event_id=${id}&usd_payout=10&sale_amount=XXXX&${at}`, 400);
+    await send(`conversion_id=y1&event=purchase&usd_payout=70&sale_amount=XXXX&${at}`, 400);
     // Six tries of one that say other things.
-    for (let number = 1; number <= 6; number += 1) await send(`conversion_id=z1&event=purchase&usd_payout=${number}00&currency=XXXX&${at}`, 400);
+    for (let number = 1; number <= 6; number += 1) await send(`conversion_id=z1&event=purchase&usd_payout=${number}00&sale_amount=XXXX&${at}`, 400);
     // The first has the money, the second the standing.
-    await send(`conversion_id=d1&event=purchase&usd_payout=5&click_id=k1&currency=XXXX&${at}`, 400);
-    await send(`conversion_id=d1&event=purchase&status=Approved&currency=XXXX&${at}`, 400);
-    databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
+    await send(`conversion_id=d1&event=purchase&usd_payout=5&click_id=k1&sale_amount=XXXX&${at}`, 400);
+    await send(`conversion_id=d1&event=purchase&status=Approved&sale_amount=XXXX&${at}`, 400);
+    databases.execute("rector_db", "update rejections set target = replace(target, '&sale_amount=XXXX', '')");
     const report = "conversion_id,event,usd_payout,ts_event\ns1,purchase,12,2025-03-01T10:00:00Z\ns1,purchase,3,2025-03-01T10:00:00Z\nm1,purchase,7,2025-03-01T10:00:00Z\nd1,purchase,5,2025-03-01T10:00:00Z\n" +
       "o1,purchase,10,2025-03-01T10:00:00Z\no1,refund,10,2025-03-01T10:00:00Z\ny1,purchase,7,2025-03-01T10:00:00Z\nz1,purchase,1,2025-03-01T10:00:00Z\n";
     const found = asked(report);
@@ -339,8 +339,8 @@ describe("reconcile, what is replayed and what is not", () => {
   });
 
   test("what comes while somebody reads the question is not undone by the answer", async () => {
-    for (const id of ["q1", "q2"]) await send(`conversion_id=${id}&usd_payout=10&currency=XXXX&ts_event=2025-07-01T10:00:00Z`, 400);
-    databases.execute("rector_db", "update rejections set target = replace(target, '&currency=XXXX', '')");
+    for (const id of ["q1", "q2"]) await send(`conversion_id=${id}&usd_payout=10&sale_amount=XXXX&ts_event=2025-07-01T10:00:00Z`, 400);
+    databases.execute("rector_db", "update rejections set target = replace(target, '&sale_amount=XXXX', '')");
     const report = join(folder, "report.csv");
     writeFileSync(report, "conversion_id,usd_payout,ts_event\nq1,10,2025-07-01T10:00:00Z\nq2,10,2025-07-01T10:00:00Z\n");
     const { code, out } = await atTerminal(["reconcile", report, "--partner", "rector", "--replay"], databases.env, "yes", () =>

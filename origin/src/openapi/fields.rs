@@ -1,12 +1,13 @@
-//! The canonical fields as schemas: what a value has to look like. What no schema can say (how many bytes, which days a month has,
-//! whether a time is ahead of us) is told by the error.
+//! The canonical fields as schemas: what a value has to look like for the postback to be stored. An optional field whose value cannot be read
+//! costs no more than itself, so any value is valid there, and the description says which are read. What no schema can say (how many bytes,
+//! which days a month has, whether a time is ahead of us) is told by the error.
 
 use super::parts::{named, of_form, of_types, or_blank, text};
 use postback::field::{Field, Kind};
 use postback::limits::{ID_BYTES_MAX, JSON_STRING_BYTES_MAX, PARAM_VALUE_BYTES_MAX};
 use postback::partner::{Partner, UnknownStatus};
 use serde_json::json;
-use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ObjectBuilder, SchemaType, Type};
 use utoipa::openapi::{ComponentsBuilder, RefOr, Schema};
 
 /// No control characters, and no mark of damage.
@@ -22,10 +23,12 @@ const FLAG: &str = "^([Tt][Rr][Uu][Ee]|[Ff][Aa][Ll][Ss][Ee]|[Yy][Ee][Ss]|[Nn][Oo
 
 /// The schemas of all kinds of fields, by the kinds' names.
 pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
-    let bytes = |most: usize| {
-        format!("at most {most} bytes; a macro that was left in, or a word for nothing, counts as absent")
+    let optional = |what: &str| {
+        let about =
+            format!("{what}; any other value, a macro that was left in, or a word for nothing, counts as absent");
+        text().description(Some(about))
     };
-    let clean = |most: usize| of_form(CLEAN).max_length(Some(most)).description(Some(bytes(most)));
+    let bytes = |most: usize| optional(&format!("at most {most} bytes without control characters"));
     let time = AnyOfBuilder::new()
         .item(of_form(TIME).examples([json!("2025-01-01 12:00:00"), json!("2025-01-01T12:00:00Z")]))
         .item(of_form(EPOCH).examples([json!("1735732800")]))
@@ -34,16 +37,21 @@ pub fn components(components: ComponentsBuilder) -> ComponentsBuilder {
         ));
     let amount = of_form(AMOUNT).examples([json!("10.50")]);
     components
-        .schema(name(Kind::Id), clean(ID_BYTES_MAX))
-        .schema(name(Kind::Text), clean(PARAM_VALUE_BYTES_MAX))
+        .schema(name(Kind::Id), bytes(ID_BYTES_MAX))
+        .schema(name(Kind::Text), bytes(PARAM_VALUE_BYTES_MAX))
         .schema(name(Kind::Event), event_name())
         .schema(name(Kind::Time), time)
         .schema(
             name(Kind::Amount),
             amount.description(Some("digits with a decimal point; below zero for refunds and chargebacks")),
         )
-        .schema(name(Kind::Currency), of_form("^[A-Za-z]{3}$").examples([json!("USD")]).description(Some("ISO 4217")))
-        .schema(name(Kind::Flag), of_form(FLAG).examples([json!("true")]))
+        .schema(
+            name(Kind::Currency),
+            text().examples([json!("USD")]).description(Some(
+                "ISO 4217, of sale_amount and payout; any other value is refused where these are sent without US dollars",
+            )),
+        )
+        .schema(name(Kind::Flag), optional("true, 1, yes, false, 0 or no").examples([json!("true")]))
 }
 
 /// The name of an event.
@@ -66,15 +74,35 @@ const fn name(kind: Kind) -> &'static str {
 
 /// A field's value as text: in a query or a form.
 pub fn as_text(partner: &Partner, field: Field) -> RefOr<Schema> {
-    if partner.required.contains(&field) { value(partner, field) } else { or_blank(value(partner, field)).into() }
+    if partner.required.contains(&field) || costs_itself(partner, field) {
+        value(partner, field)
+    } else {
+        or_blank(value(partner, field)).into()
+    }
+}
+
+/// Whether a value that cannot be read costs no more than the field.
+fn costs_itself(partner: &Partner, field: Field) -> bool {
+    let is_optional = !partner.required.contains(&field);
+    match field.kind() {
+        Kind::Id | Kind::Text | Kind::Flag | Kind::Currency => is_optional,
+        Kind::Event | Kind::Status => is_optional && takes_any(partner, field),
+        Kind::Time | Kind::Amount => false,
+    }
 }
 
 fn value(partner: &Partner, field: Field) -> RefOr<Schema> {
+    let is_required = partner.required.contains(&field);
     match (field.kind(), field) {
         (Kind::Status, _) => status(partner).into(),
         (Kind::Event, _) if takes_any(partner, field) => named(name(Kind::Text)),
-        (Kind::Id, Field::EventId) => of_form("^[!-~]{1,128}$").description(Some("your own id of the event")).into(),
-        (Kind::Id, _) if partner.required.contains(&field) => of_form(FILLED).max_length(Some(ID_BYTES_MAX)).into(),
+        (Kind::Id, Field::EventId) if is_required => {
+            of_form("^[!-~]{1,512}$").description(Some("your own id of the event")).into()
+        }
+        (Kind::Id, _) if is_required => of_form(FILLED).max_length(Some(ID_BYTES_MAX)).into(),
+        (Kind::Text, _) if is_required => of_form(FILLED).max_length(Some(PARAM_VALUE_BYTES_MAX)).into(),
+        (Kind::Flag, _) if is_required => of_form(FLAG).into(),
+        (Kind::Currency, _) if is_required => of_form("^[A-Za-z]{3}$").into(),
         (Kind::Id | Kind::Text | Kind::Event | Kind::Time | Kind::Amount | Kind::Currency | Kind::Flag, _) => {
             named(name(field.kind()))
         }
@@ -83,6 +111,10 @@ fn value(partner: &Partner, field: Field) -> RefOr<Schema> {
 
 /// A field's value in JSON: the text, or a value that says the same; `null` counts as absent.
 pub fn as_json(partner: &Partner, field: Field) -> RefOr<Schema> {
+    if costs_itself(partner, field) {
+        let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue);
+        return any.description(Some("a string, a number, true or false; any other value counts as absent")).into();
+    }
     let value = AnyOfBuilder::new().item(as_text(partner, field));
     let null = if partner.required.contains(&field) { None } else { Some(Type::Null) };
     let value = match field.kind() {
@@ -126,8 +158,7 @@ fn status(partner: &Partner) -> ObjectBuilder {
     let words = partner.statuses.keys().map(String::as_str);
     match partner.unknown_status {
         UnknownStatus::Refuse => text().enum_values(Some(words)).description(Some("in either case")),
-        UnknownStatus::Flag => of_form(CLEAN)
-            .max_length(Some(PARAM_VALUE_BYTES_MAX))
+        UnknownStatus::Flag => text()
             .examples(words.map(|word| json!(word)))
             .description(Some("any other word is stored, without a status")),
     }
