@@ -143,7 +143,7 @@ for (const kind of ALL_KINDS) {
       assert.deepEqual(row, { amount: "100.00", currency: "USD", event: "deposit" });
       const forged = await post("100.00", { authorization: `Bearer ${TOKEN}`, "x-key-id": "k", "x-timestamp": "1", "x-nonce": "n".repeat(22), "x-signature": "sha256=00" });
       assert.deepEqual([forged.status, (await forged.json()).error], [403, "signature_invalid"]);
-      assert.equal((await edge.fetch("/postback", { method: "POST", body: "{}" })).status, 403, "the edge takes no unproven S2S");
+      assert.equal((await edge.fetch("/postback", { method: "POST", body: "{}" })).status, 401, "the edge takes no unproven S2S");
     });
 
     test("bad input gets one code and field from edge and origin, and stores nothing", async () => {
