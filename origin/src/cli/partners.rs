@@ -12,7 +12,7 @@ use postback::duplicate::DuplicateKey;
 use postback::event::Event;
 use postback::field::Field;
 use postback::partner::file::{Problem, read_folder};
-use postback::partner::{AuthMode, Partner, Registry};
+use postback::partner::{Partner, Registry};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -136,7 +136,7 @@ fn check(folder: &Path, json: bool) -> Result<bool, String> {
 
 /// The warning about a partner whose conversions anybody can make up.
 fn open(partner: &Partner) -> Option<Problem> {
-    (partner.is_active && partner.auth.contains(&AuthMode::Open)).then(|| Problem {
+    partner.is_open().then(|| Problem {
         file: format!("{}.toml", partner.code),
         key: "auth".to_owned(),
         reason: "\"open\": whoever knows the URL can report conversions. Where the network can, use \"token\", \"path_key\", \"ip\" or \

@@ -161,6 +161,11 @@ impl Partner {
         self.auth.iter().map(|mode| mode.name()).collect::<Vec<_>>().join("+")
     }
 
+    /// Whether anybody who knows the URL can send.
+    pub fn is_open(&self) -> bool {
+        self.is_active && self.auth.contains(&AuthMode::Open)
+    }
+
     /// The currency that amounts without one are in.
     pub fn default_currency(&self) -> Option<Currency> {
         self.currency.as_deref().and_then(Currency::parse)

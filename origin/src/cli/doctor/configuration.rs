@@ -6,7 +6,6 @@ use super::finding::{Checked, Finding};
 use crate::config::{Config, Environment, Parts, Settings, secret};
 use postback::credential::DEVELOPMENT_TOKEN;
 use postback::key::KeySet;
-use postback::partner::AuthMode;
 use postback::time::Timestamp;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -118,13 +117,12 @@ fn judge(configuration: &Configuration, now: Timestamp) -> Vec<Finding> {
             "set ORIGIN_BIND=127.0.0.1:8000 where cloudflared runs on this machine; elsewhere let a firewall admit the tunnel alone",
         ));
     }
-    let partners = parts.registry.all().iter();
-    let anybodys = partners.filter(|partner| partner.is_active && partner.auth.contains(&AuthMode::Open));
-    let anybodys: Vec<_> = anybodys.map(|partner| partner.code.as_str()).collect();
-    if !anybodys.is_empty() {
+    let open_partners = parts.registry.all().iter().filter(|partner| partner.is_open());
+    let open_partners: Vec<_> = open_partners.map(|partner| partner.code.as_str()).collect();
+    if !open_partners.is_empty() {
         findings.push(Finding::new(
             Code::PartnerOpen,
-            format!("auth = \"open\": whoever knows the URL can report conversions of {}", anybodys.join(", ")),
+            format!("auth = \"open\": whoever knows the URL can report conversions of {}", open_partners.join(", ")),
             "where the network can, set auth in its partner file to token, path_key, ip or signature",
         ));
     }
