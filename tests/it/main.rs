@@ -374,6 +374,24 @@ async fn a_body_may_hold_anything_under_names_that_mean_nothing() {
     }
 }
 
+/// A signed request is read in its canonical spelling, in which nothing is glued: what is said of it is what was stored of it.
+#[tokio::test]
+async fn warnings_are_about_the_postback_that_was_forwarded() {
+    let world = World::new().await;
+    let mut request = world.forwarded("GET", "/rector/event?conversion_id=g2%3Fusd_earning%3D9.99", "");
+    let target = request.headers.iter_mut().find(|(name, _)| *name == "bytec-original-target").unwrap();
+    target.1 = "/rector/event?conversion_id=g2?usd_earning=9.99".to_owned();
+    world.sign(&mut request);
+    assert_eq!(world.send(&request).await.proven(&world, &request), Some(Verdict::Created));
+    let stored =
+        world.text_of("rector", "select conversion_id || ' ' || coalesce(usd_payout, '-') from conversions").await;
+    let warnings = world.text_of("rector", "select json(warnings) from postbacks").await;
+    assert_eq!(
+        (stored[0].as_str(), warnings[0].as_str()),
+        ("g2?usd_earning=9.99 -", r#"["parameter_in_id:conversion_id"]"#)
+    );
+}
+
 /// An edge of another version signed it: nobody could send it better, so it is no rejection of the sender's.
 #[tokio::test]
 async fn an_unreadable_forwarded_postback_stays_the_edges() {
