@@ -11,6 +11,7 @@ const DATABASES = 600;
 const BRIDGE = `export default { async fetch(request, env) {
   const [, name, tables] = new URL(request.url).pathname.split("/");
   const database = env[name];
+  if (database === undefined) return new Response("there is no " + name + ": scripts/lib/d1-bridge.mjs says how many there are", { status: 404 });
   const asked = tables ? env.MIGRATIONS[tables].map((sql) => [sql]) : await request.json();
   const statements = asked.map(([sql, ...values]) => database.prepare(sql).bind(...values));
   try {

@@ -102,10 +102,12 @@ async fn fresh_with(kind: &str, policy: DuplicatePolicy) -> Fresh {
 /// A place where no database is yet.
 fn fresh_place(kind: &str) -> Place {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
-    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
+    // Its own: there are so many of them and no more (scripts/lib/d1-bridge.mjs).
+    static D1_COUNTER: AtomicU32 = AtomicU32::new(0);
     if kind == "d1" {
-        return Place::D1(Bridge::to(number));
+        return Place::D1(Bridge::to(D1_COUNTER.fetch_add(1, Ordering::Relaxed)));
     }
+    let number = COUNTER.fetch_add(1, Ordering::Relaxed);
     let folder = TempDir::new().unwrap();
     let location = match kind {
         "sqlite" => Location::within(&format!("sqlite:{}", folder.path().display()), "conformance").unwrap(),
