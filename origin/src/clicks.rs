@@ -15,6 +15,9 @@ const BATCH_PREFIX: &str = "clicks_";
 /// What the edge says in [`postback::message_signature::header::AUTH`] of what nobody sent to it.
 const OF_THE_EDGE: &str = "edge";
 
+/// What is told of a batch that is none.
+const NOT_A_BATCH: &str = "this is not a batch of clicks of the edge's making";
+
 /// What was stored of a batch.
 #[derive(Clone, Debug)]
 pub struct Collected {
@@ -45,7 +48,7 @@ pub async fn collect(
     now: Timestamp,
 ) -> Result<Collected, Error> {
     // (1)
-    let clicks = batch(received, edge).ok_or(Error::MalformedClicks)?;
+    let clicks = batch(received, edge).ok_or(Error::MalformedBatch(NOT_A_BATCH))?;
     // (2)
     let store = app.databases.of(&partner.code).await?;
     let (receipt_id, nonce) = (app.platform.receipt_id()?, edge.verified.nonce.clone());

@@ -5,7 +5,8 @@
 
 use crate::api::error::Error;
 use crate::app::App;
-use crate::store::{Receipt, Record, Recorded, Rejected};
+use crate::rejections;
+use crate::store::{Receipt, Record, Recorded, Rejected, Via};
 use crate::verify::{Caller, FromEdge, Received};
 use postback::canonical::CanonicalForm;
 use postback::id::EventId;
@@ -155,8 +156,20 @@ async fn write_down(
 ) -> Result<(), Error> {
     let store = app.databases.of(&partner.code).await?;
     app.quotas.count(partner, store, now).await?;
-    let (code, field) = (rejection.code(), rejection.field().map(str::to_owned));
-    let rejected = store.reject(Rejected { receipt_id: app.platform.receipt_id()?, receipt, code, field }).await;
+    let (content_type, body) = (receipt.content_type.as_deref(), receipt.body.as_deref());
+    let ids = rejections::ids(partner, &receipt.target, content_type, body, receipt.received_at);
+    let rejected = Rejected {
+        receipt_id: app.platform.receipt_id()?,
+        receipt,
+        via: Via::Direct,
+        is_authenticated: true,
+        code: rejection.code().as_str().to_owned(),
+        field: rejection.field().map(str::to_owned),
+        status: Error::from(rejection.clone()).status(),
+        rules: partner.rules_version.clone(),
+        ids,
+    };
+    let rejected = store.reject(rejected).await;
     if rejected.is_err() {
         app.quotas.give_back(partner, now);
     }

@@ -15,6 +15,7 @@ pub mod api;
 pub mod verify;
 pub mod ingest;
 pub mod clicks;
+pub mod rejections;
 pub mod quota;
 pub mod room;
 pub mod databases;

@@ -14,6 +14,8 @@ const NONCE_LIFE_MS: i64 = 15 * 60 * 1000;
 /// How long after a period began its totals are put together: most of what happened in it has been added by then.
 const TOTALS_MS: i64 = 2 * 60 * 60 * 1000;
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+/// How long a batch of the edge's counts is known: longer than a queue keeps messages.
+const EDGE_BATCHES_MS: i64 = 15 * DAY_MS;
 
 /// Forgets nonces whose signatures have run out. Once a minute is often enough.
 pub async fn forget_nonces(app: &App) {
@@ -105,6 +107,11 @@ pub async fn tidy(app: &App) {
             && let Err(error) = store.put_totals_together(before).await
         {
             warn!(partner = code, reason = %error, "not all totals were put together; trying again later");
+        }
+        if let Some(before) = ago(now, EDGE_BATCHES_MS)
+            && let Err(error) = store.forget_edge_batches(before).await
+        {
+            warn!(partner = code, reason = %error, "could not delete old batches of edge counts; will retry");
         }
         let Some(partner) = app.config.registry.by_code(code) else { continue };
         let days_ago = |days: u32| ago(now, i64::from(days).saturating_mul(DAY_MS));

@@ -40,3 +40,4 @@ pub mod message_signature;
 #[cfg(feature = "jwt")]
 pub mod jwt;
 pub mod acknowledgement;
+pub mod edge_report;

@@ -18,7 +18,6 @@ create index rejections_by_conversion on rejections (conversion_id) where conver
 create index rejections_by_order on rejections (order_id) where order_id is not null;
 create index rejections_by_click on rejections (click_id) where click_id is not null;
 create index rejections_by_account on rejections (account_id) where account_id is not null;
-create index rejections_unauthenticated on rejections (received_at) where is_authenticated = 0;
 
 -- Outcomes of requests and deliveries, counted by the edge's isolates. A batch of counts is added once, however often it is delivered.
 create table edge_outcomes (

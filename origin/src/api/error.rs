@@ -42,8 +42,8 @@ pub enum Error {
     /// A forwarded postback that cannot be read here, and why, without anything that was sent. The edge has read it, so the two differ
     /// in version, or there is a bug: it is never the sender's fault, and the edge keeps it.
     Malformed(String),
-    /// A batch of clicks that our own edge cannot have made.
-    MalformedClicks,
+    /// A batch that the edge cannot have sent, and the hint.
+    MalformedBatch(&'static str),
     /// The event's id is known with other content. Written down for reconciliation.
     Conflict,
     /// More requests than the partner may send in a minute.
@@ -68,7 +68,7 @@ impl Error {
             Error::Rejected(_)
             | Error::Disbelieved(Disbelief::Unsignable(_))
             | Error::Malformed(_)
-            | Error::MalformedClicks
+            | Error::MalformedBatch(_)
             | Error::Question(_)
             | Error::BodyIncomplete => 400,
             Error::Disbelieved(Disbelief::TokenMissing) | Error::KeyMissing => 401,
@@ -147,10 +147,9 @@ impl Error {
                     "edge and origin differ in version; deploy both. The edge keeps the postback",
                 )
             },
-            Error::MalformedClicks => Failure {
-                verdict: Some(Verdict::Rejected),
-                ..whole("malformed_forward", "this is not a batch of clicks of the edge's making")
-            },
+            Error::MalformedBatch(hint) => {
+                Failure { verdict: Some(Verdict::Rejected), ..whole("malformed_forward", hint) }
+            }
             Error::Conflict => Failure {
                 field: Some("event_id"),
                 verdict: Some(Verdict::Conflict),
@@ -204,7 +203,7 @@ impl Error {
             | Error::Replay
             | Error::Rejected(_)
             | Error::Malformed(_)
-            | Error::MalformedClicks
+            | Error::MalformedBatch(_)
             | Error::Conflict
             | Error::Store(StoreError::Bug(_))
             | Error::Internal(_) => None,
@@ -237,7 +236,7 @@ impl Error {
             | Error::Question(_)
             | Error::Replay
             | Error::Rejected(_)
-            | Error::MalformedClicks
+            | Error::MalformedBatch(_)
             | Error::Conflict
             | Error::RateLimited(_)
             | Error::DailyLimit(_)

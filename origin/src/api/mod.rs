@@ -8,6 +8,7 @@ mod exchange;
 mod postback;
 mod smoke;
 mod clicks;
+mod rejections;
 mod data;
 mod metrics;
 mod reply;
@@ -40,6 +41,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/smoke", any(smoke::smoke))
         .route("/smoke/{*endpoint}", any(smoke::smoke))
         .route("/clicks/{partner}", any(clicks::clicks))
+        .route("/rejections/{partner}", any(rejections::rejections))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method);
     catching_panics(router).layer(axum::middleware::map_response(headers::guarded)).with_state(app)

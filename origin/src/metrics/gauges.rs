@@ -2,15 +2,17 @@
 
 use super::PARTNER;
 use crate::app::App;
+use crate::store::reader::OutcomeTotal;
 use crate::store::recount::Recounted;
 use crate::store::worklist::Backlog;
 use crate::store::{Connections, StoreError};
 use crate::watch::{Watched, watch};
-use futures_util::future::{join, join_all, join3};
+use futures_util::future::{join, join_all, join4};
+use postback::edge_report::OutcomeKind;
 use postback::time::Timestamp;
 use prometheus::core::Collector;
 use prometheus::proto::MetricFamily;
-use prometheus::{IntGaugeVec, Opts};
+use prometheus::{IntCounterVec, IntGaugeVec, Opts};
 
 /// What is known of a partner's database; nothing of one that does not answer.
 struct Look<'a> {
@@ -24,6 +26,7 @@ struct Seen {
     watched: Watched,
     connections: Connections,
     recounted: Option<Recounted>,
+    edge_outcomes: Vec<OutcomeTotal>,
 }
 
 /// A gauge and its values, each with those of its labels.
@@ -57,7 +60,46 @@ pub async fn gauges(app: &App, partners: &[&str]) -> Result<Vec<MetricFamily>, p
         whole("start_time_seconds", "When it was started, in Unix seconds", app.started_at.unix_s()),
     ];
     let families = of_all.into_iter().chain(of_partners(&looks)).map(Gauge::collect);
-    Ok(families.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+    let mut families: Vec<_> = families.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    for (kind, name, help) in EDGE_COUNTERS {
+        families.extend(edge_counter(&looks, kind, name, help)?);
+    }
+    Ok(families)
+}
+
+/// The counters that the edge reports, by what they count.
+const EDGE_COUNTERS: [(OutcomeKind, &str, &str); 3] = [
+    (
+        OutcomeKind::Requests,
+        "requests_total",
+        "Postback requests that the edge answered: a verdict, queued, or an error code",
+    ),
+    (
+        OutcomeKind::Deliveries,
+        "deliveries_total",
+        "Messages of the edge's queues and further attempts at the origin: delivered, retried, version_skew or parked",
+    ),
+    (
+        OutcomeKind::Rejections,
+        "rejections_total",
+        "Requests that the edge rejected and that were not stored, because the partner's limit was reached: dropped",
+    ),
+];
+
+fn edge_counter(
+    looks: &[Look<'_>],
+    kind: OutcomeKind,
+    name: &str,
+    help: &str,
+) -> Result<Vec<MetricFamily>, prometheus::Error> {
+    let counter = IntCounterVec::new(Opts::new(format!("bytec_edge_{name}"), help), &[PARTNER, "outcome"])?;
+    for look in looks {
+        let outcomes = look.seen.iter().flat_map(|seen| &seen.edge_outcomes);
+        for total in outcomes.filter(|total| total.kind == kind.name()) {
+            counter.get_metric_with_label_values(&[look.partner, &total.outcome])?.inc_by(total.count);
+        }
+    }
+    Ok(counter.collect())
 }
 
 fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
@@ -134,8 +176,8 @@ async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
         // It answers what it is asked; that it can be written to is asked apart.
         store.ping().await?;
         let waiting = async { Ok((store.backlog(now).await?, store.waiting_for_rates().await?)) };
-        let (waiting, watched, recounted): (Result<_, StoreError>, _, _) =
-            join3(waiting, watch(store, now), store.last_recount(now)).await;
+        let (waiting, watched, recounted, edge_outcomes): (Result<_, StoreError>, _, _, _) =
+            join4(waiting, watch(store, now), store.last_recount(now), store.edge_outcomes()).await;
         let (backlog, waiting_for_rates) = waiting?;
         Ok(Seen {
             backlog,
@@ -143,6 +185,7 @@ async fn look<'a>(app: &App, partner: &'a str, now: Timestamp) -> Look<'a> {
             watched: watched?,
             connections: store.database().connections(),
             recounted: recounted?,
+            edge_outcomes: edge_outcomes?,
         })
     };
     let seen: Result<Seen, StoreError> = seen.await;

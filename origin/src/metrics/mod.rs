@@ -26,6 +26,8 @@ pub enum Kind {
     Postback,
     /// That clicks are.
     Clicks,
+    /// That a report of the edge is.
+    Report,
     /// What would become of a postback.
     Rehearsal,
     /// What was stored.
@@ -37,6 +39,7 @@ impl Kind {
         match self {
             Kind::Postback => "postback",
             Kind::Clicks => "clicks",
+            Kind::Report => "report",
             Kind::Rehearsal => "rehearsal",
             Kind::Question => "question",
         }

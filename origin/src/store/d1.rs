@@ -78,7 +78,7 @@ impl D1 {
 
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
         let sql = "select (select count(*) from postbacks where received_at >= ?1) +
-                          (select count(*) from rejections where received_at >= ?1) as requests";
+                          (select count(*) from rejections where received_at >= ?1 and via = 'direct') as requests";
         let statement = json!([sql, since.to_sortable()]);
         let answered = self.batch(vec![statement]).await.map_err(refusal)?;
         let count = answered.first().and_then(|answered| answered.rows.first()?.get("requests")?.as_u64());

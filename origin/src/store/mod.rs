@@ -46,7 +46,7 @@ pub mod sqlite;
 pub use error::StoreError;
 #[cfg(not(target_family = "wasm"))]
 pub use patience::patiently;
-pub use record::{ClickBatch, Receipt, Record, Recorded, RecordedClicks, Rejected};
+pub use record::{ClickBatch, EdgeOutcome, EdgeReport, Ids, Receipt, Record, Recorded, RecordedClicks, Rejected, Via};
 
 use crate::deadline::within;
 use crate::store::location::Location;
@@ -331,13 +331,24 @@ impl Store {
         Ok(ledger::recorded_clicks(batch, &done))
     }
 
-    /// Writes down a request that could not be read. It spends no nonce: nothing comes of it that may come but once.
+    /// Stores a rejected request. It spends no nonce: a replay has no effect.
     ///
     /// # Errors
     /// As [`Store::record`].
     pub async fn reject(&self, rejected: Rejected) -> Result<(), StoreError> {
         let statement = self.core.ledger.rejection_statement(rejected);
         in_time(RECORD_TIMEOUT, self.core.database.run(vec![statement], End::Commit)).await.map(|_| ())
+    }
+
+    /// Stores what the edge reports, in one transaction: rejected requests and batches of counts, each once however often it is reported.
+    /// Returns how many rejected requests were new.
+    ///
+    /// # Errors
+    /// As [`Store::record`].
+    pub async fn record_report(&self, report: EdgeReport) -> Result<u64, StoreError> {
+        let statements = self.core.ledger.report_statements(report);
+        let done = in_time(RECORD_TIMEOUT, self.core.database.run(statements, End::Commit)).await?;
+        Ok(done.first().map_or(0, |done| done.changed))
     }
 
     /// Whether the database answers.
@@ -348,7 +359,8 @@ impl Store {
         in_time(PING_TIMEOUT, async { on_each!(self.database(), database => database.ping().await) }).await
     }
 
-    /// How many requests were written down that came at an instant or later, those that could not be read among them.
+    /// How many requests are stored that arrived at an instant or later, rejected direct ones included. What the edge rejected has a limit
+    /// of its own ([`Store::count_edge_rejections`]).
     ///
     /// # Errors
     /// The database cannot say.

@@ -116,7 +116,7 @@ impl Postgres {
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
         let count: i64 = sqlx::query_scalar(
             "select (select count(*) from postbacks where received_at >= $1) +
-                    (select count(*) from rejections where received_at >= $1)",
+                    (select count(*) from rejections where received_at >= $1 and via = 'direct')",
         )
         .bind(since.to_chrono())
         .fetch_one(&self.pool)

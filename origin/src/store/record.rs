@@ -5,7 +5,6 @@
 use postback::click::Click;
 use postback::id::Nonce;
 use postback::reading::Reading;
-use postback::rejection::Code;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
 
@@ -49,17 +48,92 @@ pub struct Receipt {
     pub nonce: Option<Nonce>,
 }
 
-/// A request of a believed sender that could not be read (R46).
+/// A rejected request.
 #[derive(Clone, Debug)]
 pub struct Rejected {
     /// The receipt's own name, of which there is no second.
     pub receipt_id: Nonce,
-    /// How it came.
+    /// How it arrived.
     pub receipt: Receipt,
-    /// What is wrong with it.
-    pub code: Code,
-    /// The field that is at fault, in the sender's words, where it is one.
+    /// Who received it.
+    pub via: Via,
+    /// Whether the request passed authentication. Of one that did not, every id is unverified.
+    pub is_authenticated: bool,
+    /// The error code of the reply.
+    pub code: String,
+    /// The field at fault, in the sender's words, where it is one.
     pub field: Option<String>,
+    /// The HTTP status of the reply.
+    pub status: u16,
+    /// The version of the partner's rules that rejected it.
+    pub rules: String,
+    /// The ids that could be read.
+    pub ids: Ids,
+}
+
+/// Who received a request from its sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Via {
+    /// The origin.
+    Direct,
+    /// The edge.
+    Edge,
+}
+
+impl Via {
+    /// The name in the database, in metrics and in answers.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Via::Direct => "direct",
+            Via::Edge => "edge",
+        }
+    }
+}
+
+/// The ids of a request, as far as it could be read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ids {
+    /// The sender's id of the event.
+    pub event_id: Option<String>,
+    /// The conversion.
+    pub conversion_id: Option<String>,
+    /// The order.
+    pub order_id: Option<String>,
+    /// The click.
+    pub click_id: Option<String>,
+    /// The account.
+    pub account_id: Option<String>,
+}
+
+impl Ids {
+    /// No id could be read.
+    pub const NONE: Ids = Ids { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
+}
+
+/// A report of the edge.
+#[derive(Clone, Debug)]
+pub struct EdgeReport {
+    /// Rejected requests. One that is stored already is left alone.
+    pub rejected: Vec<Rejected>,
+    /// Counts. Those of a batch that was added already are left alone.
+    pub outcomes: Vec<EdgeOutcome>,
+    /// The report's own name, of which there is no second.
+    pub receipt_id: Nonce,
+    /// The origin's clock.
+    pub now: Timestamp,
+}
+
+/// How often a request or a delivery of the edge ended in an outcome.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EdgeOutcome {
+    /// The batch of counts.
+    pub batch_id: String,
+    /// What is counted: `requests`, `deliveries` or `rejections`.
+    pub kind: String,
+    /// The outcome.
+    pub outcome: String,
+    /// How often.
+    pub count: u64,
 }
 
 /// What recording came to.

@@ -1,4 +1,4 @@
-//! Clicks that are too old (R59). What was attributed stays attributed: what conversions are judged by of a click moves onto them as
+//! Clicks and batches of counts that are too old (R59). What was attributed stays attributed: what conversions are judged by of a click moves onto them as
 //! it goes.
 
 use super::statement::{Column, Dialect, Done, Statement, Step};
@@ -33,6 +33,18 @@ impl Store {
             let done = self.portion(dropping(dialect, &old)).await?;
             dropped = dropped.saturating_add(done.last().map_or(0, |done| done.changed));
         }
+    }
+
+    /// Forgets batches of counts that were added before an instant: the queue no longer redelivers them. The counts stay.
+    ///
+    /// # Errors
+    /// Nothing was forgotten.
+    pub async fn forget_edge_batches(&self, before: Timestamp) -> Result<u64, StoreError> {
+        const COLUMNS: &[Column<Timestamp>] = &[Column::time("forgotten_before", |before| Some(*before))];
+        let statement = "delete from edge_batches where received_at < (select forgotten_before from input)";
+        let step = Step::new(self.database().dialect(), COLUMNS, statement);
+        let done = self.portion(vec![step.over(&[before])]).await?;
+        Ok(done.last().map_or(0, |done| done.changed))
     }
 
     async fn portion(&self, statements: Vec<Statement>) -> Result<Vec<Done>, StoreError> {

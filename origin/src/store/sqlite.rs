@@ -80,7 +80,7 @@ impl Sqlite {
     pub(super) async fn count_postbacks(&self, since: Timestamp) -> Result<u64, StoreError> {
         let count: i64 = sqlx::query_scalar(
             "select (select count(*) from postbacks where received_at >= $1) +
-                    (select count(*) from rejections where received_at >= $1)",
+                    (select count(*) from rejections where received_at >= $1 and via = 'direct')",
         )
         .bind(since.to_sortable())
         .fetch_one(&self.pool)

@@ -39,6 +39,7 @@ mod work;
 mod links;
 mod totals;
 mod rejections;
+mod edge_reports;
 mod model;
 mod order;
 mod late;
@@ -59,7 +60,9 @@ mod shared;
 
 use crate::d1::Bridge;
 use bytec_origin::store::location::Location;
-use bytec_origin::store::{ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Store, StoreError};
+use bytec_origin::store::{
+    ClickBatch, Database, Ids, Receipt, Record, Recorded, RecordedClicks, Rejected, Store, StoreError, Via,
+};
 use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
@@ -312,6 +315,21 @@ fn record(query: &str) -> Record {
             nonce: Some(nonce()),
         },
         now,
+    }
+}
+
+/// A request that was rejected for an amount.
+fn rejection(receipt: Receipt, field: Option<&str>) -> Rejected {
+    Rejected {
+        receipt_id: nonce(),
+        receipt,
+        via: Via::Direct,
+        is_authenticated: true,
+        code: "invalid_amount".to_owned(),
+        field: field.map(str::to_owned),
+        status: 400,
+        rules: "0123456789abcdef".to_owned(),
+        ids: Ids::NONE,
     }
 }
 

@@ -1,12 +1,11 @@
 //! Requests that could not be read (R46): written down as they came, with what is wrong with them.
 
-use crate::{FIRST, Fresh, at, nonce, record};
+use crate::{FIRST, Fresh, at, nonce, record, rejection};
 use bytec_origin::reconcile::repair::{self, Judge, Notice, Use, Wanted, rejected as rejected_since, stands_as_judged};
 use bytec_origin::reconcile::{Difference, Known, Last, Ours, Pair, Standing, Theirs};
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::field::Field;
 use postback::money::Amount;
-use postback::rejection::Code;
 use postback::status::Status;
 use postback::verdict::Verdict::{Created, Duplicate};
 use std::collections::BTreeMap;
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 /// A rejected request that came at a time.
 fn rejected(time: &str, body: Option<&str>, field: Option<&str>) -> Rejected {
     let receipt = Receipt { received_at: at(time), body: body.map(str::to_owned), ..record(FIRST).receipt };
-    Rejected { receipt_id: nonce(), receipt, code: Code::InvalidAmount, field: field.map(str::to_owned) }
+    rejection(receipt, field)
 }
 
 impl Fresh {

@@ -1,14 +1,13 @@
 //! A person's data, found and erased by account (R63), and what stays as it was.
 
 use crate::processing::{Processing, deposit, lease, now};
-use crate::{Fresh, again, at, batch, click, nonce, received, record};
+use crate::{Fresh, again, at, batch, click, nonce, received, record, rejection};
 use bytec_origin::processing::again as judging_again;
 use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Rejected};
 use postback::click::Click;
 use postback::duplicate::{DuplicateKey, DuplicatePolicy, OnRepeat};
-use postback::rejection::Code;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 
 /// An account in characters that are spelled in several ways.
@@ -40,7 +39,7 @@ fn rejected(target: &str, body: Option<&str>) -> Rejected {
         client_ip: Some("192.0.2.77".to_owned()),
         ..record("conversion_id=r").receipt
     };
-    Rejected { receipt_id: nonce(), receipt, code: Code::InvalidAmount, field: Some("rewars".to_owned()) }
+    rejection(receipt, Some("rewars"))
 }
 
 const PERSONAL: &str =

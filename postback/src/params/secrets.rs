@@ -67,14 +67,27 @@ pub fn redact_body(body: &str) -> String {
     format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
 }
 
-/// A body that could not be read, as it came: a secret may stand in it in any form, so one that names a secret anywhere else than
-/// as a form does is not kept at all.
+/// A body that could not be read, secrets redacted. A secret may stand anywhere in it: a body that names one elsewhere than as a form's
+/// parameter or as a member of a JSON object is redacted as a whole.
 pub fn redact_unread_body(body: &str) -> String {
     let redacted = redact_body(body);
-    let replaced = format!("={REDACTED}");
-    let mut rest = redacted.split('&').filter(|piece| !piece.ends_with(&replaced));
-    let is_beside_a_name = |c: char| !c.is_ascii_alphanumeric() && c != '_';
-    if rest.any(|piece| piece.split(is_beside_a_name).any(names_credential)) { REDACTED.to_owned() } else { redacted }
+    let has_other_secrets = match members(body.as_bytes()) {
+        // In a nested object an escaped name would not be recognised.
+        Some(members) => members.iter().any(|(name, value)| {
+            let is_hidden = value.starts_with(['{', '[']) && value.contains("\\u");
+            !names_credential(name) && (is_hidden || mentions_credential(value))
+        }),
+        None => {
+            let replaced = format!("={REDACTED}");
+            redacted.split('&').filter(|piece| !piece.ends_with(&replaced)).any(mentions_credential)
+        }
+    };
+    if has_other_secrets { REDACTED.to_owned() } else { redacted }
+}
+
+/// Whether a text holds the name of a secret.
+fn mentions_credential(text: &str) -> bool {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').any(names_credential)
 }
 
 fn redact_pairs(query: &str) -> String {

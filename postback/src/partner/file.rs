@@ -6,6 +6,7 @@ pub use super::zones::zone;
 
 use super::schema;
 use super::{Partner, Registry};
+use crate::id::ContentDigest;
 use std::path::Path;
 
 /// Reads every `*.toml` of a folder.
@@ -78,10 +79,20 @@ pub fn read_files<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Result
                 problems.push(Problem { file: file.to_owned(), key: format!("offers.{offer}"), reason });
             }
         }
-        partners.push(partner);
+        let rules_version = rules_version(&partner)
+            .map_err(|reason| vec![Problem { file: file.to_owned(), key: String::new(), reason }])?;
+        partners.push(Partner { rules_version, ..partner });
     }
     partners.sort_by(|a, b| a.code.cmp(&b.code));
     if problems.is_empty() { Ok(Registry { partners }) } else { Err(problems) }
+}
+
+/// A digest of what a file came to, the time zone's transitions included.
+fn rules_version(partner: &Partner) -> Result<String, String> {
+    let rules = serde_json::to_string(partner).map_err(|error| format!("cannot be written as JSON: {error}"))?;
+    let mut digest = ContentDigest::of("bytec-rules-v1");
+    digest.add(&rules);
+    Ok(digest.into_hex().chars().take(16).collect())
 }
 
 /// For build scripts: reads a folder of partner files, writes what they came to as `partners.json` into the build's

@@ -67,6 +67,8 @@ impl AuthMode {
 pub struct Partner {
     /// The file's name without ending: the partner's name in logs and metrics.
     pub code: String,
+    /// Which version of the rules this is: 16 hexadecimal digits of a digest over all other members.
+    pub rules_version: String,
     /// The name people use.
     pub name: String,
     /// Whose data it is.

@@ -21,7 +21,7 @@ mod clicks;
 pub use entry::Entry;
 
 use super::StoreError;
-use super::record::{ClickBatch, Record, Recorded, RecordedClicks, Rejected};
+use super::record::{ClickBatch, EdgeReport, Record, Recorded, RecordedClicks, Rejected};
 use super::statement::{Column, Dialect, Done, Statement, Step};
 use super::totals::{Lane, judging_slot};
 use super::turns::{Turn, take_turns};
@@ -31,7 +31,7 @@ use links::enter_links;
 use postback::duplicate::DuplicatePolicy;
 use postback::id::Nonce;
 use postback::verdict::Verdict;
-use rejections::write_down_rejected;
+use rejections::{Counted, add_counts, insert_batches, insert_rejections};
 use requests::{Spending, enter_event, spend_nonces, write_down};
 use std::collections::HashMap;
 use std::iter;
@@ -49,7 +49,9 @@ pub struct Ledger {
     conclude: [Step<Entry>; 2],
     enter_clicks: Step<BatchedClick>,
     put_back: Step<BatchedClick>,
-    write_down_rejected: Step<Rejected>,
+    insert_rejections: Step<Rejected>,
+    insert_batches: Step<Counted>,
+    add_counts: Step<Counted>,
 }
 
 impl Ledger {
@@ -71,7 +73,9 @@ impl Ledger {
             conclude: [enter_work(dialect), enter_links(dialect)],
             enter_clicks: enter_clicks(dialect),
             put_back: put_back_for_clicks(dialect),
-            write_down_rejected: write_down_rejected(dialect),
+            insert_rejections: insert_rejections(dialect),
+            insert_batches: insert_batches(dialect),
+            add_counts: add_counts(dialect),
         }
     }
 
@@ -139,9 +143,18 @@ impl Ledger {
         self.take_turns.iter().map(|step| step.over(&turns)).chain(recording).collect()
     }
 
-    /// The statement that writes down a request which could not be read.
+    /// The statement that inserts a rejected request.
     pub fn rejection_statement(&self, rejected: Rejected) -> Statement {
-        self.write_down_rejected.over(&[rejected])
+        self.insert_rejections.over(&[rejected])
+    }
+
+    /// The statements that insert what the edge reports: its rejected requests, the batches of counts, and the counts of batches that are
+    /// new.
+    pub fn report_statements(&self, report: EdgeReport) -> Vec<Statement> {
+        let EdgeReport { rejected, outcomes, receipt_id, now } = report;
+        let counted = |outcome| Counted { outcome, receipt_id: receipt_id.clone(), now };
+        let counted: Vec<_> = outcomes.into_iter().map(counted).collect();
+        vec![self.insert_rejections.over(&rejected), self.insert_batches.over(&counted), self.add_counts.over(&counted)]
     }
 }
 

@@ -8,9 +8,11 @@ mod conversions;
 mod converted;
 mod arrivals;
 mod rejections;
+mod edge;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
+pub use edge::{OutcomeTotal, RejectionsSince};
 pub use kinds::{Kind, KindKey, KindMoney, Waiting};
 pub use rejections::Rejection;
 pub use spans::Span;
@@ -84,8 +86,8 @@ impl Store {
         converted::read(self.run_within(&converted::LIMITS, vec![count]).await?)
     }
 
-    /// Requests that were refused, received at an instant or later: the next ones behind a number, in the order of their numbers; none
-    /// where there are no more.
+    /// Rejected requests of authenticated senders, received at an instant or later: the next ones behind a number, in the order of their
+    /// numbers; none where there are no more.
     ///
     /// # Errors
     /// The database cannot say.
@@ -93,6 +95,26 @@ impl Store {
         let statement = rejections::page(self.dialect()).over(&[rejections::After { since, rejection_id: after }]);
         let database = self.database();
         rejections::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// How many rejected requests of the edge are stored that an origin received at an instant or later.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn count_edge_rejections(&self, asked: RejectionsSince) -> Result<u64, StoreError> {
+        let statement = edge::count_rejections(self.dialect()).over(&[asked]);
+        let database = self.database();
+        edge::read_count(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// How often the edge's requests and deliveries ended in each outcome.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn edge_outcomes(&self) -> Result<Vec<OutcomeTotal>, StoreError> {
+        let statement = edge::outcomes(self.dialect()).over(&[()]);
+        let database = self.database();
+        edge::read_outcomes(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
     /// How postbacks have been arriving lately.

@@ -1,4 +1,4 @@
-//! Requests that could not be read, as they were written down (R46).
+//! Rejected requests of authenticated senders, as they were stored.
 
 use super::super::StoreError;
 use super::super::record::Receipt;
@@ -76,6 +76,7 @@ pub(super) fn page(dialect: Dialect) -> Step<After> {
         &format!(
             "select cast(rejections.rejection_id as text) as id, {} as answer from rejections
              where rejections.rejection_id > (select after from input) and rejections.received_at >= (select since from input)
+               and rejections.is_authenticated
              order by rejections.rejection_id limit {PAGE}",
             dialect.json_object(&members),
         ),

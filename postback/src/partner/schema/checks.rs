@@ -80,6 +80,7 @@ impl Checks<'_> {
             self.wrong("required", "must name conversion_id or event_id, or no postback could be told from another");
         }
         Partner {
+            rules_version: String::new(),
             code,
             name: written.name,
             tenant: written.tenant,
