@@ -11,10 +11,11 @@ use crate::guard::limits;
 use crate::platform::exchange::Answer;
 use crate::platform::incoming::{Incoming, Part};
 use crate::platform::{self, Bindings};
+use crate::rejections::{Evidence, has_samples_left};
 use postback::id::{EventId, Nonce};
 use postback::limits::{BODY_BYTES_MAX, HEADERS_BYTES_MAX, HEADERS_MAX, TARGET_BYTES_MAX};
 use postback::params::Params;
-use postback::partner::Partner;
+use postback::partner::{AuthMode, Partner};
 use postback::reading::Reading;
 use postback::rejection::Rejection;
 use postback::reply::Format;
@@ -26,6 +27,8 @@ use worker::worker_sys::Context;
 
 /// How long a body may take to arrive, in milliseconds.
 const BODY_MS_MAX: u32 = 10_000;
+/// The same of a request whose head failed authentication.
+const UNAUTHENTICATED_BODY_MS_MAX: u32 = 100;
 
 /// What came of a postback; the event's id as soon as it is known.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub struct Ingested {
     pub reason: Option<String>,
     /// Attempts made at the origin.
     pub attempts: u32,
+    /// What is known of a rejected request.
+    pub evidence: Option<Evidence>,
 }
 
 /// A postback that is out of its sender's hands.
@@ -56,13 +61,17 @@ pub enum Taken {
 
 impl From<Error> for Ingested {
     fn from(error: Error) -> Self {
-        Ingested { event_id: None, request_id: None, result: Err(error), reason: None, attempts: 0 }
+        Ingested { event_id: None, request_id: None, result: Err(error), reason: None, attempts: 0, evidence: None }
     }
 }
 
 impl Ingested {
     fn because(error: Error, reason: String) -> Ingested {
         Ingested { reason: Some(reason), ..error.into() }
+    }
+
+    fn with(self, evidence: Evidence) -> Ingested {
+        Ingested { evidence: Some(evidence), ..self }
     }
 }
 
@@ -116,7 +125,7 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
     let address = incoming.part(Part::ConnectingIp).unwrap_or("unknown");
     let shown = Shown { part: &|part| incoming.part(part), method, path, query, path_key: asked.path_key };
     if let Err(denial) = credentials::by_head(&config.secrets, partner, &shown, now.unix_s()) {
-        return denied(bindings, asked, address, denial).await;
+        return denied(bindings, asked, address, denial, None).await;
     }
     // (3) Wrong proofs from an address do not shut out a right one: a network sends for many from one. But nobody is waited for whose
     // head shows already that the signature cannot hold.
@@ -128,22 +137,29 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
     // (4)
     let (content_type, body) = match bounded_body(incoming).await {
         Ok(found) => found,
-        Err((error, reason)) => return Ingested { reason, ..error.into() },
+        Err((error, reason)) => {
+            // Its head proves all that the partner's file asks for, unless that is a signature over the body.
+            let is_authenticated = !partner.auth.contains(&AuthMode::Signature);
+            let evidence = Evidence { is_authenticated, content_type: None, body: Vec::new() };
+            return Ingested { reason, ..error.into() }.with(evidence);
+        }
     };
     // (5)
     let signed = match credentials::by_signature(&config.secrets, partner, &shown, &body, now.unix_s()) {
         Ok(signed) => signed,
-        Err(denial) => return denied(bindings, asked, address, denial).await,
+        Err(denial) => return denied(bindings, asked, address, denial, Some((content_type, body))).await,
     };
     // (6)
     if !limits::is_within_rate(bindings, partner).await {
-        return Error::TooMany.into();
+        return Ingested::from(Error::TooMany).with(Evidence { is_authenticated: true, content_type, body });
     }
     // (7), (8)
     let profile = signed.as_ref().map(|signed| signed.profile);
     let reading = match read(partner, query, content_type.as_deref(), &body, profile, now) {
         Ok(reading) => reading,
-        Err(rejection) => return rejection.into(),
+        Err(rejection) => {
+            return Ingested::from(rejection).with(Evidence { is_authenticated: true, content_type, body });
+        }
     };
     let request_id = signed.map(|signed: SignedBy| signed.request_id(&partner.code, &reading.postback));
     // (9)
@@ -169,11 +185,26 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
         }
         Delivered::Neither(reason) => (Err(Error::Unavailable), Some(reason)),
     };
-    Ingested { event_id: Some(parcel.event_id), request_id, result, reason, attempts }
+    Ingested { event_id: Some(parcel.event_id), request_id, result, reason, attempts, evidence: None }
 }
 
-/// A sender that is not believed. It is counted, and from some number on not listened to for a while.
-async fn denied(bindings: &Bindings, asked: &Asked<'_>, address: &str, denial: Denial) -> Ingested {
+/// A request that failed authentication. It is counted, and from some number on its sender is locked out for a while. `read` is the body's
+/// type and the body, where they were read.
+async fn denied(
+    bindings: &Bindings,
+    asked: &Asked<'_>,
+    address: &str,
+    denial: Denial,
+    read: Option<(Option<String>, Vec<u8>)>,
+) -> Ingested {
+    let (content_type, body) = match read {
+        Some(read) => read,
+        None => body_at_hand(asked).await,
+    };
+    denied_by(bindings, asked, address, denial).await.with(Evidence { is_authenticated: false, content_type, body })
+}
+
+async fn denied_by(bindings: &Bindings, asked: &Asked<'_>, address: &str, denial: Denial) -> Ingested {
     match &denial {
         Denial::Unsignable(rejection) => rejection.clone().into(),
         Denial::Unproven { mode, cause } => {
@@ -212,6 +243,24 @@ fn read(
     let mut params = Params::from_request(&query, content_type, &body)?;
     params.drop_credentials();
     partner.read(&params, now)
+}
+
+/// The body of a request whose head failed authentication, and its type: only for the sample that is kept, and only where the body is
+/// there already. Nobody waits for it.
+async fn body_at_hand(asked: &Asked<'_>) -> (Option<String>, Vec<u8>) {
+    let Asked { incoming, partner, now, .. } = *asked;
+    let nothing = (None, Vec::new());
+    let is_plain = incoming.part(Part::ContentEncoding).is_none();
+    let length = incoming.part(Part::ContentLength).and_then(|length| length.parse::<u32>().ok());
+    let bytes_max = u32::try_from(BODY_BYTES_MAX).unwrap_or(u32::MAX);
+    let is_wanted = incoming.method() == "POST" && is_plain && length.is_some_and(|length| length <= bytes_max);
+    if !is_wanted || !has_samples_left(partner, now) {
+        return nothing;
+    }
+    match incoming.body(bytes_max, UNAUTHENTICATED_BODY_MS_MAX).await {
+        Ok(Some(body)) => (incoming.part(Part::ContentType).map(str::to_owned), body),
+        Ok(None) | Err(_) => nothing,
+    }
 }
 
 /// The body and its type; a GET's body is not looked at.

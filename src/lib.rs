@@ -18,6 +18,8 @@ pub mod queue;
 pub mod parked;
 pub mod ops;
 pub mod health;
+pub mod rejections;
+pub mod outcomes;
 pub mod reply;
 pub mod error;
 pub mod log;
@@ -25,16 +27,19 @@ pub mod platform;
 
 use crate::config::Config;
 use crate::error::Error;
-use crate::ingest::{Asked, ingest};
+use crate::ingest::{Asked, Ingested, Taken, ingest};
 use crate::log::{Level, Line};
 use crate::parked::returning::{Tidied, tidy};
 use crate::platform::incoming::{Incoming, Part};
 use crate::platform::queue::messages_of;
 use crate::platform::response::Reply;
 use crate::platform::{Bindings, now, random_bytes, task};
+use crate::rejections::Rejected;
 use crate::route::{Route, route};
+use postback::edge_report::OutcomeKind;
 use postback::id::Nonce;
-use postback::reply::Format;
+use postback::partner::AuthMode;
+use postback::reply::{Format, QUEUED};
 use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
 use worker::Env;
@@ -68,8 +73,8 @@ mod entry {
         js_name = queue, wasm_bindgen = worker::wasm_bindgen,
         wasm_bindgen_futures = worker::wasm_bindgen_futures, js_sys = worker::js_sys
     )]
-    pub async fn queue(batch: MessageBatch, env: Env, _context: Context) -> Result<(), JsValue> {
-        consume(&batch, Bindings::of(env)).await
+    pub async fn queue(batch: MessageBatch, env: Env, context: Context) -> Result<(), JsValue> {
+        consume(&batch, Bindings::of(env), &context).await
     }
 
     /// The time of a cron trigger has come.
@@ -147,18 +152,55 @@ async fn handle(
         Route::Postback { partner, path_key } => {
             let reply = Format::negotiate(Some(partner.reply), accept);
             let asked = Asked { incoming, request_id, now, partner, path_key, reply };
-            return reply::to_postback(&ingest(config, bindings, context, &asked).await, &asked);
+            let ingested = ingest(config, bindings, context, &asked).await;
+            report(bindings, context, &ingested, &asked);
+            return reply::to_postback(&ingested, &asked);
         }
         Route::WrongMethod { allow, partner } => (partner, Error::MethodNotAllowed { allow }),
         Route::Unknown => (None, Error::PartnerNotFound),
     };
     let reply =
         reply::failed(&error, Format::negotiate(partner.map(|partner| partner.reply), accept), request_id, None);
+    if let Some(partner) = partner {
+        let (code, evidence) = (error.failure().code, None);
+        outcomes::count(&partner.code, OutcomeKind::Requests, code, 1);
+        outcomes::flush_later(bindings, context, now);
+        let path_key = partner.auth.contains(&AuthMode::PathKey).then(|| path.rsplit('/').next()).flatten();
+        rejections::keep(
+            bindings,
+            context,
+            &Rejected { incoming, request_id, now, partner, path_key, error: &error, evidence },
+        );
+    }
     log::write(&Line {
         status: Some(reply.status),
         ..Line::of("request answered", request_id.as_str(), error.failure().code, reply::since(now))
     });
     reply
+}
+
+/// Counts what came of a postback, and keeps a rejected one.
+fn report(bindings: &Bindings, context: &Context, ingested: &Ingested, asked: &Asked<'_>) {
+    let Asked { incoming, request_id, now, partner, path_key, .. } = *asked;
+    let outcome = match &ingested.result {
+        Ok(Taken::Answered(verdict, _)) => verdict.name(),
+        Ok(Taken::Queued { .. }) => QUEUED,
+        Err(error) => error.failure().code,
+    };
+    outcomes::count(&partner.code, OutcomeKind::Requests, outcome, 1);
+    if ingested.attempts > 1 {
+        let retries = u64::from(ingested.attempts.saturating_sub(1));
+        outcomes::count(&partner.code, OutcomeKind::Deliveries, "retried", retries);
+    }
+    outcomes::flush_later(bindings, context, now);
+    if let Err(error) = &ingested.result {
+        let evidence = ingested.evidence.as_ref();
+        rejections::keep(
+            bindings,
+            context,
+            &Rejected { incoming, request_id, now, partner, path_key, error, evidence },
+        );
+    }
 }
 
 /// What must not happen, on request.
@@ -172,11 +214,14 @@ fn panic_if_asked(path: &str) {
 
 /// Hands a batch to its consumer. With a wrong configuration nothing can be delivered: its messages wait as if the origin were
 /// away, because an error would make the platform bring them again at once until it gives them up.
-async fn consume(batch: &MessageBatch, bindings: Bindings) -> Result<(), JsValue> {
+async fn consume(batch: &MessageBatch, bindings: Bindings, context: &Context) -> Result<(), JsValue> {
     let (name, messages) = messages_of(batch)?;
     let nobody = Nonce::from_bytes([0; 16]);
     match configuration(&bindings, &nobody, now()) {
-        Some(config) => queue::consume(config, bindings, &name, messages).await,
+        Some(config) => {
+            queue::consume(config, bindings.clone(), &name, messages).await;
+            outcomes::flush_later(&bindings, context, now());
+        }
         None => queue::settle::put_off_all(&messages),
     }
     Ok(())

@@ -41,6 +41,9 @@ pub struct Line<'a> {
     pub operator: Option<&'a str>,
     /// The verdict, or the error's code.
     pub outcome: &'a str,
+    /// The canonical name of the field at fault.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub field: Option<&'static str>,
     /// The reply's status code, where there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
@@ -66,6 +69,7 @@ impl<'a> Line<'a> {
             event_id: None,
             operator: None,
             outcome,
+            field: None,
             status: None,
             reason: None,
             attempt: None,

@@ -6,6 +6,7 @@ use crate::log::{self, Level, Line};
 use crate::platform::exchange::Answer;
 use crate::platform::now;
 use crate::platform::response::Reply;
+use postback::field::Field;
 use postback::id::{EventId, Nonce};
 use postback::message_signature::header;
 use postback::reply::{self, Body, Failure, Format, QUEUED};
@@ -14,7 +15,7 @@ use postback::verdict::Verdict;
 
 /// The reply to a postback, and its line in the log.
 pub fn to_postback(ingested: &Ingested, asked: &Asked<'_>) -> Reply {
-    let Ingested { event_id, request_id, result, reason, attempts } = ingested;
+    let Ingested { event_id, request_id, result, reason, attempts, .. } = ingested;
     let asked = &Asked { request_id: request_id.as_ref().unwrap_or(asked.request_id), ..*asked };
     let Asked { incoming, request_id, partner, reply: format, .. } = *asked;
     let (reply, outcome, level, message) = match result {
@@ -45,6 +46,7 @@ pub fn to_postback(ingested: &Ingested, asked: &Asked<'_>) -> Reply {
             partner: Some(&partner.code),
             target_digest: log::target_digest(incoming.target()),
             event_id: event_id.as_ref().map(EventId::as_str),
+            field: result.as_ref().err().and_then(|error| partner.field_of(error.failure().field?)).map(Field::name),
             reason: reason.as_deref(),
             attempt: (*attempts > 0).then_some(*attempts),
             status: Some(reply.status),

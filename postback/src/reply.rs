@@ -43,7 +43,7 @@ pub struct Body {
 #[derive(Clone, Copy, Debug)]
 pub struct Failure<'a> {
     /// The stable code.
-    pub code: &'a str,
+    pub code: &'static str,
     /// The field at fault, as the sender named it.
     pub field: Option<&'a str>,
     /// What to do about it.
@@ -56,7 +56,7 @@ pub struct Failure<'a> {
 
 impl<'a> Failure<'a> {
     /// An error of no field and no event.
-    pub fn of(code: &'a str, hint: &'a str) -> Failure<'a> {
+    pub fn of(code: &'static str, hint: &'a str) -> Failure<'a> {
         Failure { code, field: None, hint, event_id: None, verdict: None }
     }
 }

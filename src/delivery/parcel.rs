@@ -3,6 +3,7 @@
 
 use postback::canonical::CanonicalForm;
 use postback::id::{EventId, Nonce};
+use postback::limits::TARGET_BYTES_MAX;
 use postback::params::{redact_body, redact_target};
 use postback::partner::{Partner, Registry};
 use postback::postback::Postback;
@@ -74,6 +75,8 @@ pub struct Received<'a> {
 
 /// Bytes that are kept of a body's type. Those that are read are shorter.
 const CONTENT_TYPE_BYTES_MAX: usize = 256;
+/// Bytes that are kept of path and query: those of a request that is accepted are shorter, also with secrets replaced.
+const TARGET_KEPT_BYTES_MAX: usize = 2 * TARGET_BYTES_MAX;
 
 /// What stands in the place of a secret segment.
 const REDACTED: &str = "***";
@@ -103,12 +106,6 @@ struct Head {
 impl Parcel {
     /// A postback with all that is kept of its request; secrets are not.
     pub fn of(partner: &Partner, postback: Postback, received: &Received<'_>) -> Parcel {
-        let (path, query) = received.target.split_once('?').unwrap_or((received.target, ""));
-        let path = match received.path_key.and_then(|key| path.strip_suffix(key)) {
-            Some(before) => Cow::Owned(format!("{before}{REDACTED}")),
-            None => Cow::Borrowed(path),
-        };
-        let target = if query.is_empty() { redact_target(&path) } else { redact_target(&format!("{path}?{query}")) };
         Parcel {
             partner: partner.code.clone(),
             event_id: postback.event_id().clone(),
@@ -116,10 +113,10 @@ impl Parcel {
             request_id: received.request_id.clone(),
             received_at: received.at,
             method: received.method.to_owned(),
-            target,
-            content_type: received.content_type.map(|text| shortened(text, CONTENT_TYPE_BYTES_MAX).to_owned()),
+            target: redacted_target(received.target, received.path_key),
+            content_type: received.content_type.map(kept_content_type),
             body: redact_body(&text_of(received.body)),
-            client_ip: received.client_ip.filter(|text| text.parse::<IpAddr>().is_ok()).map(str::to_owned),
+            client_ip: received.client_ip.and_then(client_ip),
             auth: partner.auth_names(),
             reply: received.reply,
             replays: 0,
@@ -196,8 +193,32 @@ impl Parcel {
     }
 }
 
+/// Path and query, secrets redacted and at most as long as a request's may be. `path_key` is the segment of the path that is a secret.
+pub fn redacted_target(target: &str, path_key: Option<&str>) -> String {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    let path = match path_key.and_then(|key| path.strip_suffix(key)) {
+        Some(before) => Cow::Owned(format!("{before}{REDACTED}")),
+        None => Cow::Borrowed(path),
+    };
+    let target = if query.is_empty() { redact_target(&path) } else { redact_target(&format!("{path}?{query}")) };
+    match target.len() > TARGET_KEPT_BYTES_MAX {
+        true => shortened(&target, TARGET_KEPT_BYTES_MAX).to_owned(),
+        false => target,
+    }
+}
+
+/// A body's type, as much as is kept of it.
+pub fn kept_content_type(content_type: &str) -> String {
+    shortened(content_type, CONTENT_TYPE_BYTES_MAX).to_owned()
+}
+
+/// The sender's address, where it is one.
+pub fn client_ip(address: &str) -> Option<String> {
+    address.parse::<IpAddr>().is_ok().then(|| address.to_owned())
+}
+
 /// A body as a text. What is not UTF-8 becomes U+001A (substitute), a byte for each piece, so that it takes no more room than it did.
-fn text_of(body: &[u8]) -> Cow<'_, str> {
+pub fn text_of(body: &[u8]) -> Cow<'_, str> {
     if let Ok(text) = std::str::from_utf8(body) {
         return Cow::Borrowed(text);
     }
@@ -232,9 +253,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::delivery::outgoing::{Purpose, forwarded};
     use postback::field::{Field, Kind};
-    use postback::limits::{
-        BODY_BYTES_MAX, FORWARDED_BODY_BYTES_MAX, ID_BYTES_MAX, JSON_STRING_BYTES_MAX, TARGET_BYTES_MAX,
-    };
+    use postback::limits::{BODY_BYTES_MAX, FORWARDED_BODY_BYTES_MAX, ID_BYTES_MAX, JSON_STRING_BYTES_MAX};
     use postback::params::Params;
 
     /// Bytes that a message of Cloudflare Queues may have, without the hundred that the platform adds.

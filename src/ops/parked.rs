@@ -7,7 +7,7 @@ use crate::parked::filter::{Filter, LIMIT_MAX, State, Unclear};
 use crate::parked::returning;
 use crate::parked::table::{Count, Row, Table};
 use crate::platform::Bindings;
-use crate::queue::item::Item;
+use crate::queue::item::{Item, Reported};
 use crate::reply;
 use postback::click::Click;
 use postback::id::Nonce;
@@ -49,6 +49,7 @@ pub(super) async fn show(bindings: &Bindings, name: &str, request_id: &Nonce) ->
         row: Row,
         postback: Option<Kept>,
         click: Option<Click>,
+        report: Option<Reported>,
         /// The message itself, where it cannot be read.
         message: Option<String>,
     }
@@ -64,16 +65,17 @@ pub(super) async fn show(bindings: &Bindings, name: &str, request_id: &Nonce) ->
     let table = Table::open(bindings).await.map_err(unavailable)?;
     let found = table.show(name).await.map_err(unavailable)?;
     let (row, message) = found.ok_or(Error::NotParked)?;
-    let (postback, click, message) = match Item::from_message(&message) {
+    let (postback, click, report, message) = match Item::from_message(&message) {
         Ok(Item::Postback(Parcel { canonical, method, target, content_type, body, auth, .. })) => {
             let canonical = canonical.to_query();
-            (Some(Kept { canonical, method, target, content_type, body, auth }), None, None)
+            (Some(Kept { canonical, method, target, content_type, body, auth }), None, None, None)
         }
-        Ok(Item::Click(clicked)) => (None, Some(clicked.click), None),
-        Err(_) => (None, None, Some(message)),
+        Ok(Item::Click(clicked)) => (None, Some(clicked.click), None, None),
+        Ok(Item::Report(reported)) => (None, None, Some(reported), None),
+        Err(_) => (None, None, None, Some(message)),
     };
     let reason = row.request_id.clone();
-    Ok(Operated { reply: reply::json(200, request_id, &Shown { row, postback, click, message }), reason })
+    Ok(Operated { reply: reply::json(200, request_id, &Shown { row, postback, click, report, message }), reason })
 }
 
 /// Gives the rows of a filter back to the queue, or says which they would be.

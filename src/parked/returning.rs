@@ -7,9 +7,10 @@ use crate::parked::cause::{Cause, Gone};
 use crate::parked::filter::{Filter, State};
 use crate::parked::table::{Table, Taken};
 use crate::platform::{Bindings, now};
-use crate::queue::item::{CLICKS, Item};
+use crate::queue::item::Item;
 use crate::queue::portion::portions;
 use postback::time::Timestamp;
+use std::collections::BTreeMap;
 
 /// Messages that the queue takes at once.
 const BATCH_MESSAGES_MAX: usize = 100;
@@ -69,12 +70,13 @@ pub async fn replay(bindings: &Bindings, table: &Table, filter: &Filter, count_m
 
 /// Puts a batch into the queues that its rows belong into.
 async fn send(bindings: &Bindings, batch: Vec<Taken>) -> Result<(), String> {
-    let (clicks, postbacks): (Vec<_>, Vec<_>) = batch.iter().map(again).partition(|(queue, _)| *queue == CLICKS);
-    for (name, messages) in [(inline::QUEUE, postbacks), (CLICKS, clicks)] {
-        if !messages.is_empty() {
-            let queue = bindings.queue(name).ok_or_else(|| format!("no queue is bound to {name}"))?;
-            queue.send(None, messages.into_iter().map(|(_, message)| message), ENQUEUE_MS_MAX).await?;
-        }
+    let mut by_queue: BTreeMap<&'static str, Vec<String>> = BTreeMap::new();
+    for (name, message) in batch.iter().map(again) {
+        by_queue.entry(name).or_default().push(message);
+    }
+    for (name, messages) in by_queue {
+        let queue = bindings.queue(name).ok_or_else(|| format!("no queue is bound to {name}"))?;
+        queue.send(None, messages, ENQUEUE_MS_MAX).await?;
     }
     Ok(())
 }

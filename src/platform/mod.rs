@@ -13,6 +13,7 @@ use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
 use worker::Env;
 use worker::js_sys::{Promise, Reflect};
+use worker::worker_sys::Context;
 
 #[wasm_bindgen(raw_module = "./platform/timer.js")]
 extern "C" {
@@ -94,6 +95,16 @@ fn head<const N: usize>(texts: [&str; N], headers: &[(&'static str, String)]) ->
 pub async fn wait_ms(ms: u32) {
     // A timer does not fail; if it did, waiting shorter would do no harm.
     let _ = task::settled(sleep(ms)).await;
+}
+
+/// Runs work behind the reply, for as long as the platform allows (30 s).
+pub fn in_background(context: &Context, work: impl Future<Output = ()> + 'static) {
+    let promise = worker::wasm_bindgen_futures::future_to_promise(async move {
+        work.await;
+        Ok(JsValue::UNDEFINED)
+    });
+    // Where the platform does not take it the work still runs while the request lasts.
+    let _ = context.wait_until(&promise);
 }
 
 /// Sixteen random bytes of Web Crypto.

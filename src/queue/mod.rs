@@ -1,4 +1,4 @@
-//! What waits in Cloudflare's queues: postbacks that no origin acknowledged, and clicks, which are delivered in batches. Each
+//! What waits in Cloudflare's queues: postbacks that no origin acknowledged, and clicks and reports, which are delivered in batches. Each
 //! message is settled for itself, exactly once: it is done with, or comes again after its delay, or is parked. No message
 //! makes another fail, and nothing in here can panic: a panic would end every request of the isolate (R19).
 
@@ -8,19 +8,22 @@ pub mod item;
 pub mod portion;
 pub mod settle;
 pub mod postbacks;
-pub mod clicks;
+pub mod batches;
 pub mod dead_letters;
 
 use crate::config::Config;
 use crate::platform::Bindings;
 use crate::platform::queue::Message;
+use batches::Kind;
 
 /// Hands a batch to the consumer of its queue. Queues are named alike in every environment but for what stands in front.
 pub async fn consume(config: &'static Config, bindings: Bindings, queue: &str, messages: Vec<Message>) {
     if queue.ends_with("-dead-letters") {
         dead_letters::park_all(config, &bindings, messages).await;
     } else if queue.ends_with("-clicks") {
-        clicks::deliver_all(config, &bindings, messages).await;
+        batches::deliver_all(config, &bindings, Kind::Clicks, messages).await;
+    } else if queue.ends_with("-rejections") {
+        batches::deliver_all(config, &bindings, Kind::Reports, messages).await;
     } else {
         postbacks::deliver_all(config, bindings, messages).await;
     }

@@ -3,12 +3,14 @@
 use crate::config::Config;
 use crate::delivery::attempt::{Failure, FailureKind};
 use crate::log::{self, Level, Line};
+use crate::outcomes;
 use crate::parked::cause::Cause;
 use crate::parked::table::{GivenUp, Table};
 use crate::platform::exchange::Answer;
 use crate::platform::queue::Message;
 use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
+use postback::edge_report::OutcomeKind;
 use postback::retry::Schedule;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -66,6 +68,7 @@ pub async fn settle(
     began: Timestamp,
 ) {
     let name = item.map_or(message.id.as_str(), Item::name);
+    count(item, &step);
     let (settled, level, text, outcome, reason) = match step {
         Step::Delivered(verdict) => {
             let noted = note_delivered(bindings, item).await;
@@ -94,7 +97,9 @@ pub async fn settle(
     };
     let partner = item.map(Item::partner);
     let is_wanted = partner.and_then(|code| config.registry.by_code(code)).is_none_or(|partner| partner.enable_logging);
-    if !is_wanted && level == Level::Info {
+    // The origin's log has a line for each report.
+    let is_report = matches!(item, Some(Item::Report(_)));
+    if (!is_wanted || is_report) && level == Level::Info {
         return;
     }
     // A message that could not be settled comes again, which its name makes harmless.
@@ -107,6 +112,18 @@ pub async fn settle(
         attempt: Some(message.attempt),
         ..Line::of(text, name, outcome, now().unix_ms().saturating_sub(began.unix_ms()))
     });
+}
+
+/// Counts how a postback or a click ends; reports are what carries the counts.
+fn count(item: Read<'_>, step: &Step) {
+    let Some(item @ (Item::Postback(_) | Item::Click(_))) = item else { return };
+    let outcome = match step {
+        Step::Delivered(_) => "delivered",
+        Step::Retry(_, failure) if failure.kind == FailureKind::Misread => "version_skew",
+        Step::Retry(..) => "retried",
+        Step::Park(..) => "parked",
+    };
+    outcomes::count(item.partner(), OutcomeKind::Deliveries, outcome, 1);
 }
 
 /// Puts messages off by the standard schedule, without a look at them.

@@ -56,7 +56,7 @@ for (const [name, environment] of deployed) {
   test(`${name} consumes its queues, and no queue of another environment`, () => {
     const { producers, consumers } = environment.queues;
     // By these ends the Worker tells them apart.
-    const ends = { POSTBACKS: "-postbacks", CLICKS: "-clicks" };
+    const ends = { POSTBACKS: "-postbacks", CLICKS: "-clicks", REJECTIONS: "-rejections" };
     for (const { binding, queue } of producers) assert.ok(queue.endsWith(ends[binding]), `${binding}: ${queue}`);
     const deadLetters = consumers.find(({ queue }) => queue.endsWith("-dead-letters"))?.queue;
     assert.deepEqual(consumers.map(({ queue }) => queue), [...producers.map(({ queue }) => queue), deadLetters]);

@@ -26,7 +26,7 @@ const SECRETS: [&str; 8] = [
 /// The variable that names the origin of all partners.
 const ORIGIN_URL: &str = "ORIGIN_URL";
 /// The queues by their bindings.
-const QUEUES: [&str; 2] = ["POSTBACKS", "CLICKS"];
+const QUEUES: [&str; 3] = ["POSTBACKS", "CLICKS", "REJECTIONS"];
 /// The binding of the table of parked postbacks.
 const PARKED: &str = "PARKED";
 /// What stands for a database's id until it is made.
@@ -351,10 +351,10 @@ mod tests {
         );
         assert_eq!(of(&good(), "live"), ["edge_environment"]);
         assert_eq!(of("a = [\nb = \"geheim", "production"), ["edge_settings_unreadable"]);
-        assert_eq!(of(&good().replace("max_retries = 79", "max_retries = 3"), "production"), ["queue_settings"; 2]);
+        assert_eq!(of(&good().replace("max_retries = 79", "max_retries = 3"), "production"), ["queue_settings"; 3]);
         assert_eq!(
             of(&good().replace("dead_letter_queue = \"bytec-dead-letters\"", ""), "production"),
-            ["queue_settings"; 2]
+            ["queue_settings"; 3]
         );
         assert_eq!(
             of(&good().replace("queue = \"bytec-dead-letters\"\nmax", "queue = \"x\"\nmax"), "production"),
