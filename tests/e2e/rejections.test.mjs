@@ -10,7 +10,7 @@ import { ROOT } from "../../scripts/lib/run.mjs";
 import { startEdge } from "./lib/edge.mjs";
 import { ALL_KINDS, BINARY, freshDatabases, KINDS, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { send as sendRaw } from "./lib/raw.mjs";
-import { rector } from "./lib/requests.mjs";
+import { rector, TOKEN } from "./lib/requests.mjs";
 import { startTunnel } from "./lib/tunnel.mjs";
 
 const table = readFileSync(join(ROOT, "postback", "testdata", "bad_input.jsonl"), "utf8").trim().split("\n").map((line) => JSON.parse(line));
@@ -139,6 +139,19 @@ for (const kind of ALL_KINDS) {
         const [row] = await stored("involve_asia", `request_id = '${reply.id}'`);
         assert.deepEqual([row.code, row.status, isTrue(row.is_authenticated)], [code, status, isAuthenticated]);
       }
+    });
+
+    test("reconcile finds what was rejected directly and what was rejected at the edge", async () => {
+      if (!KINDS.includes(kind)) return;
+      const ids = [uniqueId(), uniqueId(), uniqueId()];
+      const query = (id) => `conversion_id=${id}&status=Odd&usd_earning=7&conversion_datetime=2025-03-02+13:00:00`;
+      for (const id of ids.slice(0, 2)) assert.equal((await origin.fetch(`/postback/rector/event?${query(id)}&ts_token=${TOKEN}`)).status, 400);
+      assert.equal((await send(edge.url, { target: `/rector/event?${query(ids[2])}` })).status, 400);
+      await stored("rector", `conversion_id in ('${ids.join("','")}')`, 3);
+      const report = ["Conversion ID,Status,usd_earning,conversion_datetime", ...ids.map((id) => `${id},Approved,7.00,2025-03-02 13:00:00`)].join("\n");
+      const { stdout, stderr } = spawnSync(BINARY, ["reconcile", "-", "--partner", "rector", "--json"], { env: { ...process.env, ...databases.env }, input: report, encoding: "utf8" });
+      const repairs = Object.fromEntries(JSON.parse(stdout || stderr).differences.map((line) => [line.conversion_id, line.repair]));
+      for (const id of ids) assert.match(repairs[id], /^rejected, and still would be \(unknown_status\): /, id);
     });
 
     test("nobody but the edge reports", async () => {

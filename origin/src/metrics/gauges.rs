@@ -61,45 +61,55 @@ pub async fn gauges(app: &App, partners: &[&str]) -> Result<Vec<MetricFamily>, p
     ];
     let families = of_all.into_iter().chain(of_partners(&looks)).map(Gauge::collect);
     let mut families: Vec<_> = families.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
-    for (kind, name, help) in EDGE_COUNTERS {
-        families.extend(edge_counter(&looks, kind, name, help)?);
+    for counter in EDGE_COUNTERS {
+        families.extend(counter.collect(&looks)?);
     }
     Ok(families)
 }
 
-/// The counters that the edge reports, by what they count.
-const EDGE_COUNTERS: [(OutcomeKind, &str, &str); 3] = [
-    (
-        OutcomeKind::Requests,
-        "requests_total",
-        "Postback requests that the edge answered: a verdict, queued, or an error code",
-    ),
-    (
-        OutcomeKind::Deliveries,
-        "deliveries_total",
-        "Messages of the edge's queues and further attempts at the origin: delivered, retried, version_skew or parked",
-    ),
-    (
-        OutcomeKind::Rejections,
-        "rejections_total",
-        "Requests that the edge rejected and that were not stored, because the partner's limit was reached: dropped",
-    ),
+/// A counter that the edge reports.
+struct EdgeCounter {
+    kind: OutcomeKind,
+    name: &'static str,
+    help: &'static str,
+    /// An outcome that an alert goes by. Its series starts at 0, so that the first one is an increase.
+    alerted: &'static str,
+}
+
+const EDGE_COUNTERS: [EdgeCounter; 3] = [
+    EdgeCounter {
+        kind: OutcomeKind::Requests,
+        name: "requests_total",
+        help: "Postback requests that the edge answered: a verdict, queued, or an error code",
+        alerted: "unavailable",
+    },
+    EdgeCounter {
+        kind: OutcomeKind::Deliveries,
+        name: "deliveries_total",
+        help: "Messages of the edge's queues and further attempts at the origin: delivered, retried, version_skew or parked",
+        alerted: "version_skew",
+    },
+    EdgeCounter {
+        kind: OutcomeKind::Rejections,
+        name: "rejections_total",
+        help: "Requests that the edge rejected and that were not stored, because the partner's limit was reached: dropped",
+        alerted: "dropped",
+    },
 ];
 
-fn edge_counter(
-    looks: &[Look<'_>],
-    kind: OutcomeKind,
-    name: &str,
-    help: &str,
-) -> Result<Vec<MetricFamily>, prometheus::Error> {
-    let counter = IntCounterVec::new(Opts::new(format!("bytec_edge_{name}"), help), &[PARTNER, "outcome"])?;
-    for look in looks {
-        let outcomes = look.seen.iter().flat_map(|seen| &seen.edge_outcomes);
-        for total in outcomes.filter(|total| total.kind == kind.name()) {
-            counter.get_metric_with_label_values(&[look.partner, &total.outcome])?.inc_by(total.count);
+impl EdgeCounter {
+    fn collect(&self, looks: &[Look<'_>]) -> Result<Vec<MetricFamily>, prometheus::Error> {
+        let EdgeCounter { kind, name, help, alerted } = self;
+        let opts = Opts::new(format!("bytec_edge_{name}"), *help);
+        let counter = IntCounterVec::new(opts, &[PARTNER, "outcome"])?;
+        for (partner, seen) in looks.iter().filter_map(|look| Some((look.partner, look.seen.as_ref()?))) {
+            counter.get_metric_with_label_values(&[partner, alerted])?;
+            for total in seen.edge_outcomes.iter().filter(|total| total.kind == kind.name()) {
+                counter.get_metric_with_label_values(&[partner, &total.outcome])?.inc_by(total.count);
+            }
         }
+        Ok(counter.collect())
     }
-    Ok(counter.collect())
 }
 
 fn of_partners(looks: &[Look<'_>]) -> Vec<Gauge> {
