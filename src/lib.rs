@@ -89,7 +89,7 @@ mod entry {
 
 async fn answer(incoming: Incoming, bindings: Bindings, context: Context, now: Timestamp) -> Reply {
     let request_id = match random_bytes() {
-        Ok(bytes) => Nonce::from_bytes(bytes),
+        Ok(bytes) => Nonce::time_ordered(now, bytes),
         // Without randomness nothing can be signed.
         Err(_) => return reply::failed(&Error::Unavailable, Format::Json, &Nonce::from_bytes([0; 16]), None),
     };

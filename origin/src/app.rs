@@ -89,9 +89,10 @@ pub struct App {
 }
 
 impl App {
-    /// A fresh name for a request; `-` when the system has no randomness to give.
+    /// A fresh name for a request, which begins with the time; `-` when the system has no randomness to give.
     pub fn request_id(&self) -> String {
-        self.platform.nonce().map_or_else(|| "-".to_owned(), |nonce| nonce.to_string())
+        let Platform { now, random } = self.platform;
+        random().map_or_else(|| "-".to_owned(), |random| Nonce::time_ordered(now(), random).to_string())
     }
 
     /// A change that this origin makes to what partners share.

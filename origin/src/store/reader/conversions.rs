@@ -265,7 +265,7 @@ pub(super) fn join_sale(dialect: Dialect) -> String {
 }
 
 /// A conversion in JSON: a return has its sale's click, account and dimensions where it states none. D1 takes sixteen members in an object, so there are several.
-fn object(dialect: Dialect) -> String {
+pub(super) fn object(dialect: Dialect) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let time = |name: &'static str| (name, dialect.time_text(&format!("known.{name}")));
     let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));

@@ -1,4 +1,5 @@
-//! Reading what was stored: totals by spans of time, conversions by the page (R42), and how postbacks have been arriving (R58).
+//! Reading what was stored: totals by spans of time, conversions and requests by the page, everything about an id, and how postbacks have
+//! been arriving.
 //! Nothing here changes anything.
 
 mod spans;
@@ -13,8 +14,18 @@ mod edge;
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
 pub use edge::{OutcomeTotal, RejectionsSince};
+mod listing;
+mod requests;
+mod rejected;
+pub mod trace;
+
+pub use arrivals::{Arrivals, DELAYS_MAX};
+pub use conversions::{Conversion, Filter, Page, Position, Reporting};
+pub use listing::{Ids, Place};
 pub use kinds::{Kind, KindKey, KindMoney, Waiting};
+pub use rejected::{RejectedRequest, RejectionFilter, RejectionPage, Via};
 pub use rejections::Rejection;
+pub use requests::{Request, RequestFilter, RequestPage};
 pub use spans::Span;
 pub use sums::{Counts, Money, Total, Totals};
 
@@ -62,6 +73,26 @@ impl Store {
         let statement = conversions::select(self.dialect(), page);
         let database = self.database();
         conversions::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// Requests that reached a verdict and that a filter lets through, the latest first, from behind a place.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn requests(&self, page: &RequestPage) -> Result<Vec<Request>, StoreError> {
+        let statement = requests::select(self.dialect(), page);
+        let database = self.database();
+        requests::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
+    }
+
+    /// Rejected requests that a filter lets through, the latest first, from behind a place.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn rejected_requests(&self, page: &RejectionPage) -> Result<Vec<RejectedRequest>, StoreError> {
+        let statement = rejected::select(self.dialect(), page);
+        let database = self.database();
+        rejected::read(in_time(READ_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
     /// All conversions of some ids; None where these have more than can be answered at once.
