@@ -1,11 +1,13 @@
-//! `/partner/{endpoint}/stats` and `/partner/{endpoint}/conversions`: what was stored, for whoever has a key to it (R42).
+//! `/partner/{endpoint}/stats`, `conversions`, `postbacks`, `rejections` and `trace`: what was stored, for whoever has a key to it.
 
 use super::admission::head_of;
 use super::error::Error;
 use super::reply;
 use crate::app::App;
 use crate::metrics::{Answered, Kind};
-use crate::reports::{self, ConversionsQuestion, StatisticsQuestion};
+use crate::reports::{
+    self, ConversionsQuestion, RejectionsQuestion, RequestsQuestion, StatisticsQuestion, TraceQuestion,
+};
 use crate::shared::Scope;
 use axum::http::header::{ACCEPT, AUTHORIZATION};
 use axum::http::request::Parts;
@@ -22,6 +24,12 @@ pub enum About {
     Statistics,
     /// The conversions themselves.
     Conversions,
+    /// Requests that reached a verdict.
+    Requests,
+    /// Rejected requests.
+    Rejections,
+    /// Everything about one id.
+    Trace,
 }
 
 /// What a path asks about, and whose: `/partner/involve/event/stats`. The generic endpoint, which has no name, has `/partner/stats`.
@@ -31,6 +39,9 @@ pub fn asked<'r>(registry: &'r Registry, path: &str) -> Option<(&'r Partner, Abo
     let about = match last {
         "stats" => About::Statistics,
         "conversions" => About::Conversions,
+        "postbacks" => About::Requests,
+        "rejections" => About::Rejections,
+        "trace" => About::Trace,
         _ => return None,
     };
     // A partner that sends no longer still has what it sent.
@@ -98,6 +109,18 @@ async fn answer(app: &App, partner: &Partner, about: About, parts: &Parts) -> Re
         About::Conversions => {
             let question = ConversionsQuestion::read(query, accept)?;
             Ok(reports::conversions(&partner.code, store, &question).await?)
+        }
+        About::Requests => {
+            let question = RequestsQuestion::read(query, accept)?;
+            Ok(reports::requests(&partner.code, store, &question).await?)
+        }
+        About::Rejections => {
+            let question = RejectionsQuestion::read(query, accept)?;
+            Ok(reports::rejections(&partner.code, store, &question).await?)
+        }
+        About::Trace => {
+            let question = TraceQuestion::read(query)?;
+            Ok(reports::trace(&partner.code, store, &question).await?)
         }
     }
 }

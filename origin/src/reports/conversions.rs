@@ -1,24 +1,17 @@
 //! Conversions by the page, the latest first.
 
+use super::cells::{Cells, amount, at, object, text};
 use super::question::Parameters;
 use super::table::Table;
-use super::{Answer, Form, Problem, Shape, cursor, days};
+use super::{Answer, Form, Problem, Shape, cursor};
 use crate::processing::REPORTING_CURRENCY;
 use crate::store::reader::{Conversion, Filter, Page, Position};
 use crate::store::{Store, StoreError};
-use jiff::Timestamp as Instant;
 use jiff::tz::TimeZone;
 use postback::event::Event;
-use postback::limits::ID_BYTES_MAX;
-use postback::money::Amount;
 use postback::status::Status;
 use postback::time::Timestamp;
 use serde_json::{Value, json};
-
-/// Conversions of a page at most.
-pub const LIMIT_MAX: u32 = 1000;
-/// The same where nothing is said.
-pub const LIMIT_DEFAULT: u32 = 100;
 
 /// A question about conversions.
 #[derive(Clone, Debug)]
@@ -37,27 +30,19 @@ impl ConversionsQuestion {
         let mut parameters = Parameters::of(query)?;
         let form = parameters.form(accept)?;
         let zone = parameters.zone()?;
-        let (from, to) = (parameters.take("from"), parameters.take("to"));
-        let (from, to) = days::bounds(from.as_deref(), to.as_deref(), &zone)?;
-        let limit = match parameters.take("limit") {
-            None => LIMIT_DEFAULT,
-            Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or(Problem::LIMIT)?,
-        };
+        let (from, to) = parameters.bounds(&zone)?;
+        let limit = parameters.limit()?;
         let status = parameters.take("status").map(|name| Status::parse(&name).ok_or(Problem::STATUS)).transpose()?;
         let event = parameters.take("event").map(|name| Event::parse(&name).ok_or(Problem::EVENT)).transpose()?;
         let after = parameters.take("cursor").map(|text| cursor::read(&text).ok_or(Problem::CURSOR)).transpose()?;
-        let mut id = |name: &'static str| {
-            let fits = |id: &String| id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control);
-            parameters.take(name).map(|id| Some(id).filter(fits).ok_or(Problem::id(name))).transpose()
-        };
         let filter = Filter {
-            from: from.map(|at| days::timestamp(at).ok_or(Problem::FROM)).transpose()?,
-            to: to.map(|at| days::timestamp(at).ok_or(Problem::TO)).transpose()?,
+            from,
+            to,
             event: event.map(|event| event.name().to_owned()),
             status: status.map(|status| status.name().to_owned()),
-            click_id: id("click_id")?,
-            conversion_id: id("conversion_id")?,
-            account_id: id("account_id")?,
+            click_id: parameters.id("click_id")?,
+            conversion_id: parameters.id("conversion_id")?,
+            account_id: parameters.id("account_id")?,
         };
         parameters.end()?;
         Ok(ConversionsQuestion { page: Page { filter, after, limit }, zone, form })
@@ -85,18 +70,13 @@ pub async fn answer(partner: &str, store: &Store, question: &ConversionsQuestion
     let rows = conversions.iter().map(|conversion| cells(conversion, zone));
     let answer = match form {
         Form::Csv => Answer::csv(Table::of(rows)),
-        Form::Json => {
-            let object = |cells: Vec<(&str, Value)>| -> Value {
-                cells.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
-            };
-            Answer::json(&json!({
-                "partner": partner,
-                "time_zone": zone.iana_name().unwrap_or("UTC"),
-                "currency": REPORTING_CURRENCY,
-                "conversions": rows.map(object).collect::<Vec<_>>(),
-                "next_cursor": next_cursor,
-            }))
-        }
+        Form::Json => Answer::json(&json!({
+            "partner": partner,
+            "time_zone": zone.iana_name().unwrap_or("UTC"),
+            "currency": REPORTING_CURRENCY,
+            "conversions": rows.map(object).collect::<Vec<_>>(),
+            "next_cursor": next_cursor,
+        })),
     };
     Ok(Answer { next_cursor, ..answer })
 }
@@ -150,14 +130,9 @@ pub const CONVERSION: [(&str, Shape); 44] = [
 ];
 
 /// A conversion's cells, in the order of [`CONVERSION`].
-fn cells(conversion: &Conversion, zone: &TimeZone) -> Vec<(&'static str, Value)> {
+pub(super) fn cells(conversion: &Conversion, zone: &TimeZone) -> Cells {
     let Conversion { origin, money, judged, .. } = conversion;
-    let at = |at: Timestamp| {
-        let shown = Instant::from_millisecond(at.unix_ms()).map(|at| days::shown(at, zone));
-        shown.map_or(Value::Null, Value::from)
-    };
-    let amount = |amount: Option<Amount>| amount.map_or(Value::Null, |amount| Value::from(amount.to_string()));
-    let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::from);
+    let at = |time: Timestamp| at(time, zone);
     // What the database holds is a list of ours.
     let findings: Value = serde_json::from_str(&judged.findings).unwrap_or_default();
     vec![
@@ -214,7 +189,7 @@ mod tests {
 
     #[test]
     fn a_conversion_has_what_its_shapes_say_in_their_order() {
-        let source = include_str!("conversions.rs").split("fn cells(").nth(1).unwrap();
+        let source = include_str!("conversions.rs").split("pub(super) fn cells(").nth(1).unwrap();
         let names: Vec<_> = source.split("        (\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert_eq!(names, CONVERSION.map(|(name, _)| name));
     }

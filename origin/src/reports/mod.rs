@@ -1,21 +1,28 @@
-//! What is asked about what was stored, and the answers (R42, R53): statistics in any time zone, conversions by the page. Reading it is
-//! [`crate::store`]'s, who may ask is `crate::api`'s.
+//! What is asked about what was stored, and the answers: statistics in any time zone, conversions and requests by the page, everything about
+//! an id. Reading it is [`crate::store`]'s, who may ask is `crate::api`'s.
 
 mod problem;
 mod question;
 pub(crate) mod days;
 mod statistics;
+mod cells;
 mod conversions;
+mod requests;
+mod rejections;
+mod trace;
 mod cursor;
 mod table;
 
-pub use conversions::{CONVERSION, ConversionsQuestion, LIMIT_DEFAULT, LIMIT_MAX, answer as conversions};
+pub use conversions::{CONVERSION, ConversionsQuestion, answer as conversions};
 pub use problem::Problem;
-#[cfg(not(target_family = "wasm"))]
+pub use question::{LIMIT_DEFAULT, LIMIT_MAX};
+pub use rejections::{REJECTION, RejectionsQuestion, answer as rejections};
+pub use requests::{REQUEST, RequestsQuestion, answer as requests};
 pub use statistics::money;
 pub use statistics::{SUMS, StatisticsQuestion, answer as statistics};
 #[cfg(not(target_family = "wasm"))]
 pub use table::Table;
+pub use trace::{KINDS, TraceQuestion, answer as trace, found as trace_of};
 
 /// An answer, in the form that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]

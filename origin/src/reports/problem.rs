@@ -55,8 +55,19 @@ impl Problem {
     /// No such event.
     pub const EVENT: Problem =
         Problem { code: "invalid_event", field: "event", hint: "an event's canonical name, such as deposit" };
+    /// No such verdict.
+    pub const VERDICT: Problem =
+        Problem { code: "invalid_verdict", field: "verdict", hint: "created, duplicate, revised or conflict" };
+    /// Nothing that a code can be.
+    pub const CODE: Problem =
+        Problem { code: "invalid_code", field: "code", hint: "a code of the replies, such as invalid_amount" };
+    /// No such way.
+    pub const VIA: Problem = Problem { code: "invalid_via", field: "via", hint: "direct or edge" };
+    /// Neither yes nor no.
+    pub const AUTHENTICATED: Problem =
+        Problem { code: "invalid_flag", field: "authenticated", hint: "true or false" };
     /// Every one, for the document of the API. Of ids there is one for each parameter.
-    pub const ALL: [Problem; 16] = [
+    pub const ALL: [Problem; 24] = [
         Problem::UNKNOWN,
         Problem::MALFORMED,
         Problem::TIME_ZONE,
@@ -73,6 +84,14 @@ impl Problem {
         Problem::EVENT,
         Problem::id("click_id"),
         Problem::id("conversion_id"),
+        Problem::id("account_id"),
+        Problem::id("order_id"),
+        Problem::id("request_id"),
+        Problem::id("id"),
+        Problem::VERDICT,
+        Problem::CODE,
+        Problem::VIA,
+        Problem::AUTHENTICATED,
     ];
     /// No id.
     pub const fn id(field: &'static str) -> Problem {

@@ -1,9 +1,16 @@
 //! What all questions have in common: parameters that are read once, and a time zone.
 
-use super::{Form, Problem};
+use super::{Form, Problem, days};
 use jiff::tz::TimeZone;
+use postback::limits::ID_BYTES_MAX;
 use postback::params::{ParamValue, Params};
+use postback::time::Timestamp;
 use std::collections::BTreeMap;
+
+/// Rows of a page at most.
+pub const LIMIT_MAX: u32 = 1000;
+/// Rows of a page where a question does not say.
+pub const LIMIT_DEFAULT: u32 = 100;
 
 /// The parameters of a question that nobody has read yet.
 pub struct Parameters(BTreeMap<String, String>);
@@ -43,6 +50,30 @@ impl Parameters {
                 .filter(|zone| name != "Factory" && zone.iana_name().is_some())
                 .ok_or(Problem::TIME_ZONE),
         }
+    }
+
+    /// From when to when is asked, the end not included.
+    pub fn bounds(&mut self, zone: &TimeZone) -> Result<(Option<Timestamp>, Option<Timestamp>), Problem> {
+        let (from, to) = (self.take("from"), self.take("to"));
+        let (from, to) = days::bounds(from.as_deref(), to.as_deref(), zone)?;
+        Ok((
+            from.map(|at| days::timestamp(at).ok_or(Problem::FROM)).transpose()?,
+            to.map(|at| days::timestamp(at).ok_or(Problem::TO)).transpose()?,
+        ))
+    }
+
+    /// How many rows are on a page at most.
+    pub fn limit(&mut self) -> Result<u32, Problem> {
+        match self.take("limit") {
+            None => Ok(LIMIT_DEFAULT),
+            Some(text) => text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or(Problem::LIMIT),
+        }
+    }
+
+    /// An id, of whatever it is.
+    pub fn id(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
+        let fits = |id: &String| id.len() <= ID_BYTES_MAX && !id.chars().any(char::is_control);
+        self.take(name).map(|id| Some(id).filter(fits).ok_or(Problem::id(name))).transpose()
     }
 
     /// All have been read.

@@ -90,12 +90,12 @@ pub struct RejectedRequest {
     /// Path and query.
     pub target: String,
     /// What it names, as far as it could be read.
-    pub ids: Named,
+    pub ids: RejectedIds,
 }
 
 /// Ids that a rejected request names.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Named {
+pub struct RejectedIds {
     /// Its event's.
     pub event_id: Option<String>,
     /// Its conversion's.

@@ -62,10 +62,10 @@ pub struct Request {
     pub target: String,
     /// The body's type.
     pub content_type: Option<String>,
-    /// Names that mean nothing to us, a list in JSON.
-    pub ignored: String,
-    /// Codes of what was odd, a list in JSON.
-    pub warnings: String,
+    /// Names that mean nothing to us.
+    pub ignored: Vec<String>,
+    /// Codes of what was odd.
+    pub warnings: Vec<String>,
 }
 
 /// The statement for a page: only what the filter has stands in it, so that each text has one plan.
@@ -165,7 +165,13 @@ pub(super) fn join_event(dialect: Dialect) -> String {
 /// A request that is `known`, in JSON, its `event` beside it.
 pub(super) fn object(dialect: Dialect) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
-    let text = |name: &'static str| (name, format!("cast(known.{name} as text)"));
+    let list = |name: &'static str| {
+        let list = match dialect {
+            Dialect::Postgres => format!("known.{name}"),
+            Dialect::Sqlite => format!("json(known.{name})"),
+        };
+        (name, list)
+    };
     // The edge's requests alone have a message signature.
     let via = format!(
         "case when known.headers ->> '{SIGNATURE_INPUT}' is not null then 'edge'
@@ -184,8 +190,8 @@ pub(super) fn object(dialect: Dialect) -> String {
         column("method"),
         column("target"),
         column("content_type"),
-        text("ignored"),
-        text("warnings"),
+        list("ignored"),
+        list("warnings"),
     ])
 }
 

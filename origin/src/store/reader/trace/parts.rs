@@ -1,7 +1,7 @@
 //! What is stored of conversions, events and clicks that a trace has found.
 
 use super::super::super::StoreError;
-use super::super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::super::super::statement::{Dialect, Done, Step, read_json};
 use super::super::super::worklist::{amount, time};
 use super::super::{conversions as conversion, flag, optional_time, rejected, requests as request};
 use super::found::{ID, Key};
