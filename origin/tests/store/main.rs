@@ -53,6 +53,8 @@ mod processing;
 mod balance;
 mod first_deposits;
 mod reading;
+mod requests;
+mod trace;
 mod arrivals;
 mod subject;
 mod postgres;

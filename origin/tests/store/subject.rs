@@ -405,6 +405,62 @@ contract! {
         assert_eq!(named, Vec::<String>::new(), "what the repeats brought goes as well, where they name it");
     }
 
+    rejected_requests_are_found_and_erased_by_the_ids_that_they_name(db) {
+        fill(&db).await;
+        let theirs = db.one("select event_id from events where conversion_id = 'd2'").await;
+        let clicked = click(1).click_id.to_string();
+        let before = db.found().await.counts().get("rejections").copied().unwrap();
+        // Their texts tell nothing of the person; the ids beside them do.
+        let mut requests = Vec::new();
+        for (ids, is_theirs) in [
+            (format!("account_id = '{ACCOUNT}', order_id = 'o-1'"), true),
+            (format!("event_id = '{theirs}'"), true),
+            ("conversion_id = 's1'".to_owned(), true),
+            (format!("click_id = '{clicked}'"), true),
+            ("conversion_id = 's1', account_id = 'other'".to_owned(), false),
+            ("conversion_id = 'o1'".to_owned(), false),
+            (format!("click_id = '{}'", click(2).click_id), false),
+            ("order_id = 'o-1'".to_owned(), false),
+        ] {
+            let mut one = rejected("/involve/event?x=1", Some("y=2"));
+            one.receipt.client_ip = Some(if is_theirs { "192.0.2.77" } else { "198.51.100.1" }.to_owned());
+            let request_id = one.receipt.request_id.clone();
+            db.store.reject(one).await.unwrap();
+            db.execute(&format!("update rejections set {ids} where request_id = '{request_id}'")).await;
+            requests.push((request_id, is_theirs));
+        }
+        assert_eq!(db.found().await.counts()["rejections"], before + 4);
+        db.erase().await;
+        for (request_id, is_theirs) in requests {
+            let left = format!(
+                "select coalesce(event_id, conversion_id, order_id, click_id, account_id, '-') || ' ' || coalesce(client_ip, '-') || ' ' ||
+                    coalesce(body, '-') || ' ' || target || ' ' || code from rejections where request_id = '{request_id}'"
+            );
+            let left = db.one(left.leak()).await;
+            assert_eq!(left == "- - - /involve/event invalid_amount", is_theirs, "{left}");
+            assert!(is_theirs || left.ends_with(" 198.51.100.1 y=2 /involve/event?x=1 invalid_amount"), "{left}");
+        }
+        assert_eq!(db.telling().await, Vec::<String>::new());
+    }
+
+    what_returned_a_conversion_to_an_earlier_state_is_erased_with_it(db) {
+        db.record(&deposit("d1", SENT, "20", "2025-11-20+10:00:00")).await;
+        // Notices that name nobody: the first one comes again, a month behind another.
+        let notice = from_there(&format!("conversion_id=d1&event=deposit&event_id=n1&rewars=1&{PERSONAL}"));
+        let receipt = Receipt { received_at: at("2025-11-21T09:00:00Z"), ..notice.receipt.clone() };
+        let notice = Record { receipt, now: at("2025-11-21T09:00:00Z"), ..notice };
+        assert_eq!(db.store.record(notice.clone()).await.unwrap(), Recorded::As(Revised));
+        let other = received("conversion_id=d1&event=deposit&event_id=n2&rewars=2", at("2025-11-21T10:00:00Z"));
+        assert_eq!(db.store.record(other).await.unwrap(), Recorded::As(Revised));
+        let time = at("2025-12-21T09:00:00Z");
+        let request_id = crate::request_id();
+        let receipt = Receipt { received_at: time, request_id, nonce: Some(nonce()), ..notice.receipt.clone() };
+        let returned = Record { receipt, now: time, ..again(&notice) };
+        assert_eq!(db.store.record(returned).await.unwrap(), Recorded::As(Revised));
+        db.erase().await;
+        assert_eq!(db.telling().await, Vec::<String>::new());
+    }
+
     who_is_judging_what_is_erased_brings_nothing_back(db) {
         let (_, processing) = fill(&db).await;
         let taken = lease(30);

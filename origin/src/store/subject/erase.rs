@@ -2,7 +2,7 @@
 //! before it did.
 
 use super::super::statement::{Dialect, Step};
-use super::find::{GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, requests_of, sets, tells};
+use super::find::{GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of, sets, tells};
 use super::{ASKED, Account, Asked};
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -55,6 +55,11 @@ impl Erasing {
 const AS_RECEIVED: &str =
     "(client_ip is not null or body is not null or cast(headers as text) <> '{}' or target like '%?%')";
 
+/// Of a rejected request nothing came that its ids would have to lead to.
+const NO_IDS: &str = "event_id = null, conversion_id = null, order_id = null, click_id = null, account_id = null";
+/// That it has any.
+const HAS_IDS: &str = "coalesce(event_id, conversion_id, order_id, click_id, account_id) is not null";
+
 /// A statement, the table that it changes, and the table whose keys it works on.
 pub(super) struct Erase {
     pub(super) table: &'static str,
@@ -68,7 +73,7 @@ pub(super) struct Erase {
 /// (2) so do its conversions; those that have since become another's, where they were judged as its deposits
 /// (3) and links
 /// (4) events of the person's clicks that name no account, and their conversions, tell no more than they must
-/// (5) of requests as they were received there remains that they came, and what became of them
+/// (5) of requests as they were received there remains that they came, and what became of them; rejected ones name no ids
 /// (6) clicks are no more than a place and a time, and no installation is linked to them
 /// (7) whoever is judging what was erased has it no longer
 /// (8) conversions that events of several persons were folded to are folded again, from what is left; a fold that has read what was
@@ -135,7 +140,12 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
         step("postbacks", "postbacks", none, format!(
             "update postbacks set {request_of_verdict} where {postbacks} and {AS_RECEIVED}",
         )),
-        step("rejections", "rejections", none, format!("update rejections set {request} where {rejections} and {AS_RECEIVED}")),
+        step("rejections", "events", &after, format!(
+            "update rejections set {request}, {NO_IDS} where rejection_id in ({})", rejections_of("pseudonym"),
+        )),
+        step("rejections", "rejections", none, format!(
+            "update rejections set {request}, {NO_IDS} where {rejections} and ({AS_RECEIVED} or {HAS_IDS})",
+        )),
         step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}',
                 ad_click_ids = '{}'
              where click_id in (select click_id from clicked)".to_owned()),

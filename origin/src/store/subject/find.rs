@@ -88,22 +88,14 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
     let who = of_subject(who);
     let has_effect = "exists (select 1 from revisions
         where revisions.conversion_key = events.conversion_key and revisions.event_id = events.event_id)";
-    let anothers_click = |conversion: &str| {
-        format!(
-            "(exists (select 1 from links
-                where links.click_id = {conversion}.click_id and links.kind = 'account' and links.linked_id <> {who})
-              or exists (select 1 from conversions as other
-                where other.click_id = {conversion}.click_id and other.account_id <> {who}))"
-        )
-    };
-    let anothers_click_of_conversions = anothers_click("conversions");
+    let anothers_click_of_conversions = anothers_click("conversions", &who);
     // A sale that names no account is another's by its click or its id, unless it is the subject's by the same.
     let anothers_sale = format!(
         "(sale.account_id <> {who} or sale.account_id is null
             and not exists (select 1 from theirs where theirs.conversion_id = sale.conversion_id)
             and ({} or exists (select 1 from conversions as other
                 where other.conversion_id = sale.conversion_id and other.account_id <> {who})))",
-        anothers_click("sale")
+        anothers_click("sale", &who)
     );
     format!(
         "own as (select conversion_id, conversion_key, occurrence, click_id from conversions where account_id = {who}),
@@ -152,6 +144,16 @@ pub(super) fn sets(who: &str, seen: &str) -> String {
             union select events.event_id from alone join events on events.conversion_key = alone.conversion_key
                 where not {has_effect}
             union select event_id from seen)"
+    )
+}
+
+/// That a row's click is another account's as well.
+fn anothers_click(table: &str, who: &str) -> String {
+    format!(
+        "(exists (select 1 from links
+            where links.click_id = {table}.click_id and links.kind = 'account' and links.linked_id <> {who})
+          or exists (select 1 from conversions as other
+            where other.click_id = {table}.click_id and other.account_id <> {who}))"
     )
 }
 
@@ -224,16 +226,34 @@ pub(super) fn tells(dialect: Dialect, table: &str) -> String {
     )
 }
 
-/// The requests of the events that a statement selects, by their keys. What an event entered by came when it did; the others have an
-/// index (`postbacks_repeated`).
+/// The requests of the events that a statement selects, by their keys. What an event entered by came when it did, and what returned a
+/// conversion to an earlier state came when its repeat did; the others have an index (`postbacks_repeated`).
 pub(super) fn requests_of(events: &str) -> String {
     format!(
         "select postbacks.postback_id from events join postbacks
             on postbacks.received_at = events.received_at and postbacks.event_id = events.event_id
             where events.event_id in ({events})
+         union select postbacks.postback_id from repeats join postbacks
+            on postbacks.received_at = repeats.received_at and postbacks.event_id = repeats.event_id
+            where repeats.event_id in ({events})
          union select postback_id from postbacks where event_id in ({events}) and verdict in ('{}', '{}')",
         Verdict::Duplicate,
         Verdict::Conflict,
+    )
+}
+
+/// The rejected requests that are about the person by the ids that they name, by their keys: the account, or, where they name no account,
+/// a click, a conversion or an event of the person's. The sets are those of a column of the subject, `who`.
+pub(super) fn rejections_of(who: &str) -> String {
+    let account = of_subject("account_id");
+    let anothers_click = anothers_click("rejections", &of_subject(who));
+    format!(
+        "select rejection_id from rejections where account_id = {account}
+         union select rejection_id from rejections
+            where click_id in (select click_id from clicked) and account_id is null and not {anothers_click}
+         union select rejection_id from rejections
+            where conversion_id in (select conversion_id from theirs) and account_id is null
+         union select rejection_id from rejections where event_id in ({TOLD}) and account_id is null"
     )
 }
 
@@ -251,6 +271,17 @@ pub(super) fn postbacks(dialect: Dialect) -> Step<Asked> {
 /// Requests that could not be read and tell of the account.
 pub(super) fn rejections(dialect: Dialect) -> Step<Asked> {
     scan(dialect, "rejections", "rejection_id", "bigint", &tells(dialect, "page"))
+}
+
+/// Rejected requests that name the account or something of the person's.
+pub(super) fn rejections_by_ids(dialect: Dialect) -> Step<Asked> {
+    let statement = format!(
+        ", {SUBJECT}, {} select cast(rejection_id as text) as id, {} as answer from rejections where rejection_id in ({})",
+        sets("account_id", GIVEN),
+        row(dialect, "rejections", "rejections"),
+        rejections_of("account_id"),
+    );
+    Step::new(dialect, ASKED, &statement).answering()
 }
 
 /// Looks at the next rows of a table in the order of its key, which is of some type. The last answer tells how many there were and
@@ -307,9 +338,11 @@ pub fn finding_sql(account: &Account) -> String {
     };
     let of_events = format!("postback_id in ({}) and {}", requests_of(TOLD), names_no_other("postbacks"));
     let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
+    let by_ids = format!("rejection_id in ({})", rejections_of("account_id"));
+    let rejections = format!("({} or {by_ids})", tells(dialect, "rejections"));
     let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
         requests("postbacks", "postback_id", &postbacks),
-        requests("rejections", "rejection_id", &tells(dialect, "rejections")),
+        requests("rejections", "rejection_id", &rejections),
     ]);
     let rows: Vec<_> = account.with_needles().collect();
     found.map(|step| format!("{};\n", step.over(&rows).as_sqlite())).collect()

@@ -90,6 +90,7 @@ impl Store {
         found.add("postbacks", self.of_subject(vec![find::postbacks_of_events(dialect).over(&rows)]).await?)?;
         self.scan(find::rejections(dialect), "rejections", "0", account, &mut found, &mut looked_at, &mut progress)
             .await?;
+        found.add("rejections", self.of_subject(vec![find::rejections_by_ids(dialect).over(&rows)]).await?)?;
         Ok(found)
     }
 

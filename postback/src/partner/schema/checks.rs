@@ -10,9 +10,9 @@ use crate::partner::rules::{FirstDeposit, RefundRules};
 use crate::partner::zones::zone;
 use crate::zone::Zone;
 
+/// Last segments of paths at which the origin answers questions about what was stored.
+const QUESTIONS: [&str; 5] = ["stats", "conversions", "postbacks", "rejections", "trace"];
 /// First segments of paths that belong to the service itself.
-/// What is asked behind an endpoint (R42).
-const QUESTIONS: [&str; 2] = ["stats", "conversions"];
 const RESERVED_SEGMENTS: [&str; 12] = [
     "postback",
     "partner",

@@ -36,7 +36,7 @@ pub(super) fn key(dialect: Dialect) -> String {
     format!("select known.conversion_key as id, {} as answer", dialect.json_object(&key))
 }
 
-/// The event of this id, and that of the request of this id.
+/// The event of this id, and that of the request of this id, also of a rejected one.
 pub(super) fn events(dialect: Dialect) -> Step<String> {
     let event = [
         ("event_id", "known.event_id".to_owned()),
@@ -44,9 +44,12 @@ pub(super) fn events(dialect: Dialect) -> Step<String> {
     ];
     let statement = format!(
         ", traced_ids(event_id) as (
-            select input.id from input union select request.event_id from input {})
+            select input.id from input
+            union select request.event_id from input {}
+            union select rejected.event_id from input {})
          select known.event_id as id, {} as answer from traced_ids {} limit {}",
         dialect.join_by_key("postbacks", "request", "request.request_id = input.id"),
+        rejected(dialect),
         dialect.json_object(&event),
         dialect.join_by_key("events", "known", "known.event_id = traced_ids.event_id"),
         EVENTS_MAX.saturating_add(1),
@@ -64,6 +67,22 @@ pub(super) fn conversions(dialect: Dialect, name: &str) -> Step<String> {
         CONVERSIONS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
+}
+
+/// The conversions that a rejected request of this id names.
+pub(super) fn conversions_of_rejected(dialect: Dialect) -> Step<String> {
+    let statement = format!(
+        "{} from input {} {} limit {}",
+        key(dialect),
+        rejected(dialect),
+        dialect.join_by_key("conversions", "known", "known.conversion_id = rejected.conversion_id"),
+        CONVERSIONS_MAX.saturating_add(1),
+    );
+    Step::new(dialect, ID, &statement).answering()
+}
+
+fn rejected(dialect: Dialect) -> String {
+    dialect.join_by_key("rejections", "rejected", "rejected.request_id = input.id")
 }
 
 /// The conversions that events made or changed; of an event that changed none, those under its key.

@@ -82,6 +82,7 @@ impl Store {
         let ids = std::slice::from_ref(id);
         let mut statements = vec![found::events(dialect).over(ids)];
         statements.extend(found::COLUMNS.map(|name| found::conversions(dialect, name).over(ids)));
+        statements.push(found::conversions_of_rejected(dialect).over(ids));
         let mut done = self.answers(statements).await?.into_iter();
         let found = found::read_events(done.next())?;
         let mut keys = BTreeSet::new();
