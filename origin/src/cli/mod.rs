@@ -23,6 +23,7 @@ mod simulate;
 mod stores;
 mod subject;
 mod terminal;
+mod trace;
 mod web;
 
 use crate::app::Platform;
@@ -68,6 +69,8 @@ enum Command {
     Rates(rates::Rates),
     /// Show what conversions come to, by days of any time zone.
     Report(report::Report),
+    /// Show everything that is stored about an id. Exits with 0 when it is found, 1 when it is found nowhere.
+    Trace(trace::Trace),
     /// Compare a partner's own report of its conversions, a CSV file, with what is stored: what is missing, what is extra, what differs, by
     /// the day; and what of it can be repaired. Exits with 0 when no day is flagged, 1 when some is.
     Reconcile(Box<reconcile::Reconcile>),
@@ -246,6 +249,7 @@ pub async fn run() -> ExitCode {
         Command::Keys(keys) => return credentials::keys(keys).await,
         Command::Rates(rates) => return rates::rates(rates).await,
         Command::Report(command) => return report::report(command).await,
+        Command::Trace(command) => return trace::trace(command).await,
         Command::Reconcile(command) => return reconcile::run(*command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
         Command::Recount(command) => return recount::recount(command).await,

@@ -3,6 +3,7 @@
 use crate::processing::Processing;
 use crate::{Fresh, again, at, batch, click, nonce, received, record};
 use bytec_origin::reports::{TraceQuestion, trace_of};
+use bytec_origin::store::rebuild::Growth;
 use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
 use postback::rejection::Code;
 use postback::verdict::Verdict::{Created, Duplicate, Revised};
@@ -78,7 +79,7 @@ contract! {
         let repeat = again(&first);
         let receipt = Receipt { request_id: crate::request_id(), received_at: at("2025-11-21T08:00:04Z"), nonce: Some(nonce()), ..repeat.receipt.clone() };
         let repeated = receipt.request_id.clone();
-        assert_eq!(db.store.record(Record { receipt, ..repeat }).await.unwrap(), Recorded::As(Duplicate));
+        assert_eq!(db.store.record(Record { receipt, now: at("2025-11-21T08:00:04Z"), ..repeat }).await.unwrap(), Recorded::As(Duplicate));
         let refused = db.rejected("2025-11-21T08:00:05Z", &[("conversion_id", "c1")]).await;
         let refunded = db.take("event=refund&event_id=r1&conversion_id=c1&rewars=2", "2025-11-21T08:00:06Z", Recorded::As(Created)).await;
         let pending = db.traced("c1").await;
@@ -97,7 +98,7 @@ contract! {
             format!("2025-11-21T08:00:06+00:00 request {refunded} created refund [] open direct"),
             r#"2025-11-21T08:00:06+00:00 revision c1 1 refund [{"amount":"-2.00","currency":"USD","of":"usd_payout"}]"#.to_owned(),
             r#"2025-11-21T08:00:10+00:00 processing c1 clicked - - ["rate_missing"]"#.to_owned(),
-            r#"2025-11-21T08:00:10+00:00 processing c1 clicked - c1 []"#.to_owned(),
+            r#"2025-11-21T08:00:10+00:00 processing c1 no_click - c1 ["consent_missing","in_proportion","rate_missing"]"#.to_owned(),
         ];
         let told_of = told(&trace);
         assert_eq!(told_of.len(), expected.len(), "{told_of:#?}");
@@ -105,7 +106,8 @@ contract! {
             assert_eq!(told, expected);
         }
         assert_eq!(trace["cut"], json!([]));
-        assert_eq!(trace["total"], json!({"conversions": 2, "reporting_sale_amount": "0.00", "reporting_payout": "10.000001", "waiting_for_rates": 1}));
+        let waiting = db.store.waiting_for_rates().await.unwrap();
+        assert_eq!(trace["total"], json!({"conversions": 2, "reporting_sale_amount": "0.00", "reporting_payout": "10.000001", "waiting_for_rates": waiting}));
         let [sale, refund] = [&trace["conversions"][0], &trace["conversions"][1]];
         let of = |conversion: &Value| ["event", "status", "revision", "usd_payout", "counted_payout", "reporting_payout", "is_counted", "is_pending", "refund_of"]
             .map(|name| conversion[name].clone());
@@ -194,7 +196,9 @@ contract! {
         let receipt = Receipt { request_id: crate::request_id(), received_at: time, nonce: Some(nonce()), ..repeat.receipt.clone() };
         let returned = receipt.request_id.clone();
         assert_eq!(db.store.record(Record { receipt, now: time, ..repeat }).await.unwrap(), Recorded::As(Revised));
-        Processing::new().all(&db.store).await;
+        let pending = db.traced("c1").await["conversions"][0]["rebuild_due_at"].clone();
+        assert_eq!(pending, json!("2025-12-21T09:00:00+00:00"));
+        db.store.rebuild("c1", Growth::Accepted, at("2025-12-21T09:00:01Z")).await.unwrap();
         let trace = db.traced("c1").await;
         let told = told(&trace);
         assert!(told.contains(&format!(r#"2025-12-21T09:00:00+00:00 request {returned} revised conversion ["returned"] open direct"#)), "{told:#?}");
