@@ -29,6 +29,7 @@ export async function plans() {
     const send = async (id) => {
       const reply = await fetch(`${url}/postback/involve/event?conversion_id=${id}&rewars=1.50&click_id=k-${id}&event=purchase&ts_token=default-ts-token`);
       if (reply.status !== 200) throw new Complaint(`a postback was answered ${reply.status}: ${await reply.text()}`);
+      return reply.headers.get("bytec-request-id");
     };
     const rest = Array.from({ length: STORED }, (_, number) => `c${number}`);
     await Promise.all(Array.from({ length: 32 }, async () => {
@@ -43,7 +44,7 @@ export async function plans() {
     ask(postgres.psql, ["-XAtq", "-d", databaseOf(postgres), "-c", "select 'all that was before'"]);
     await until("the log", async () => logged.some((line) => line.includes("all that was before")), { everyMs: 20, timeoutMs: 10_000 });
     logged.length = 0;
-    await send("one");
+    const requestId = await send("one");
     await until("processing", isDone, { everyMs: 50, timeoutMs: 10_000 });
     await once("delete from work_items");
     const [ofProcessing, ofPostbacks] = parted(blocks(logged));
@@ -52,13 +53,22 @@ export async function plans() {
     // The origin has perhaps just read which keys there are.
     await until("the key", async () => (await question("stats")).status === 200, { everyMs: 200, timeoutMs: 10_000 });
     logged.length = 0;
-    for (const path of ["stats", "conversions", "conversions?conversion_id=one", "conversions?click_id=k-one", "conversions?account_id=a", "conversions?from=2025-01-01"]) {
+    const paths = [
+      ...["stats", "conversions", "conversions?conversion_id=one", "conversions?click_id=k-one", "conversions?account_id=a", "conversions?from=2025-01-01"],
+      ...["", "?verdict=created", "?verdict=conflict", "?from=2025-01-01", `?request_id=${requestId}`, ...IDS.map((name) => `?${name}=one`)].map((query) => `postbacks${query}`),
+      ...["", "?code=x", "?authenticated=false", "?from=2025-01-01", "?request_id=one", ...IDS.map((name) => `?${name}=one`)].map((query) => `rejections${query}`),
+      `trace?id=${requestId}`,
+    ];
+    for (const path of paths) {
       const reply = await question(path);
       if (reply.status !== 200) throw new Complaint(`a question was answered ${reply.status}: ${await reply.text()}`);
     }
     await once("own.account_id = (select");
-    await once(">= (select from_at");
-    const [, ofQuestions] = parted(blocks(logged).filter(({ text }) => /totals\.period_start >=|order by coalesce/.test(text)));
+    await once("known.received_at >= (select from_at");
+    await once("traced.account_id = input.id");
+    await once("work_items as known where known.event_id = input.id");
+    const isAsked = ({ text }) => /totals\.period_start >=|order by coalesce|order by known\.received_at desc/.test(text) || isOfTrace(text);
+    const [, ofQuestions] = parted(blocks(logged).filter(isAsked));
     return [...ofPostbacks, ...ofProcessing, ...ofQuestions, ...asked(postgres)];
   } finally {
     await origin?.stop();
@@ -126,6 +136,46 @@ function blocks(lines) {
   return found.filter((block) => block.some((line) => line.includes("input as (")) && !isAsked(block)).map(read);
 }
 
+/** The ids that lists of requests are filtered by, beside the request's own. */
+const IDS = ["event_id", "conversion_id", "order_id", "click_id", "account_id"];
+
+/** Statements of a trace, by what stands in no other. */
+const OF_TRACE = [
+  [/traced_ids\(event_id\)/, "events of an id"],
+  [/conversions as traced where traced\.(\w+) = input\.id/, "conversions of one $1"],
+  [/rejections as traced where traced\.(\w+) = input\.id/, "rejected requests of one $1"],
+  [/conversions as known where known\.conversion_id = rejected\.conversion_id/, "conversions of a rejected request"],
+  [/change\.event_id = input\.event_id/, "conversions of events"],
+  [/known\.conversion_key = own\.refund_of\b/, "sale of a return"],
+  [/known\.refund_of = input\.conversion_key/, "returns of a sale"],
+  [/known\.conversion_id = own\.conversion_id/, "conversions of the same id"],
+  [/known\.original_event_id = change\.event_id/, "returns that name a sale's event"],
+  [/sold\.event_id = own\.original_event_id/, "sale that a return names"],
+  [/'rebuild_due_at'/, "state of conversions"],
+  [/revisions as known where/, "revisions of conversions"],
+  [/events as known where known\.conversion_key = input\.conversion_key/, "events of conversions"],
+  [/events as known where known\.event_id = input\.id/, "events"],
+  [/asked\(event_id\) as \(select id from input\)/, "requests of events"],
+  [/work_items as known where known\.event_id = input\.id/, "jobs of events"],
+  [/link\.kind = 'account' and link\.linked_id = input\.id/, "clicks of an account"],
+  [/clicks as known where known\.click_id = input\.id/, "clicks"],
+  [/input join lateral \(select \* from conversions as known where known\.conversion_key = input\.conversion_key/, "conversions"],
+].map(([pattern, name]) => [pattern, `trace: ${name}`]);
+
+const isOfTrace = (text) => OF_TRACE.some(([pattern]) => pattern.test(text));
+
+/** Statements of lists of requests and of rejected requests. */
+const OF_LISTS = [
+  [/from \(select \* from (postbacks|rejections) where \w+\.(\w+) = \(select/, "$1 of one $2"],
+  [/own\.(\w+) = input\.\w+[^]*of_events as known/, "postbacks of one $1"],
+  [/asked\(event_id\) as \(select event_id from input\)/, "postbacks of one event_id"],
+  [/from postbacks as known[^]*known\.verdict = '(\w+)'/, "postbacks with verdict $1"],
+  [/from rejections as known[^]*known\.code = /, "rejections with a code"],
+  [/from rejections as known[^]*not known\.is_authenticated/, "rejections without authentication"],
+  [/from (postbacks|rejections) as known[^]*>= \(select from_at/, "$1 since"],
+  [/from (postbacks|rejections) as known/, "$1"],
+].map(([pattern, name]) => [new RegExp(`${pattern.source}[^]*order by known\\.received_at desc`), name]);
+
 /** What a statement does. */
 function title(text) {
   const known = [
@@ -133,6 +183,8 @@ function title(text) {
     [/revisions as made/, "read facts"],
     [/pg_advisory_xact_lock/, "take turns"],
     [/set_config\(/, "change settings"],
+    ...OF_TRACE,
+    ...OF_LISTS,
     [/totals\.period_start >=/, "statistics"],
     [/(?:known|own)\.(conversion_id|click_id|account_id) = \(select/, "conversions of one $1"],
     [/>= \(select from_at/, "conversions since"],

@@ -70,7 +70,8 @@ mod tests {
         let cursor = write_place("postbacks", place);
         assert_eq!(read_place("postbacks", &cursor), Some(place));
         assert_eq!((read_place("rejections", &cursor), read(&cursor)), (None, None));
-        for wrong in ["", "postbacks", &URL_SAFE_NO_PAD.encode("postbacks now 1"), &URL_SAFE_NO_PAD.encode("postbacks")] {
+        for wrong in ["", "postbacks", &URL_SAFE_NO_PAD.encode("postbacks now 1"), &URL_SAFE_NO_PAD.encode("postbacks")]
+        {
             assert_eq!(read_place("postbacks", wrong), None, "{wrong}");
         }
     }

@@ -64,10 +64,9 @@ impl Problem {
     /// No such way.
     pub const VIA: Problem = Problem { code: "invalid_via", field: "via", hint: "direct or edge" };
     /// Neither yes nor no.
-    pub const AUTHENTICATED: Problem =
-        Problem { code: "invalid_flag", field: "authenticated", hint: "true or false" };
+    pub const AUTHENTICATED: Problem = Problem { code: "invalid_flag", field: "authenticated", hint: "true or false" };
     /// Every one, for the document of the API. Of ids there is one for each parameter.
-    pub const ALL: [Problem; 24] = [
+    pub const ALL: [Problem; 25] = [
         Problem::UNKNOWN,
         Problem::MALFORMED,
         Problem::TIME_ZONE,
@@ -87,6 +86,7 @@ impl Problem {
         Problem::id("account_id"),
         Problem::id("order_id"),
         Problem::id("request_id"),
+        Problem::id("event_id"),
         Problem::id("id"),
         Problem::VERDICT,
         Problem::CODE,

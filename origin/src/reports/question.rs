@@ -4,6 +4,7 @@ use super::{Form, Problem, days};
 use jiff::tz::TimeZone;
 use postback::limits::ID_BYTES_MAX;
 use postback::params::{ParamValue, Params};
+use postback::rejection::Code;
 use postback::time::Timestamp;
 use std::collections::BTreeMap;
 
@@ -11,6 +12,15 @@ use std::collections::BTreeMap;
 pub const LIMIT_MAX: u32 = 1000;
 /// Rows of a page where a question does not say.
 pub const LIMIT_DEFAULT: u32 = 100;
+
+/// Parameters that are ids.
+const IDS: [&str; 7] = ["id", "request_id", "event_id", "conversion_id", "order_id", "click_id", "account_id"];
+
+/// What is wrong with a value that cannot be read: of an id, that it is none.
+fn unread(name: &str, code: Code) -> Problem {
+    let is_no_id = matches!(code, Code::ControlChar | Code::ValueTooLong);
+    IDS.into_iter().find(|id| *id == name && is_no_id).map_or(Problem::MALFORMED, Problem::id)
+}
 
 /// The parameters of a question that nobody has read yet.
 pub struct Parameters(BTreeMap<String, String>);
@@ -21,7 +31,7 @@ impl Parameters {
         let params = Params::from_query(query).map_err(|_| Problem::MALFORMED)?;
         let text = |(name, value): (&str, &ParamValue<'_>)| match value {
             ParamValue::Text(text) => Ok((name.to_owned(), text.trim_matches(' ').to_owned())),
-            ParamValue::Unreadable(_) => Err(Problem::MALFORMED),
+            ParamValue::Unreadable(unreadable) => Err(unread(name, unreadable.refusal.code())),
         };
         Ok(Parameters(params.iter().map(text).collect::<Result<_, _>>()?))
     }

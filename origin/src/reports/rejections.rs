@@ -123,8 +123,7 @@ mod tests {
 
     #[test]
     fn a_rejected_request_has_what_its_shapes_say_in_their_order() {
-        let ids =
-            RejectedIds { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
+        let ids = RejectedIds { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
         let rejected = RejectedRequest {
             rejection_id: 1,
             request_id: "r".to_owned(),

@@ -37,7 +37,11 @@ impl RequestsQuestion {
         let after = parameters.take("cursor").map(place).transpose()?;
         let ids = ids(&mut parameters)?;
         parameters.end()?;
-        Ok(RequestsQuestion { page: RequestPage { filter: RequestFilter { from, to, verdict, ids }, after, limit }, zone, form })
+        Ok(RequestsQuestion {
+            page: RequestPage { filter: RequestFilter { from, to, verdict, ids }, after, limit },
+            zone,
+            form,
+        })
     }
 }
 

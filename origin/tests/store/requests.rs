@@ -48,7 +48,11 @@ impl Fresh {
 
 fn of(list: &Value, names: &[&str]) -> Vec<String> {
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    list.as_array().unwrap().iter().map(|row| names.iter().map(|name| text(&row[name])).collect::<Vec<_>>().join(" ")).collect()
+    list.as_array()
+        .unwrap()
+        .iter()
+        .map(|row| names.iter().map(|name| text(&row[name])).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 contract! {

@@ -38,10 +38,10 @@ impl Fresh {
 
 /// What is told of each entry, without the labels of the id that was asked about.
 fn told(trace: &Value) -> Vec<String> {
-    let text = |entry: &Value, name: &str| match &entry[name] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    let text = |entry: &Value, name: &str| {
+        let value = &entry[name];
+        let word = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if value.is_null() { "-".to_owned() } else { word }
     };
     let entry = |entry: &Value| {
         let names: &[&str] = match entry["kind"].as_str().unwrap() {
@@ -59,7 +59,13 @@ fn told(trace: &Value) -> Vec<String> {
 }
 
 fn matches(entries: &Value) -> Vec<Value> {
-    entries.as_array().unwrap().iter().map(|entry| entry["matches"].clone()).filter(|matches| *matches != json!([])).collect()
+    entries
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["matches"].clone())
+        .filter(|matches| *matches != json!([]))
+        .collect()
 }
 
 contract! {

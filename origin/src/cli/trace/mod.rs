@@ -45,7 +45,8 @@ pub async fn trace(command: Trace) -> ExitCode {
         Err(problem) => return wrong(&problem),
     };
     // Those that are named must be there; of all partners, some may have no database yet.
-    let absent = if databases.partners.is_empty() { Absent::IsSkipped } else { Absent::IsWrong };
+    let is_named = databases.partners.iter().any(|code| !code.trim().is_empty());
+    let absent = if is_named { Absent::IsWrong } else { Absent::IsSkipped };
     let locations = match databases.locations() {
         Ok(locations) => locations,
         Err(code) => return code,

@@ -2,6 +2,7 @@
 
 use super::super::terminal::{columns, plain};
 use super::edge::Parked;
+use crate::processing::REPORTING_CURRENCY;
 use serde_json::Value;
 
 /// Characters of a text of somebody else's that a line shows at most.
@@ -57,11 +58,8 @@ fn of_partner(trace: &Value) -> Vec<String> {
 
 /// What an entry says beside its time and kind.
 fn about(entry: &Value) -> String {
-    let named = |name: &str| match &entry[name] {
-        Value::Null => None,
-        value => Some(format!("{} {}", name.replace('_', " "), text(value))),
-    };
-    let said = |name: &str| Some(text(&entry[name])).filter(|said| said != "-");
+    let said = |name: &str| Some(text(&entry[name])).filter(|_| !entry[name].is_null());
+    let named = |name: &str| said(name).map(|said| format!("{} {said}", name.replace('_', " ")));
     let list = |name: &str| {
         let texts = texts(&entry[name]);
         (!texts.is_empty()).then(|| format!("{} {}", name.replace('_', " "), texts.join(", ")))
@@ -134,10 +132,8 @@ fn state(conversion: &Value) -> Vec<String> {
         if is("is_pending") { "processing is pending" } else { "" },
     ];
     let marks: Vec<_> = marks.into_iter().filter(|mark| !mark.is_empty()).collect();
-    let returns = match &conversion["refund_of"] {
-        Value::Null => String::new(),
-        sale => format!("goes back of {}", text(sale)),
-    };
+    let sale = conversion["refund_of"].as_str();
+    let returns = sale.map_or_else(String::new, |sale| format!("goes back of {}", shortened(sale)));
     vec![
         format!("{} #{}", text(&conversion["conversion_id"]), text(&conversion["occurrence"])),
         text(&conversion["event"]),
@@ -152,13 +148,14 @@ fn state(conversion: &Value) -> Vec<String> {
 /// An amount as it counts, or else as it is stated, and what it is in the reporting currency.
 fn money(conversion: &Value, amount: &str, currency: &str) -> String {
     let counted = &conversion[format!("counted_{amount}").as_str()];
-    let own = match counted {
-        Value::Null => [&conversion[amount], &conversion[currency]],
-        counted => [counted, &conversion[format!("counted_{currency}").as_str()]],
+    let own = match counted.is_null() {
+        true => [&conversion[amount], &conversion[currency]],
+        false => [counted, &conversion[format!("counted_{currency}").as_str()]],
     };
     let own = own.iter().filter(|value| !value.is_null()).map(|value| text(value)).collect::<Vec<_>>().join(" ");
     let reporting = text(&conversion[format!("reporting_{amount}").as_str()]);
-    if own.is_empty() { format!("{reporting} USD") } else { format!("{own} ({reporting} USD)") }
+    let reporting = format!("{reporting} {REPORTING_CURRENCY}");
+    if own.is_empty() { reporting } else { format!("{own} ({reporting})") }
 }
 
 fn of_edge(parked: &Parked) -> Vec<String> {
@@ -171,7 +168,9 @@ fn of_edge(parked: &Parked) -> Vec<String> {
         .iter()
         .map(|row| {
             let event = row.event_id.as_deref().unwrap_or("-");
-            [row.parked_at.as_str(), &row.state, &row.reason, &row.request_id, event, &row.detail].map(shortened).to_vec()
+            [row.parked_at.as_str(), &row.state, &row.reason, &row.request_id, event, &row.detail]
+                .map(shortened)
+                .to_vec()
         })
         .collect();
     lines.extend(indented(&columns(&rows)));
@@ -193,7 +192,7 @@ fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
         Value::String(text) => shortened(text),
-        other => shortened(&other.to_string()),
+        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => shortened(&value.to_string()),
     }
 }
 

@@ -5,9 +5,9 @@ use super::super::{rejections, requests};
 use super::matches;
 use super::money::deltas;
 use crate::store::StoreError;
-use crate::store::statement::read_json;
 use crate::store::reader::trace::{Change, ClickRow, EventRow, State, Trace};
 use crate::store::reader::{Conversion, RejectedRequest, Request};
+use crate::store::statement::read_json;
 use jiff::tz::TimeZone;
 use postback::time::Timestamp;
 use serde_json::{Value, json};
@@ -38,7 +38,8 @@ pub(super) fn entries(trace: &Trace, id: &str, zone: &TimeZone) -> Result<Vec<Va
     entries.extend(trace.events.iter().filter(|event| !is_there(event)).map(|row| event(row, id)));
     let mut before: Option<&Change> = None;
     for change in &trace.revisions {
-        let follows = |before: &&Change| before.key == change.key && before.revision.checked_add(1) == Some(change.revision);
+        let follows =
+            |before: &&Change| before.key == change.key && before.revision.checked_add(1) == Some(change.revision);
         entries.push(revision(before.filter(follows), change, trace, id)?);
         before = Some(change);
     }

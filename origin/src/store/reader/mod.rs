@@ -21,8 +21,8 @@ pub mod trace;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
-pub use listing::{Ids, Place};
 pub use kinds::{Kind, KindKey, KindMoney, Waiting};
+pub use listing::{Ids, Place};
 pub use rejected::{RejectedIds, RejectedRequest, RejectionFilter, RejectionPage, Via};
 pub use rejections::Rejection;
 pub use requests::{Request, RequestFilter, RequestPage};

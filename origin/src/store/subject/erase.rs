@@ -2,7 +2,9 @@
 //! before it did.
 
 use super::super::statement::{Dialect, Step};
-use super::find::{GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of, sets, tells};
+use super::find::{
+    GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of, sets, tells,
+};
 use super::{ASKED, Account, Asked};
 use postback::id::Nonce;
 use postback::time::Timestamp;

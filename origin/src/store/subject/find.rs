@@ -340,10 +340,10 @@ pub fn finding_sql(account: &Account) -> String {
     let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
     let by_ids = format!("rejection_id in ({})", rejections_of("account_id"));
     let rejections = format!("({} or {by_ids})", tells(dialect, "rejections"));
-    let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
-        requests("postbacks", "postback_id", &postbacks),
-        requests("rejections", "rejection_id", &rejections),
-    ]);
+    let found = by_key(dialect, Sought::Here)
+        .into_iter()
+        .map(|(_, step)| step)
+        .chain([requests("postbacks", "postback_id", &postbacks), requests("rejections", "rejection_id", &rejections)]);
     let rows: Vec<_> = account.with_needles().collect();
     found.map(|step| format!("{};\n", step.over(&rows).as_sqlite())).collect()
 }

@@ -29,19 +29,13 @@ pub(super) const ID: &[Column<String>] = &[Column::text("id", |id| Some(id.clone
 
 /// A conversion's key that is `known`, in JSON, behind what a statement answers first.
 pub(super) fn key(dialect: Dialect) -> String {
-    let key = [
-        ("conversion_key", "known.conversion_key".to_owned()),
-        ("occurrence", "known.occurrence".to_owned()),
-    ];
+    let key = [("conversion_key", "known.conversion_key".to_owned()), ("occurrence", "known.occurrence".to_owned())];
     format!("select known.conversion_key as id, {} as answer", dialect.json_object(&key))
 }
 
 /// The event of this id, and that of the request of this id, also of a rejected one.
 pub(super) fn events(dialect: Dialect) -> Step<String> {
-    let event = [
-        ("event_id", "known.event_id".to_owned()),
-        ("conversion_key", "known.conversion_key".to_owned()),
-    ];
+    let event = [("event_id", "known.event_id".to_owned()), ("conversion_key", "known.conversion_key".to_owned())];
     let statement = format!(
         ", traced_ids(event_id) as (
             select input.id from input
@@ -93,8 +87,8 @@ pub(super) fn conversions_of_events(dialect: Dialect) -> Step<Event> {
     ];
     let made = |occurrence: &str| {
         format!(
-            "exists (select 1 from revisions as made where made.conversion_key = input.conversion_key{occurrence}
-                and made.event_id = input.event_id{})",
+            "exists (select 1 from revisions as change where change.conversion_key = input.conversion_key{occurrence}
+                and change.event_id = input.event_id{})",
             dialect.by_key()
         )
     };
@@ -102,7 +96,7 @@ pub(super) fn conversions_of_events(dialect: Dialect) -> Step<Event> {
         "{} from input {} where {} or not {} limit {}",
         key(dialect),
         dialect.join_by_key("conversions", "known", "known.conversion_key = input.conversion_key"),
-        made(" and made.occurrence = known.occurrence"),
+        made(" and change.occurrence = known.occurrence"),
         made(""),
         CONVERSIONS_MAX.saturating_add(1),
     );

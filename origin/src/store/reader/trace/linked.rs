@@ -2,8 +2,8 @@
 //! named by their sender.
 
 use super::super::super::statement::{Column, Dialect, Step};
-use super::found::{Key, key};
 use super::CONVERSIONS_MAX;
+use super::found::{Key, key};
 
 /// The row of a statement about a conversion.
 pub(super) const KEY: &[Column<Key>] = &[
@@ -22,15 +22,18 @@ pub(super) fn all(dialect: Dialect) -> [Step<Key>; 5] {
     let known = |condition: &str| dialect.join_by_key("conversions", "known", condition);
     let links = [
         // Its sale, and its returns, as they were evaluated.
-        format!("{own} {}", known("known.conversion_key = own.refund_of and known.occurrence = own.refund_of_occurrence")),
+        format!(
+            "{own} {}",
+            known("known.conversion_key = own.refund_of and known.occurrence = own.refund_of_occurrence")
+        ),
         known("known.refund_of = input.conversion_key and known.refund_of_occurrence = input.occurrence"),
         // Of the same id: a refund is stored beside its sale.
         format!("{own} {}", known("known.conversion_id = own.conversion_id")),
         // By the name of the sale's event, perhaps not evaluated yet.
         format!(
             "{} {}",
-            dialect.join_by_key("revisions", "made", &is_own("made")),
-            known("known.original_event_id = made.event_id")
+            dialect.join_by_key("revisions", "change", &is_own("change")),
+            known("known.original_event_id = change.event_id")
         ),
         format!(
             "{own} {} {}",

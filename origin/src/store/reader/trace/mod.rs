@@ -8,7 +8,7 @@ mod linked;
 mod parts;
 
 pub use found::Key;
-pub use parts::{Change, ClickRow, EventRow, Job, Stated, State};
+pub use parts::{Change, ClickRow, EventRow, Job, State, Stated};
 
 use super::super::statement::{Done, Statement};
 use super::super::{End, Store, StoreError, in_time};
@@ -73,11 +73,7 @@ impl Store {
     }
 
     /// The conversions that an id leads to, sales and returns among them, and its own events.
-    async fn lead(
-        &self,
-        id: &String,
-        trace: &mut Trace,
-    ) -> Result<(BTreeSet<Key>, BTreeSet<String>), StoreError> {
+    async fn lead(&self, id: &String, trace: &mut Trace) -> Result<(BTreeSet<Key>, BTreeSet<String>), StoreError> {
         let dialect = self.dialect();
         let ids = std::slice::from_ref(id);
         let mut statements = vec![found::events(dialect).over(ids)];

@@ -197,15 +197,15 @@ pub(super) fn states(dialect: Dialect) -> Step<Key> {
 pub(super) fn events(dialect: Dialect) -> Step<Key> {
     let made = |occurrence: &str| {
         format!(
-            "exists (select 1 from revisions as made where made.conversion_key = known.conversion_key{occurrence}
-                and made.event_id = known.event_id{})",
+            "exists (select 1 from revisions as change where change.conversion_key = known.conversion_key{occurrence}
+                and change.event_id = known.event_id{})",
             dialect.by_key()
         )
     };
     let statement = format!(
         "select known.event_id as id, '' as answer from input {} where {} or not {} limit {}",
         dialect.join_by_key("events", "known", "known.conversion_key = input.conversion_key"),
-        made(" and made.occurrence = input.occurrence"),
+        made(" and change.occurrence = input.occurrence"),
         made(""),
         EVENTS_MAX.saturating_add(1),
     );
