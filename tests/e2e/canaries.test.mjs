@@ -141,11 +141,11 @@ function* requests(prefix, { token, keyHex }) {
 /** What is asked of the origin alone. */
 function* questions(key) {
   const headers = { authorization: `Bearer ${key}` };
-  for (const about of ["stats", "conversions"]) {
+  for (const about of ["stats", "conversions", "postbacks", "rejections", "trace"]) {
     const target = `/partner/rector/event/${about}`;
     yield { target, headers: { authorization: `Bearer ${canary("an API key")}` } };
     yield { target: `${target}?key=${canary("an API key in the query")}` };
-    for (const name of ["from", "to", "tz", "format", "interval", "event", "status", "click_id", "conversion_id", "account_id", "limit", "cursor", "x"]) {
+    for (const name of ["from", "to", "tz", "format", "interval", "event", "status", "click_id", "conversion_id", "account_id", "limit", "cursor", "verdict", "code", "via", "authenticated", "request_id", "event_id", "order_id", "id", "x"]) {
       const value = canary(`${name} of a question`);
       // An answer to who may read is no leak.
       yield { target: `${target}?${name}=${value}`, headers: { ...headers, accept: canary("a question's Accept"), cookie: canary("a question's cookie") } };
@@ -220,7 +220,7 @@ for (const level of ["info,sqlx=warn", "trace"]) {
     const ask = async (base, request) => {
       const reply = await send(base, request);
       // Who may read is answered with what was asked for.
-      const isData = reply.status === 200 && /^\/partner\/.*(?:stats|conversions)/.test(request.target);
+      const isData = reply.status === 200 && /^\/partner\/.*(?:stats|conversions|postbacks|rejections|trace)/.test(request.target);
       answers.push({ request, status: reply.status, text: isData ? "" : reply.text, headers: JSON.stringify(isData ? {} : reply.headers) });
       return reply.status;
     };

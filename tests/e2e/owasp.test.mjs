@@ -68,7 +68,7 @@ after(async () => {
 
 describe("API1, object level: one partner's key", () => {
   test("opens nothing of another's, however the path is written", async () => {
-    const paths = ["conversions", "stats"].flatMap((about) => [
+    const paths = ["conversions", "stats", "postbacks", "rejections", "trace"].flatMap((about) => [
       `/partner/rector/event/${about}`,
       `/partner/rector/event/${about}?limit=1000`,
       `/partner/rector/event/${about}?partner=involve_asia`,
@@ -118,6 +118,13 @@ describe("API1, object level: one partner's key", () => {
       for (const form of ["json", "csv"]) {
         const reply = await asked(`/partner/involve/event/conversions?format=${form}&${query}`, { headers: bearer(keys.involve) });
         assert.deepEqual([reply.status, reply.text.includes(HIDDEN), reply.text.includes("77.77")], [200, false, false], query);
+      }
+    }
+    for (const word of words) {
+      for (const question of ["trace?id", "postbacks?conversion_id", "postbacks?request_id", "rejections?click_id"]) {
+        const reply = await asked(`/partner/involve/event/${question}=${encodeURIComponent(word)}`, { headers: bearer(keys.involve) });
+        // An id is told again, and nothing that is stored under it elsewhere.
+        assert.deepEqual([reply.status, reply.text.replaceAll(JSON.stringify(word), "").includes(HIDDEN), reply.text.includes("77.77")], [200, false, false], question);
       }
     }
     const filtered = JSON.parse((await asked(`/partner/involve/event/conversions?conversion_id=${encodeURIComponent("' or '1'='1")}`, { headers: bearer(keys.involve) })).text);
