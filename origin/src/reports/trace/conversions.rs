@@ -2,7 +2,7 @@
 
 use super::super::cells::{at, object};
 use super::super::conversions::cells;
-use super::{IDS, leads_to, matches, too_large};
+use super::{IDS, is_of, leads_to, matches, too_large};
 use crate::processing::REPORTING_CURRENCY;
 use crate::reports::money as shown;
 use crate::store::StoreError;
@@ -21,7 +21,7 @@ const SCALE: u32 = 6;
 pub(super) fn states(trace: &Trace, id: &str, zone: &TimeZone) -> Vec<Value> {
     let state = |(key, conversion): &(Key, Conversion)| {
         let origin = &conversion.origin;
-        let (is_event, is_request) = leads_to(trace, &key.conversion_key, id);
+        let (is_event, is_request) = leads_to(trace, key, id);
         let own = |is: bool| is.then_some(id);
         let values = [
             own(is_request),
@@ -33,7 +33,8 @@ pub(super) fn states(trace: &Trace, id: &str, zone: &TimeZone) -> Vec<Value> {
         ];
         let state = trace.states.iter().find(|state| state.key == *key);
         let rebuild = state.and_then(|state| state.rebuild_due_at);
-        let jobs: Vec<_> = trace.jobs.iter().filter(|job| job.conversion_key == key.conversion_key).collect();
+        let jobs: Vec<_> =
+            trace.jobs.iter().filter(|job| is_of(trace, &job.event_id, &job.conversion_key, key)).collect();
         let is_pending = !conversion.is_processed || rebuild.is_some() || !jobs.is_empty();
         let job = |job: &&Job| {
             json!({

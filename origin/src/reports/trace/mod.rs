@@ -9,7 +9,7 @@ pub use timeline::KINDS;
 use super::question::Parameters;
 use super::{Answer, Problem};
 use crate::processing::REPORTING_CURRENCY;
-use crate::store::reader::trace::Trace;
+use crate::store::reader::trace::{Key, Trace};
 use crate::store::{Store, StoreError};
 use jiff::tz::TimeZone;
 use serde_json::{Value, json};
@@ -88,9 +88,18 @@ fn too_large() -> StoreError {
     StoreError::Bug("an amount that no decimal holds".to_owned())
 }
 
-/// The ids by which a trace leads to a conversion: of events and requests that are about it.
-fn leads_to(trace: &Trace, conversion_key: &str, id: &str) -> (bool, bool) {
-    let mut events = trace.events.iter().filter(|event| event.conversion_key == conversion_key);
+/// Whether an event is a conversion's: it made or changed it, or it has its key and changed none.
+fn is_of(trace: &Trace, event_id: &str, conversion_key: &str, key: &Key) -> bool {
+    let mut changes = trace.revisions.iter().filter(|change| change.event_id == event_id).peekable();
+    match changes.peek() {
+        Some(_) => changes.any(|change| change.key == *key),
+        None => conversion_key == key.conversion_key,
+    }
+}
+
+/// Whether an id is that of an event of a conversion, and whether it is that of a request about it.
+fn leads_to(trace: &Trace, key: &Key, id: &str) -> (bool, bool) {
+    let mut events = trace.events.iter().filter(|event| is_of(trace, &event.event_id, &event.conversion_key, key));
     let is_event = events.clone().any(|event| event.event_id == id);
     let is_request = events.any(|event| {
         event.request_id == id
