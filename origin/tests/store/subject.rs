@@ -3,7 +3,7 @@
 use crate::processing::{Processing, deposit, lease, now};
 use crate::{Fresh, again, at, batch, click, nonce, received, record, rejection};
 use bytec_origin::processing::again as judging_again;
-use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql};
+use bytec_origin::store::subject::{Account, Erasing, Found, erasing_sql, finding_sql};
 use bytec_origin::store::worklist::{Conclusion, Judged, Next};
 use bytec_origin::store::{Database, Receipt, Record, Recorded, Rejected};
 use postback::click::Click;
@@ -550,7 +550,21 @@ contract! {
     }
 }
 
-/// No command reaches D1: what is printed for it does the same.
+/// No command reaches D1: what is printed for it finds the same, and does the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn printed_sql_finds_as_the_command_would() {
+    let db = crate::fresh("d1").await;
+    fill(&db).await;
+    db.execute("update rejections set account_id = 'canary u\u{e4}/7' where rejection_id = 1").await;
+    let mut counts = Vec::new();
+    for statement in finding_sql(&account()).split(";\n").filter(|statement| !statement.trim().is_empty()) {
+        counts.push(db.d1().column(statement).await.len());
+    }
+    let found = db.found().await.counts();
+    let tables = ["events", "conversions", "links", "clicks", "work_items", "postbacks", "rejections"];
+    assert_eq!(counts, tables.map(|table| found[table]));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn printed_sql_erases_as_the_command_would() {
     let db = crate::fresh("d1").await;
