@@ -269,6 +269,15 @@ impl Dialect {
         }
     }
 
+    /// The same, for rows that are not those of `input` alone: SQLite would begin with the table where it thinks that it has fewer rows, and
+    /// read all of it. A cross join keeps the order.
+    pub fn join_in_order(self, table: &str, name: &str, condition: &str) -> String {
+        match self {
+            Dialect::Postgres => self.join_by_key(table, name, condition),
+            Dialect::Sqlite => format!("cross join {table} as {name} on {condition}"),
+        }
+    }
+
     /// For the table that a statement updates, which has no subquery: that its column is among the values that a column of text
     /// has in the rows.
     pub fn among<T>(self, columns: &[Column<T>], table_column: &str, name: &str) -> String {

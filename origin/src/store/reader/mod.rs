@@ -18,6 +18,8 @@ mod listing;
 mod requests;
 mod rejected;
 pub mod trace;
+#[cfg(test)]
+mod plans;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};

@@ -108,8 +108,8 @@ pub(super) fn select(dialect: Dialect, page: &RequestPage) -> Statement {
 fn events_about(dialect: Dialect, name: &str) -> String {
     format!(
         "select distinct event.event_id from input {} {}",
-        dialect.join_by_key("conversions", "own", &format!("own.{name} = input.{name}")),
-        dialect.join_by_key("events", "event", "event.conversion_key = own.conversion_key"),
+        dialect.join_in_order("conversions", "own", &format!("own.{name} = input.{name}")),
+        dialect.join_in_order("events", "event", "event.conversion_key = own.conversion_key"),
     )
 }
 
@@ -136,7 +136,7 @@ pub(super) fn of_events(dialect: Dialect) -> String {
             "found.received_at = {receipt}.received_at and found.event_id = {receipt}.event_id
                 and found.request_id = {receipt}.request_id and found.verdict in ('{created}', '{revised}')"
         );
-        dialect.join_by_key("postbacks", "found", &condition)
+        dialect.join_in_order("postbacks", "found", &condition)
     };
     format!(
         "of_events as (
@@ -145,14 +145,14 @@ pub(super) fn of_events(dialect: Dialect) -> String {
             select found.* from asked {}
             union all
             select found.* from asked {} {})",
-        dialect.join_by_key("events", "entered", "entered.event_id = asked.event_id"),
+        dialect.join_in_order("events", "entered", "entered.event_id = asked.event_id"),
         of_receipt("entered"),
-        dialect.join_by_key(
+        dialect.join_in_order(
             "postbacks",
             "found",
             &format!("found.event_id = asked.event_id and found.verdict in ('{duplicate}', '{conflict}')")
         ),
-        dialect.join_by_key("repeats", "again", "again.event_id = asked.event_id"),
+        dialect.join_in_order("repeats", "again", "again.event_id = asked.event_id"),
         of_receipt("again"),
     )
 }

@@ -42,10 +42,10 @@ pub(super) fn events(dialect: Dialect) -> Step<String> {
             union select request.event_id from input {}
             union select rejected.event_id from input {})
          select known.event_id as id, {} as answer from traced_ids {} limit {}",
-        dialect.join_by_key("postbacks", "request", "request.request_id = input.id"),
+        dialect.join_in_order("postbacks", "request", "request.request_id = input.id"),
         rejected(dialect),
         dialect.json_object(&event),
-        dialect.join_by_key("events", "known", "known.event_id = traced_ids.event_id"),
+        dialect.join_in_order("events", "known", "known.event_id = traced_ids.event_id"),
         EVENTS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
@@ -53,7 +53,7 @@ pub(super) fn events(dialect: Dialect) -> Step<String> {
 
 /// The latest conversions that have the id in a column.
 pub(super) fn conversions(dialect: Dialect, name: &str) -> Step<String> {
-    let join = dialect.join_by_key("conversions", "traced", &format!("traced.{name} = input.id"));
+    let join = dialect.join_in_order("conversions", "traced", &format!("traced.{name} = input.id"));
     let statement = format!(
         "{} from (select traced.* from input {join} limit {ORDERED_MAX}) as known
          order by known.received_at desc, known.conversion_key desc, known.occurrence desc limit {}",
@@ -69,14 +69,14 @@ pub(super) fn conversions_of_rejected(dialect: Dialect) -> Step<String> {
         "{} from input {} {} limit {}",
         key(dialect),
         rejected(dialect),
-        dialect.join_by_key("conversions", "known", "known.conversion_id = rejected.conversion_id"),
+        dialect.join_in_order("conversions", "known", "known.conversion_id = rejected.conversion_id"),
         CONVERSIONS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
 }
 
 fn rejected(dialect: Dialect) -> String {
-    dialect.join_by_key("rejections", "rejected", "rejected.request_id = input.id")
+    dialect.join_in_order("rejections", "rejected", "rejected.request_id = input.id")
 }
 
 /// The conversions that events made or changed; of an event that changed none, those under its key.
@@ -95,7 +95,7 @@ pub(super) fn conversions_of_events(dialect: Dialect) -> Step<Event> {
     let statement = format!(
         "{} from input {} where {} or not {} limit {}",
         key(dialect),
-        dialect.join_by_key("conversions", "known", "known.conversion_key = input.conversion_key"),
+        dialect.join_in_order("conversions", "known", "known.conversion_key = input.conversion_key"),
         made(" and change.occurrence = known.occurrence"),
         made(""),
         CONVERSIONS_MAX.saturating_add(1),

@@ -18,8 +18,8 @@ pub(super) fn is_own(table: &str) -> String {
 
 /// The statements, one for each link.
 pub(super) fn all(dialect: Dialect) -> [Step<Key>; 5] {
-    let own = dialect.join_by_key("conversions", "own", &is_own("own"));
-    let known = |condition: &str| dialect.join_by_key("conversions", "known", condition);
+    let own = dialect.join_in_order("conversions", "own", &is_own("own"));
+    let known = |condition: &str| dialect.join_in_order("conversions", "known", condition);
     let links = [
         // Its sale, and its returns, as they were evaluated.
         format!(
@@ -32,12 +32,12 @@ pub(super) fn all(dialect: Dialect) -> [Step<Key>; 5] {
         // By the name of the sale's event, perhaps not evaluated yet.
         format!(
             "{} {}",
-            dialect.join_by_key("revisions", "change", &is_own("change")),
+            dialect.join_in_order("revisions", "change", &is_own("change")),
             known("known.original_event_id = change.event_id")
         ),
         format!(
             "{own} {} {}",
-            dialect.join_by_key("events", "sold", "sold.event_id = own.original_event_id"),
+            dialect.join_in_order("events", "sold", "sold.event_id = own.original_event_id"),
             known("known.conversion_key = sold.conversion_key")
         ),
     ];

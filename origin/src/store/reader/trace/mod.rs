@@ -10,6 +10,8 @@ mod parts;
 pub use found::Key;
 pub use parts::{Change, ClickRow, EventRow, Job, State, Stated};
 
+#[cfg(test)]
+use super::super::statement::Dialect;
 use super::super::statement::{Done, Statement};
 use super::super::{End, Store, StoreError, in_time};
 use super::rejected::{self, RejectedRequest};
@@ -233,4 +235,30 @@ impl Trace {
         self.rejections.sort_by_key(|rejected| (rejected.received_at, rejected.rejection_id));
         self.clicks.sort_by(|one, other| (one.clicked_at, &one.click_id).cmp(&(other.clicked_at, &other.click_id)));
     }
+}
+
+/// Every statement of a trace, over one row each.
+#[cfg(test)]
+pub(super) fn statements(dialect: Dialect) -> Vec<Statement> {
+    let id = ["one".to_owned()];
+    let key = [Key { conversion_key: "one".to_owned(), occurrence: 1 }];
+    let event = [found::Event { event_id: "one".to_owned(), conversion_key: "one".to_owned() }];
+    let of_keys =
+        [parts::conversions(dialect), parts::revisions(dialect), parts::states(dialect), parts::events(dialect)];
+    let of_ids = [
+        found::events(dialect),
+        found::conversions_of_rejected(dialect),
+        parts::event_rows(dialect),
+        parts::requests(dialect),
+        parts::jobs(dialect),
+        parts::clicks(dialect),
+        parts::clicks_of_account(dialect),
+    ];
+    let rejected = ["request_id", "event_id"].into_iter().chain(found::COLUMNS);
+    let mut statements = vec![found::conversions_of_events(dialect).over(&event)];
+    statements.extend(of_ids.iter().map(|step| step.over(&id)));
+    statements.extend(found::COLUMNS.map(|name| found::conversions(dialect, name).over(&id)));
+    statements.extend(rejected.map(|name| parts::rejections(dialect, name).over(&id)));
+    statements.extend(linked::all(dialect).iter().chain(&of_keys).map(|step| step.over(&key)));
+    statements
 }

@@ -137,7 +137,7 @@ pub(super) fn conversions(dialect: Dialect) -> Step<Key> {
     let statement = format!(
         "select known.conversion_key as id, {} as answer from input {} {}",
         conversion::object(dialect),
-        dialect.join_by_key("conversions", "known", &is_own("known")),
+        dialect.join_in_order("conversions", "known", &is_own("known")),
         conversion::join_sale(dialect),
     );
     Step::new(dialect, KEY, &statement).answering()
@@ -167,7 +167,7 @@ pub(super) fn revisions(dialect: Dialect) -> Step<Key> {
     let statement = format!(
         "select known.conversion_key as id, {} as answer from input {} limit {}",
         dialect.json_object(&revision),
-        dialect.join_by_key("revisions", "known", &is_own("known")),
+        dialect.join_in_order("revisions", "known", &is_own("known")),
         REVISIONS_MAX.saturating_add(1),
     );
     Step::new(dialect, KEY, &statement).answering()
@@ -187,7 +187,7 @@ pub(super) fn states(dialect: Dialect) -> Step<Key> {
     let statement = format!(
         "select known.conversion_key as id, {} as answer from input {} {}",
         dialect.json_object(&state),
-        dialect.join_by_key("conversions", "known", &is_own("known")),
+        dialect.join_in_order("conversions", "known", &is_own("known")),
         dialect.left_join_by_key("rebuilds", "rebuild", "rebuild.conversion_key = input.conversion_key"),
     );
     Step::new(dialect, KEY, &statement).answering()
@@ -204,7 +204,7 @@ pub(super) fn events(dialect: Dialect) -> Step<Key> {
     };
     let statement = format!(
         "select known.event_id as id, '' as answer from input {} where {} or not {} limit {}",
-        dialect.join_by_key("events", "known", "known.conversion_key = input.conversion_key"),
+        dialect.join_in_order("events", "known", "known.conversion_key = input.conversion_key"),
         made(" and change.occurrence = input.occurrence"),
         made(""),
         EVENTS_MAX.saturating_add(1),
@@ -226,7 +226,7 @@ pub(super) fn event_rows(dialect: Dialect) -> Step<String> {
     let statement = format!(
         "select known.event_id as id, {} as answer from input {}",
         dialect.json_object(&event),
-        dialect.join_by_key("events", "known", "known.event_id = input.id"),
+        dialect.join_in_order("events", "known", "known.event_id = input.id"),
     );
     Step::new(dialect, ID, &statement).answering()
 }
@@ -259,7 +259,7 @@ pub(super) fn jobs(dialect: Dialect) -> Step<String> {
     let statement = format!(
         "select known.event_id as id, {} as answer from input {}",
         dialect.json_object(&job),
-        dialect.join_by_key("work_items", "known", "known.event_id = input.id"),
+        dialect.join_in_order("work_items", "known", "known.event_id = input.id"),
     );
     Step::new(dialect, ID, &statement).answering()
 }
@@ -269,7 +269,7 @@ pub(super) fn clicks(dialect: Dialect) -> Step<String> {
     let statement = format!(
         "select known.click_id as id, {} as answer from input {} limit {}",
         click(dialect),
-        dialect.join_by_key("clicks", "known", "known.click_id = input.id"),
+        dialect.join_in_order("clicks", "known", "known.click_id = input.id"),
         CLICKS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
@@ -280,8 +280,8 @@ pub(super) fn clicks_of_account(dialect: Dialect) -> Step<String> {
     let statement = format!(
         "select known.click_id as id, {} as answer from input {} {} limit {}",
         click(dialect),
-        dialect.join_by_key("links", "link", "link.kind = 'account' and link.linked_id = input.id"),
-        dialect.join_by_key("clicks", "known", "known.click_id = link.click_id"),
+        dialect.join_in_order("links", "link", "link.kind = 'account' and link.linked_id = input.id"),
+        dialect.join_in_order("clicks", "known", "known.click_id = link.click_id"),
         CLICKS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
@@ -301,7 +301,7 @@ fn click(dialect: Dialect) -> String {
 
 /// The latest rejected requests that have an id in a column.
 pub(super) fn rejections(dialect: Dialect, name: &str) -> Step<String> {
-    let join = dialect.join_by_key("rejections", "traced", &format!("traced.{name} = input.id"));
+    let join = dialect.join_in_order("rejections", "traced", &format!("traced.{name} = input.id"));
     let statement = format!(
         "select known.request_id as id, {} as answer
          from (select traced.* from input {join} limit {ORDERED_MAX}) as known
