@@ -5,7 +5,7 @@
 
 use crate::api::error::Error;
 use crate::app::App;
-use crate::store::{self, EdgeOutcome, Ids, Receipt, Rejected, Via};
+use crate::store::{self, EdgeOutcome, Receipt, Rejected, RejectedIds, Via};
 use crate::verify::{FromEdge, Received};
 use postback::edge_report::{EdgeReport, OUTCOMES_MAX, OutcomeKind, REJECTIONS_MAX, RejectedRequest};
 use postback::field::Field;
@@ -152,7 +152,7 @@ pub fn ids(
     content_type: Option<&str>,
     body: Option<&str>,
     received_at: Timestamp,
-) -> Ids {
+) -> RejectedIds {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let body = body.unwrap_or("");
     let read = |query: &str, content_type: Option<&str>, body: &str| {
@@ -168,7 +168,7 @@ pub fn ids(
         };
         // A default or derived id names nothing that the sender knows.
         let event_id = examined.sent.contains_key(&Field::EventId).then(|| id(Field::EventId)).flatten();
-        Some(Ids {
+        Some(RejectedIds {
             event_id,
             conversion_id: id(Field::ConversionId),
             order_id: id(Field::OrderId),
@@ -184,7 +184,7 @@ pub fn ids(
             None => read(&readable(&format!("{query}&{body}")), None, ""),
         }
     };
-    read(query, content_type, body).or_else(in_parts).unwrap_or(Ids::NONE)
+    read(query, content_type, body).or_else(in_parts).unwrap_or(RejectedIds::NONE)
 }
 
 /// The parameters of a query that can be read, the first of each name.

@@ -7,7 +7,7 @@ use super::scheme;
 use crate::reports::{
     CONVERSION, KINDS, LIMIT_DEFAULT, LIMIT_MAX, REJECTION, REQUEST, SUMS as SUMS_OF_STATISTICS, Shape,
 };
-use crate::store::reader::Via;
+use crate::store::Via;
 use postback::limits::ID_BYTES_MAX;
 use postback::partner::Partner;
 use postback::status::Status;

@@ -4,7 +4,8 @@ use super::cells::{Cells, at, page, text};
 use super::question::Parameters;
 use super::requests::ids;
 use super::{Answer, Form, Problem, Shape, cursor};
-use crate::store::reader::{Place, RejectedRequest, RejectionFilter, RejectionPage, Via};
+use crate::store::Via;
+use crate::store::reader::{Place, RejectedRequest, RejectionFilter, RejectionPage};
 use crate::store::{Store, StoreError};
 use jiff::tz::TimeZone;
 use serde_json::Value;
@@ -118,12 +119,12 @@ pub(super) fn cells(rejected: &RejectedRequest, zone: &TimeZone) -> Cells {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::reader::RejectedIds;
+    use crate::store::RejectedIds;
     use postback::time::Timestamp;
 
     #[test]
     fn a_rejected_request_has_what_its_shapes_say_in_their_order() {
-        let ids = RejectedIds { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
+        let ids = RejectedIds::NONE;
         let rejected = RejectedRequest {
             rejection_id: 1,
             request_id: "r".to_owned(),

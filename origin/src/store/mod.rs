@@ -46,7 +46,9 @@ pub mod sqlite;
 pub use error::StoreError;
 #[cfg(not(target_family = "wasm"))]
 pub use patience::patiently;
-pub use record::{ClickBatch, EdgeOutcome, EdgeReport, Ids, Receipt, Record, Recorded, RecordedClicks, Rejected, Via};
+pub use record::{
+    ClickBatch, EdgeOutcome, EdgeReport, Receipt, Record, Recorded, RecordedClicks, Rejected, RejectedIds, Via,
+};
 
 use crate::deadline::within;
 use crate::store::location::Location;

@@ -7,6 +7,7 @@ use postback::id::Nonce;
 use postback::reading::Reading;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
+use serde::Deserialize;
 
 /// One postback with everything that is written down about it.
 #[derive(Clone, Debug)]
@@ -68,7 +69,7 @@ pub struct Rejected {
     /// The version of the partner's rules that rejected it.
     pub rules: String,
     /// The ids that could be read.
-    pub ids: Ids,
+    pub ids: RejectedIds,
 }
 
 /// Who received a request from its sender.
@@ -88,11 +89,16 @@ impl Via {
             Via::Edge => "edge",
         }
     }
+
+    /// The way of a name.
+    pub fn parse(name: &str) -> Option<Via> {
+        [Via::Direct, Via::Edge].into_iter().find(|via| via.name() == name)
+    }
 }
 
-/// The ids of a request, as far as it could be read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ids {
+/// The ids of a rejected request, as far as it could be read.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct RejectedIds {
     /// The sender's id of the event.
     pub event_id: Option<String>,
     /// The conversion.
@@ -105,9 +111,10 @@ pub struct Ids {
     pub account_id: Option<String>,
 }
 
-impl Ids {
+impl RejectedIds {
     /// No id could be read.
-    pub const NONE: Ids = Ids { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
+    pub const NONE: RejectedIds =
+        RejectedIds { event_id: None, conversion_id: None, order_id: None, click_id: None, account_id: None };
 }
 
 /// A report of the edge.

@@ -2,7 +2,7 @@
 
 use crate::{at, nonce, record, rejection};
 use bytec_origin::store::reader::RejectionsSince;
-use bytec_origin::store::{EdgeOutcome, EdgeReport, Ids, Receipt, Rejected, Via};
+use bytec_origin::store::{EdgeOutcome, EdgeReport, Receipt, Rejected, RejectedIds, Via};
 
 const NOW: &str = "2025-11-21T08:00:05Z";
 
@@ -13,7 +13,7 @@ fn rejected(request_id: &str, is_authenticated: bool) -> Rejected {
         target: "/involve/event?conversion_id=c1&rewars=1,0".to_owned(),
         ..record("conversion_id=c1").receipt
     };
-    let ids = Ids { conversion_id: Some("c1".to_owned()), ..Ids::NONE };
+    let ids = RejectedIds { conversion_id: Some("c1".to_owned()), ..RejectedIds::NONE };
     Rejected { via: Via::Edge, is_authenticated, ids, ..rejection(receipt, Some("rewars")) }
 }
 

@@ -63,7 +63,7 @@ mod shared;
 use crate::d1::Bridge;
 use bytec_origin::store::location::Location;
 use bytec_origin::store::{
-    ClickBatch, Database, Ids, Receipt, Record, Recorded, RecordedClicks, Rejected, Store, StoreError, Via,
+    ClickBatch, Database, Receipt, Record, Recorded, RecordedClicks, Rejected, RejectedIds, Store, StoreError, Via,
 };
 use postback::click::{Click, ClickId, ClickQuery, Visitor};
 use postback::duplicate::DuplicatePolicy;
@@ -331,7 +331,7 @@ fn rejection(receipt: Receipt, field: Option<&str>) -> Rejected {
         field: field.map(str::to_owned),
         status: 400,
         rules: "0123456789abcdef".to_owned(),
-        ids: Ids::NONE,
+        ids: RejectedIds::NONE,
     }
 }
 

@@ -1,9 +1,8 @@
 //! Requests and rejected requests by the page: the same from every kind of database.
 
-use crate::{Fresh, at, nonce, received, record};
+use crate::{Fresh, at, received, record, rejection};
 use bytec_origin::reports::{RejectionsQuestion, RequestsQuestion, rejections, requests};
 use bytec_origin::store::{Receipt, Recorded, Rejected};
-use postback::rejection::Code;
 use postback::verdict::Verdict::{Conflict, Created, Duplicate, Revised};
 use serde_json::{Value, json};
 
@@ -39,8 +38,8 @@ impl Fresh {
             ..record("conversion_id=r").receipt
         };
         let request_id = receipt.request_id.clone();
-        let code = [Code::InvalidAmount, Code::InvalidTime][usize::from(number % 2 == 1)];
-        let rejected = Rejected { receipt_id: nonce(), receipt, code, field: Some("=rewars".to_owned()) };
+        let code = ["invalid_amount", "invalid_time"][usize::from(number % 2 == 1)].to_owned();
+        let rejected = Rejected { code, ..rejection(receipt, Some("=rewars")) };
         self.store.reject(rejected).await.unwrap();
         self.execute(&format!("update rejections set {set} where request_id = '{request_id}'")).await;
     }

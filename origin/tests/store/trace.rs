@@ -1,11 +1,10 @@
 //! Everything about an id: the same story from every id that leads to it, on every kind of database.
 
 use crate::processing::Processing;
-use crate::{Fresh, again, at, batch, click, nonce, received, record};
+use crate::{Fresh, again, at, batch, click, nonce, received, record, rejection};
 use bytec_origin::reports::{TraceQuestion, trace_of};
 use bytec_origin::store::rebuild::Growth;
-use bytec_origin::store::{Receipt, Record, Recorded, Rejected};
-use postback::rejection::Code;
+use bytec_origin::store::{Receipt, Record, Recorded};
 use postback::verdict::Verdict::{Created, Duplicate, Revised};
 use serde_json::{Value, json};
 
@@ -20,8 +19,7 @@ impl Fresh {
     async fn rejected(&self, time: &str, ids: &[(&str, &str)]) -> String {
         let receipt = Receipt { received_at: at(time), ..record("conversion_id=r").receipt };
         let request_id = receipt.request_id.clone();
-        let field = Some("rewars".to_owned());
-        self.store.reject(Rejected { receipt_id: nonce(), receipt, code: Code::InvalidAmount, field }).await.unwrap();
+        self.store.reject(rejection(receipt, Some("rewars"))).await.unwrap();
         for (name, id) in ids {
             self.execute(&format!("update rejections set {name} = '{id}' where request_id = '{request_id}'")).await;
         }

@@ -11,9 +11,6 @@ mod arrivals;
 mod rejections;
 mod edge;
 
-pub use arrivals::{Arrivals, DELAYS_MAX};
-pub use conversions::{Conversion, Filter, Page, Position, Reporting};
-pub use edge::{OutcomeTotal, RejectionsSince};
 mod listing;
 mod requests;
 mod rejected;
@@ -23,9 +20,10 @@ mod plans;
 
 pub use arrivals::{Arrivals, DELAYS_MAX};
 pub use conversions::{Conversion, Filter, Page, Position, Reporting};
+pub use edge::{OutcomeTotal, RejectionsSince};
 pub use kinds::{Kind, KindKey, KindMoney, Waiting};
 pub use listing::{Ids, Place};
-pub use rejected::{RejectedIds, RejectedRequest, RejectionFilter, RejectionPage, Via};
+pub use rejected::{RejectedRequest, RejectionFilter, RejectionPage};
 pub use rejections::Rejection;
 pub use requests::{Request, RequestFilter, RequestPage};
 pub use spans::Span;

@@ -1,36 +1,13 @@
 //! Rejected requests, by the page.
 
 use super::super::StoreError;
+use super::super::record::{RejectedIds, Via};
 use super::super::statement::{Dialect, Done, Statement, Step, read_json};
 use super::super::worklist::time;
 use super::flag;
 use super::listing::{Asked, COLUMNS, Ids, Place, all, asked, rows_with};
 use postback::time::Timestamp;
 use serde::Deserialize;
-
-/// How a request reached the origin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Via {
-    /// Its sender sent it to the origin.
-    Direct,
-    /// The edge took it.
-    Edge,
-}
-
-impl Via {
-    /// The word in the table and in answers.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Via::Direct => "direct",
-            Via::Edge => "edge",
-        }
-    }
-
-    /// The way of a name.
-    pub fn parse(name: &str) -> Option<Via> {
-        [Via::Direct, Via::Edge].into_iter().find(|via| via.name() == name)
-    }
-}
 
 /// Which rejected requests are meant: all that what is given lets through.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -91,21 +68,6 @@ pub struct RejectedRequest {
     pub target: String,
     /// What it names, as far as it could be read.
     pub ids: RejectedIds,
-}
-
-/// Ids that a rejected request names.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct RejectedIds {
-    /// Its event's.
-    pub event_id: Option<String>,
-    /// Its conversion's.
-    pub conversion_id: Option<String>,
-    /// The order's.
-    pub order_id: Option<String>,
-    /// The click's.
-    pub click_id: Option<String>,
-    /// The account's.
-    pub account_id: Option<String>,
 }
 
 /// The statement for a page: only what the filter has stands in it, so that each text has one plan.
