@@ -8,6 +8,7 @@ use crate::delivery::parcel::{Parcel, Received};
 use crate::error::Error;
 use crate::guard::credentials::{self, Denial, Shown};
 use crate::guard::limits;
+use crate::parked::queued::note_queued;
 use crate::platform::exchange::Answer;
 use crate::platform::incoming::{Incoming, Part};
 use crate::platform::{self, Bindings};
@@ -181,6 +182,7 @@ pub async fn ingest(config: &Config, bindings: &Bindings, context: &Context, ask
     let (result, reason) = match delivered {
         Delivered::Answered(verdict, answer) => (Ok(Taken::Answered(verdict, answer)), None),
         Delivered::Queued(failure) => {
+            note_queued(bindings, context, &parcel);
             (Ok(Taken::Queued { is_our_fault: failure.kind.is_our_fault() }), Some(failure.reason))
         }
         Delivered::Neither(reason) => (Err(Error::Unavailable), Some(reason)),

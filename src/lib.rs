@@ -29,6 +29,7 @@ use crate::config::Config;
 use crate::error::Error;
 use crate::ingest::{Asked, Ingested, Taken, ingest};
 use crate::log::{Level, Line};
+use crate::parked::queued::note_done;
 use crate::parked::returning::{Tidied, tidy};
 use crate::platform::incoming::{Incoming, Part};
 use crate::platform::queue::messages_of;
@@ -219,7 +220,8 @@ async fn consume(batch: &MessageBatch, bindings: Bindings, context: &Context) ->
     let nobody = Nonce::from_bytes([0; 16]);
     match configuration(&bindings, &nobody, now()) {
         Some(config) => {
-            queue::consume(config, bindings.clone(), &name, messages).await;
+            let done = queue::consume(config, bindings.clone(), &name, messages).await;
+            note_done(&bindings, context, done);
             outcomes::flush_later(&bindings, context, now());
         }
         None => queue::settle::put_off_all(&messages),

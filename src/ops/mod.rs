@@ -1,7 +1,8 @@
-//! What operators can ask of the edge, each with a token of their own: the parked postbacks, how many there are, and whether all of
+//! What operators can ask of the edge, each with a token of their own: the parked and the queued postbacks, how many there are, and whether all of
 //! the way to the origins works. Every call leaves a line in the log that names the operator.
 
 mod parked;
+mod queued;
 mod smoke;
 mod metrics;
 
@@ -81,6 +82,8 @@ pub async fn operate(
         ("parked", _) => Err(Error::MethodNotAllowed { allow: "GET" }.into()),
         ("parked/replay", "POST") => parked::replay(bindings, query, request_id).await,
         ("parked/replay", _) => Err(Error::MethodNotAllowed { allow: "POST" }.into()),
+        ("queued", "GET") => queued::list(bindings, query, request_id).await,
+        ("queued", _) => Err(Error::MethodNotAllowed { allow: "GET" }.into()),
         ("metrics", "GET") => metrics::metrics(bindings, request_id).await,
         ("metrics", _) => Err(Error::MethodNotAllowed { allow: "GET" }.into()),
         ("smoke", "POST") => smoke::smoke(config, bindings, query, request_id).await,

@@ -24,6 +24,8 @@ const TAKEN_MAX: u32 = 100;
 const RETURNED_MAX: u32 = 500;
 /// A replay not heard of for longer than the whole schedule with its jitter, in hours.
 const STALE_HOURS: i64 = 96;
+/// How long the rows of postbacks that have left the queue are kept, in hours: longer than writing one may be late.
+const DONE_HOURS: i64 = 1;
 /// How long delivered rows are kept, in hours (30 days).
 const DELIVERED_HOURS: i64 = 30 * 24;
 
@@ -121,6 +123,9 @@ pub async fn tidy(config: &Config, bindings: &Bindings) -> Tidied {
     match table.settle(hours_before(began, STALE_HOURS), hours_before(began, DELIVERED_HOURS), began).await {
         Ok((parked_again, forgotten)) => (tidied.parked_again, tidied.forgotten) = (parked_again, forgotten),
         Err(problem) => tidied.problems.push(problem),
+    }
+    if let Err(problem) = table.forget_queued(hours_before(began, DONE_HOURS), hours_before(began, STALE_HOURS)).await {
+        tidied.problems.push(problem);
     }
     let waiting = Filter { state: Some(State::Parked), ..Filter::default() };
     let counts = match table.count(&waiting).await {

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub const DATABASE: &str = "PARKED";
 
 /// What brings an empty database up to date, and leaves one alone that is.
-const SCHEMA: &str = include_str!("migrations/0001_parked.sql");
+const SCHEMA: [&str; 2] = [include_str!("migrations/0001_parked.sql"), include_str!("migrations/0002_queued.sql")];
 
 /// The table.
 #[derive(Clone)]
@@ -119,10 +119,15 @@ impl Table {
         static IS_MADE: AtomicBool = AtomicBool::new(false);
         let database = bindings.database(DATABASE).ok_or("no database is bound to PARKED")?;
         if !IS_MADE.load(Ordering::Relaxed) {
-            database.run(statements_of(SCHEMA).into_iter().map(Statement::of).collect()).await?;
+            database.run(SCHEMA.into_iter().flat_map(statements_of).map(Statement::of).collect()).await?;
             IS_MADE.store(true, Ordering::Relaxed);
         }
         Ok(Table { database })
+    }
+
+    /// The database that holds it.
+    pub(super) fn database(&self) -> &Database {
+        &self.database
     }
 
     /// Writes down a postback that is given up. One that is delivered already stays so.
@@ -284,8 +289,8 @@ mod tests {
 
     #[test]
     fn the_schema_is_statements_without_comments() {
-        let statements = statements_of(SCHEMA);
-        assert_eq!(statements.len(), 2);
+        let statements: Vec<_> = SCHEMA.into_iter().flat_map(statements_of).collect();
+        assert_eq!(statements.len(), 6);
         assert!(statements.iter().all(|sql| sql.starts_with("create") && sql.contains("if not exists")));
         assert!(!statements.concat().contains("--"));
     }

@@ -17,7 +17,9 @@ use crate::platform::queue::Message;
 use batches::Kind;
 
 /// Hands a batch to the consumer of its queue. Queues are named alike in every environment but for what stands in front.
-pub async fn consume(config: &'static Config, bindings: Bindings, queue: &str, messages: Vec<Message>) {
+///
+/// Returns the requests whose postbacks have left the queue.
+pub async fn consume(config: &'static Config, bindings: Bindings, queue: &str, messages: Vec<Message>) -> Vec<String> {
     if queue.ends_with("-dead-letters") {
         dead_letters::park_all(config, &bindings, messages).await;
     } else if queue.ends_with("-clicks") {
@@ -25,6 +27,7 @@ pub async fn consume(config: &'static Config, bindings: Bindings, queue: &str, m
     } else if queue.ends_with("-rejections") {
         batches::deliver_all(config, &bindings, Kind::Reports, messages).await;
     } else {
-        postbacks::deliver_all(config, bindings, messages).await;
+        return postbacks::deliver_all(config, bindings, messages).await;
     }
+    Vec::new()
 }

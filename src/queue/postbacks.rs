@@ -10,24 +10,32 @@ use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
 use crate::queue::settle::{Step, settle};
 use postback::verdict::Verdict;
+use std::cell::RefCell;
+use std::rc::Rc;
 
-/// Delivers a batch: one message first, and if its way is broken, those of the same way are not even tried.
-pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) {
+/// Delivers a batch: one message first, and if its way is broken, those of the same way are not even tried. Returns the requests whose
+/// postbacks have left the queue.
+pub async fn deliver_all(config: &'static Config, bindings: Bindings, messages: Vec<Message>) -> Vec<String> {
+    let done = Done::default();
     let mut messages = messages.into_iter();
-    let Some(first) = messages.next() else { return };
-    let broken = if deliver(config, &bindings, &first).await { way_of(config, &first) } else { None };
+    let Some(first) = messages.next() else { return Vec::new() };
+    let broken = if deliver(config, &bindings, &first, &done).await { way_of(config, &first) } else { None };
     let others = messages.map(|message| {
-        let bindings = bindings.clone();
+        let (bindings, done) = (bindings.clone(), Rc::clone(&done));
         async move {
             if broken.is_some() && way_of(config, &message) == broken {
-                put_off(config, &bindings, &message).await;
+                put_off(config, &bindings, &message, &done).await;
             } else {
-                deliver(config, &bindings, &message).await;
+                deliver(config, &bindings, &message, &done).await;
             }
         }
     });
     all(others.collect()).await;
+    done.take()
 }
+
+/// The requests whose postbacks have left the queue.
+type Done = Rc<RefCell<Vec<String>>>;
 
 /// The origins that a message goes to.
 fn way_of<'c>(config: &'c Config, message: &Message) -> Option<&'c [String]> {
@@ -36,7 +44,7 @@ fn way_of<'c>(config: &'c Config, message: &Message) -> Option<&'c [String]> {
 }
 
 /// Delivers one message and settles it. Answers whether the way to the origin turned out to be broken.
-async fn deliver(config: &Config, bindings: &Bindings, message: &Message) -> bool {
+async fn deliver(config: &Config, bindings: &Bindings, message: &Message, done: &Done) -> bool {
     let began = now();
     let (item, step) = match Item::from_message(&message.text) {
         Ok(item) => {
@@ -46,12 +54,15 @@ async fn deliver(config: &Config, bindings: &Bindings, message: &Message) -> boo
         Err(problem) => (None, Step::Park(Cause::Unreadable, problem)),
     };
     let is_way_broken = step.is_way_broken();
+    if let (Some(item), Step::Delivered(_) | Step::Park(..)) = (&item, &step) {
+        done.borrow_mut().push(item.name().to_owned());
+    }
     settle(config, bindings, message, item.as_ref(), step, began).await;
     is_way_broken
 }
 
 /// Puts off a message behind one whose way was broken.
-async fn put_off(config: &Config, bindings: &Bindings, message: &Message) {
+async fn put_off(config: &Config, bindings: &Bindings, message: &Message, done: &Done) {
     let began = now();
     let failure = Failure {
         kind: FailureKind::Connection,
@@ -64,7 +75,7 @@ async fn put_off(config: &Config, bindings: &Bindings, message: &Message) {
         Some(step @ Step::Retry(..)) => settle(config, bindings, message, item.as_ref(), step, began).await,
         // The last attempt is made whatever was a moment ago, and what cannot be read needs no way.
         Some(Step::Delivered(_) | Step::Park(..)) | None => {
-            deliver(config, bindings, message).await;
+            deliver(config, bindings, message, done).await;
         }
     }
 }

@@ -7,7 +7,7 @@ import { after, before, describe, test } from "node:test";
 import { until } from "../../scripts/lib/processes.mjs";
 import { PROVING_EDGE } from "../../scripts/lib/proving-edge.mjs";
 import { ROOT } from "../../scripts/lib/run.mjs";
-import { startEdge } from "./lib/edge.mjs";
+import { OPERATOR_TOKEN, startEdge } from "./lib/edge.mjs";
 import { ALL_KINDS, BINARY, freshDatabases, KINDS, startOrigin, uniqueId } from "./lib/origin.mjs";
 import { send as sendRaw } from "./lib/raw.mjs";
 import { rector, TOKEN } from "./lib/requests.mjs";
@@ -152,6 +152,36 @@ for (const kind of ALL_KINDS) {
       const { stdout, stderr } = spawnSync(BINARY, ["reconcile", "-", "--partner", "rector", "--json"], { env: { ...process.env, ...databases.env }, input: report, encoding: "utf8" });
       const repairs = Object.fromEntries(JSON.parse(stdout || stderr).differences.map((line) => [line.conversion_id, line.repair]));
       for (const id of ids) assert.match(repairs[id], /^rejected, and still would be \(unknown_status\): /, id);
+    });
+
+    test("trace tells what is queued at the edge, then that it is stored, and what was rejected", async () => {
+      if (!KINDS.includes(kind)) return;
+      const [waits, wrong] = [uniqueId(), uniqueId()];
+      const trace = (id) => {
+        const env = { ...process.env, ...databases.env, OPERATOR_TOKEN };
+        const { status, stdout, stderr } = spawnSync(BINARY, ["trace", id, "--edge", edge.url, "--json"], { env, encoding: "utf8" });
+        return { status, ...JSON.parse(stdout || `{"stderr":${JSON.stringify(stderr)}}`) };
+      };
+      assert.deepEqual([trace(waits).status, trace(waits).found], [1, false]);
+      tunnel.mode = "never answers";
+      const queued = await send(edge.url, { target: `/rector/event?${rector(waits)}` });
+      const { event_id: eventId } = JSON.parse(queued.text);
+      await send(edge.url, { target: `/rector/event?conversion_id=${wrong}&status=Odd` });
+      for (const id of [waits, eventId, queued.id]) {
+        await until(`${id} in the table`, async () => trace(id).edge?.queued.length === 1, { everyMs: 200, timeoutMs: 20_000 });
+      }
+      const { body } = await edge.ops(`queued?id=${eventId}`);
+      assert.deepEqual(body.queued.map((row) => [row.request_id, row.partner, row.conversion_id]), [[queued.id, "rector", waits]]);
+      assert.ok(body.by_partner.find((row) => row.partner === "rector").count >= 1);
+      const asked = await edge.fetch("/ops/metrics", { headers: { authorization: `Bearer ${OPERATOR_TOKEN}` } });
+      assert.match(await asked.text(), /^bytec_edge_queued\{partner="rector"\} [1-9]/m);
+      assert.equal((await edge.ops("queued?ids=1")).status, 400);
+      tunnel.mode = "through";
+      await until("its delivery", async () => trace(waits).partners.length === 1 && trace(waits).edge.queued.length === 0, { everyMs: 500, timeoutMs: 40_000 });
+      const [stored] = trace(queued.id).partners;
+      assert.deepEqual(stored.timeline.filter((entry) => entry.kind === "request").map((entry) => [entry.request_id, entry.verdict]), [[queued.id, "created"]]);
+      await until("the rejection", async () => trace(wrong).found, { everyMs: 500, timeoutMs: 30_000 });
+      assert.deepEqual(trace(wrong).partners[0].timeline.map((entry) => [entry.kind, entry.code, entry.via]), [["rejection", "unknown_status", "edge"]]);
     });
 
     test("nobody but the edge reports", async () => {

@@ -69,11 +69,13 @@ for (const kind of KINDS) {
       edge = createServer((request, response) => {
         const url = new URL(request.url, "http://edge");
         asked.push(url.search);
-        const right = request.headers.authorization === `Bearer ${OPERATOR_TOKEN}` && url.pathname === "/ops/parked";
+        const right = request.headers.authorization === `Bearer ${OPERATOR_TOKEN}` && ["/ops/parked", "/ops/queued"].includes(url.pathname);
         const row = { request_id: "parked-1", partner: "involve_asia", event_id: ids.refund, received_at: null, state: "parked", reason: "exhausted", detail: "origin\u001b[2J: 503", attempts: 9, parked_at: "2026-01-31T12:00:00.000000Z", changed_at: "2026-01-31T12:00:00.000000Z", replays: 0 };
         const parked = [ids.refund, "at-the-edge"].includes(url.searchParams.get("event_id")) ? [row] : [];
         response.writeHead(right ? 200 : 401, { "content-type": "application/json" });
-        response.end(JSON.stringify(right ? { parked, next: null } : { error: "signature_invalid", hint: "h" }));
+        const queued = url.searchParams.get("id") === "in-the-queue" ? [{ request_id: "queued-1", partner: "rector", event_id: "evt_q", conversion_id: "in-the-queue", received_at: "2026-01-31T11:00:00.000000Z", queued_at: "2026-01-31T11:00:01.000000Z" }] : [];
+        const answer = url.pathname === "/ops/queued" ? { queued, is_cut: false, by_partner: [] } : { parked, next: null };
+        response.end(JSON.stringify(right ? answer : { error: "signature_invalid", hint: "h" }));
       });
       await new Promise((resolve) => edge.listen(0, "127.0.0.1", resolve));
       edgeUrl = `http://127.0.0.1:${edge.address().port}`;
@@ -195,7 +197,9 @@ for (const kind of KINDS) {
       const there = await command(["trace", "at-the-edge", "--edge", edgeUrl, "--json"], { env });
       assert.deepEqual([there.code, JSON.parse(there.out).edge.parked.length, JSON.parse(there.out).partners], [0, 1, []]);
       const nowhere = await command(["trace", "no-such-id", "--edge", edgeUrl], { env });
-      assert.deepEqual([nowhere.code, nowhere.out], [1, "edge: nothing of it is parked\nno-such-id: found nowhere\n"]);
+      assert.deepEqual([nowhere.code, nowhere.out], [1, "edge: nothing of it is queued or parked\nno-such-id: found nowhere\n"]);
+      const waiting = await command(["trace", "in-the-queue", "--edge", edgeUrl], { env });
+      assert.deepEqual([waiting.code, waiting.out], [0, "edge:\n  2026-01-31T11:00:01.000000Z  queued    queued-1  evt_q\n"]);
       const refused = await command(["trace", "no-such-id", "--edge", edgeUrl], { env: { OPERATOR_TOKEN: "wrong-token-of-a-test" } });
       assert.deepEqual([refused.code, refused.out], [2, "no-such-id: not found where it could be looked for\n"]);
       assert.match(refused.err, /the edge does not know this token/);

@@ -121,9 +121,9 @@ contract! {
         }
         let all = db.rejected_requests("").await;
         assert_eq!(of(&all["rejections"], &["code", "via", "is_authenticated", "status", "rules", "conversion_id", "target"]), [
-            "invalid_time direct true null null c3 /involve/event?number=3",
-            "invalid_amount edge false 401 null null /involve/event?number=2",
-            "invalid_time edge true null null c0 /involve/event?number=1",
+            "invalid_time direct true 400 0123456789abcdef c3 /involve/event?number=3",
+            "invalid_amount edge false 401 0123456789abcdef null /involve/event?number=2",
+            "invalid_time edge true 400 0123456789abcdef c0 /involve/event?number=1",
             "invalid_amount direct true 400 v1 c0 /involve/event?number=0",
         ]);
         let first = all["rejections"][0]["request_id"].as_str().unwrap().to_owned();

@@ -1,9 +1,11 @@
 //! The edge's operations for operators (`/ops`), as commands ask for them. What a filter means is decided there.
 
 mod parked;
+mod queued;
 mod refusal;
 
 pub use parked::{Filter, Page, Replayed, Row, Shown};
+pub use queued::{QueuedPage, QueuedRow};
 
 use super::web::{self, base_url, client, is_this_machine};
 use crate::config::secret;
@@ -69,6 +71,14 @@ impl Edge {
         let mut query = filter.pairs();
         query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
         Ok(self.ask(Method::GET, &["parked"], &query).await?)
+    }
+
+    /// The postbacks of a request, event or conversion that wait in the queue.
+    ///
+    /// # Errors
+    /// Why there is no answer, and what to do about it.
+    pub async fn queued(&self, id: &str) -> Result<QueuedPage, String> {
+        Ok(self.ask(Method::GET, &["queued"], &[("id", id.to_owned())]).await?)
     }
 
     /// One that is parked, with all that is kept of it; None where there is none of that id.

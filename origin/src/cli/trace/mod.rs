@@ -1,4 +1,4 @@
-//! `trace`: everything that is stored about an id, in every partner's database, and what the edge has parked of it.
+//! `trace`: everything that is stored about an id, in every partner's database, and what the edge has queued and parked of it.
 
 mod edge;
 mod text;
@@ -23,7 +23,7 @@ pub struct Trace {
     /// Time zone of the times that are shown, such as Asia/Kuala_Lumpur.
     #[arg(long, default_value = "UTC")]
     tz: String,
-    /// Edge whose parked postbacks are searched as well; with OPERATOR_TOKEN.
+    /// Edge whose queued and parked postbacks are searched as well; with OPERATOR_TOKEN.
     #[arg(long, value_name = "URL", value_parser = UrlArgument(edge_url))]
     edge: Option<Url>,
     /// As JSON.
@@ -58,10 +58,10 @@ pub async fn trace(command: Trace) -> ExitCode {
     })
     .await;
     traces.retain(|trace| trace["found"] == Value::Bool(true));
-    let parked = match &edge {
+    let at_edge = match &edge {
         None => None,
-        Some(edge) => match edge::parked(edge, question.id(), &traces).await {
-            Ok(parked) => Some(parked),
+        Some(edge) => match edge::at_edge(edge, question.id(), &traces).await {
+            Ok(found) => Some(found),
             Err(problem) => {
                 eprintln!("{problem}");
                 is_whole = false;
@@ -69,13 +69,15 @@ pub async fn trace(command: Trace) -> ExitCode {
             }
         },
     };
-    let is_found = !traces.is_empty() || parked.as_ref().is_some_and(|parked| !parked.rows.is_empty());
+    let is_found = !traces.is_empty() || at_edge.as_ref().is_some_and(|found| !found.is_empty());
     let shown = if json {
-        let edge = parked.as_ref().map(|parked| json!({"parked": parked.rows, "is_cut": parked.is_cut}));
+        let edge =
+            |found: &edge::AtEdge| json!({"queued": found.queued, "parked": found.parked, "is_cut": found.is_cut});
+        let edge = at_edge.as_ref().map(edge);
         let trace = json!({"id": question.id(), "found": is_found, "partners": traces, "edge": edge});
         terminal::json(&trace)
     } else {
-        Ok(text::of(question.id(), &traces, parked.as_ref(), is_whole))
+        Ok(text::of(question.id(), &traces, at_edge.as_ref(), is_whole))
     };
     match shown {
         Ok(shown) => print(&shown),

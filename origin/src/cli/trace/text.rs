@@ -1,7 +1,7 @@
 //! A trace for people: a line for each thing that happened, and for each conversion what it comes to.
 
 use super::super::terminal::{columns, plain};
-use super::edge::Parked;
+use super::edge::AtEdge;
 use crate::processing::REPORTING_CURRENCY;
 use serde_json::Value;
 
@@ -9,15 +9,15 @@ use serde_json::Value;
 const TEXT_CHARS_MAX: usize = 120;
 
 /// The traces of all partners. Where not all could be asked, nothing is said to be nowhere.
-pub fn of(id: &str, traces: &[Value], parked: Option<&Parked>, is_whole: bool) -> String {
+pub fn of(id: &str, traces: &[Value], at_edge: Option<&AtEdge>, is_whole: bool) -> String {
     let mut lines = Vec::new();
     for trace in traces {
         lines.extend(of_partner(trace));
     }
-    if let Some(parked) = parked {
-        lines.extend(of_edge(parked));
+    if let Some(found) = at_edge {
+        lines.extend(of_edge(found));
     }
-    if traces.is_empty() && parked.is_none_or(|parked| parked.rows.is_empty()) {
+    if traces.is_empty() && at_edge.is_none_or(AtEdge::is_empty) {
         let where_not = if is_whole { "found nowhere" } else { "not found where it could be looked for" };
         lines.push(format!("{}: {where_not}", plain(id)));
     }
@@ -158,24 +158,24 @@ fn money(conversion: &Value, amount: &str, currency: &str) -> String {
     if own.is_empty() { reporting } else { format!("{own} ({reporting})") }
 }
 
-fn of_edge(parked: &Parked) -> Vec<String> {
-    if parked.rows.is_empty() {
-        return vec!["edge: nothing of it is parked".to_owned()];
+fn of_edge(found: &AtEdge) -> Vec<String> {
+    if found.is_empty() {
+        return vec!["edge: nothing of it is queued or parked".to_owned()];
     }
     let mut lines = vec!["edge:".to_owned()];
-    let rows: Vec<_> = parked
-        .rows
-        .iter()
-        .map(|row| {
-            let event = row.event_id.as_deref().unwrap_or("-");
-            [row.parked_at.as_str(), &row.state, &row.reason, &row.request_id, event, &row.detail]
-                .map(shortened)
-                .to_vec()
-        })
-        .collect();
-    lines.extend(indented(&columns(&rows)));
-    if parked.is_cut {
-        lines.push("  cut: more may be parked; ask with bytec-origin parked list".to_owned());
+    let queued = found.queued.iter().map(|row| {
+        let event = row.event_id.as_deref().unwrap_or("-");
+        [row.queued_at.as_str(), "queued", "", &row.request_id, event, ""].map(shortened).to_vec()
+    });
+    let parked = found.parked.iter().map(|row| {
+        let event = row.event_id.as_deref().unwrap_or("-");
+        [row.parked_at.as_str(), &row.state, &row.reason, &row.request_id, event, &row.detail].map(shortened).to_vec()
+    });
+    lines.extend(indented(&columns(&queued.chain(parked).collect::<Vec<_>>())));
+    if found.is_cut {
+        lines.push(
+            "  cut: more may be queued or parked; ask with bytec-origin parked list, or GET /ops/queued".to_owned(),
+        );
     }
     lines
 }
