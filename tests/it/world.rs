@@ -65,7 +65,7 @@ pub fn now() -> Timestamp {
 fn random() -> Option<[u8; 16]> {
     static COUNTER: AtomicU32 = AtomicU32::new(1);
     let mut bytes = [0; 16];
-    bytes[..4].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
+    bytes[12..].copy_from_slice(&COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes());
     Some(bytes)
 }
 
