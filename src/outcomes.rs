@@ -65,7 +65,7 @@ async fn flush(bindings: &Bindings) {
     }
     if let Err(problem) = send(bindings, &taken).await {
         let name = Nonce::from_bytes([0; 16]);
-        let line = Line::of("counts of outcomes not sent; will retry", name.as_str(), "failed", 0);
+        let line = Line::of("counts of outcomes were not sent", name.as_str(), "failed", 0);
         log::write(&Line { level: Level::Warn, reason: Some(&problem), ..line });
         taken.into_iter().for_each(|series| count(&series.partner, series.kind, series.outcome, series.count));
     }

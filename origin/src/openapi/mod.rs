@@ -128,10 +128,11 @@ mod tests {
     use tower::ServiceExt;
 
     /// Routes that are not in the document, and why.
-    const ELSEWHERE: [(&str, &str); 3] = [
+    const ELSEWHERE: [(&str, &str); 4] = [
         ("/smoke", "the edge alone can ask it"),
         ("/smoke/{*endpoint}", "the edge alone can ask it"),
         ("/clicks/{partner}", "the edge alone can ask it"),
+        ("/rejections/{partner}", "the edge alone can ask it"),
     ];
 
     #[test]

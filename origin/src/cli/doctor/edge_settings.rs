@@ -358,7 +358,7 @@ mod tests {
         );
         assert_eq!(
             of(&good().replace("queue = \"bytec-dead-letters\"\nmax", "queue = \"x\"\nmax"), "production"),
-            ["queue_settings"; 2]
+            ["queue_settings"; 3]
         );
         assert_eq!(
             of(&good().replace("binding = \"POSTBACKS\"", "binding = \"P\""), "production"),
