@@ -247,8 +247,8 @@ fn read(
     partner.read(&params, now)
 }
 
-/// The body of a request whose head failed authentication, and its type: only for the sample that is kept, and only where the body is
-/// there already. Nobody waits for it.
+/// The body of a request whose head failed authentication, and its type: only for the sample that is kept, and only where it arrives within
+/// [`UNAUTHENTICATED_BODY_MS_MAX`].
 async fn body_at_hand(asked: &Asked<'_>) -> (Option<String>, Vec<u8>) {
     let Asked { incoming, partner, now, .. } = *asked;
     let nothing = (None, Vec::new());

@@ -39,7 +39,6 @@ use crate::rejections::Rejected;
 use crate::route::{Route, route};
 use postback::edge_report::OutcomeKind;
 use postback::id::Nonce;
-use postback::partner::AuthMode;
 use postback::reply::{Format, QUEUED};
 use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
@@ -166,7 +165,9 @@ async fn handle(
         let (code, evidence) = (error.failure().code, None);
         outcomes::count(&partner.code, OutcomeKind::Requests, code, 1);
         outcomes::flush_later(bindings, context, now);
-        let path_key = partner.auth.contains(&AuthMode::PathKey).then(|| path.rsplit('/').next()).flatten();
+        // The last segment is a key, unless the endpoint ends there.
+        let has_key = config.registry.by_path(path).is_none();
+        let path_key = has_key.then(|| path.rsplit('/').next()).flatten();
         rejections::keep(
             bindings,
             context,
@@ -186,6 +187,10 @@ fn report(bindings: &Bindings, context: &Context, ingested: &Ingested, asked: &A
     let outcome = match &ingested.result {
         Ok(Taken::Answered(verdict, _)) => verdict.name(),
         Ok(Taken::Queued { .. }) => QUEUED,
+        // Of an address that is locked out, which is told the same as one over its rate.
+        Err(Error::TooMany) if !ingested.evidence.as_ref().is_some_and(|evidence| evidence.is_authenticated) => {
+            "locked_out"
+        }
         Err(error) => error.failure().code,
     };
     outcomes::count(&partner.code, OutcomeKind::Requests, outcome, 1);
@@ -222,7 +227,8 @@ async fn consume(batch: &MessageBatch, bindings: Bindings, context: &Context) ->
         Some(config) => {
             let done = queue::consume(config, bindings.clone(), &name, messages).await;
             note_done(&bindings, context, done);
-            outcomes::flush_later(&bindings, context, now());
+            // At once: the platform takes a batch for settled when all that runs behind it has ended.
+            outcomes::flush(&bindings).await;
         }
         None => queue::settle::put_off_all(&messages),
     }

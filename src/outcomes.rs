@@ -42,6 +42,11 @@ pub fn count(partner: &str, kind: OutcomeKind, outcome: &'static str, count: u64
     }
 }
 
+/// Messages that the queue did not acknowledge. It may hold them all the same, so they are sent again as they are: a batch counts once.
+static PENDING: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Messages that are kept for another try: what the queue takes at once.
+const PENDING_MAX: usize = 100;
+
 /// Schedules a flush behind the reply, unless one is scheduled.
 pub fn flush_later(bindings: &Bindings, context: &Context, now: Timestamp) {
     let now_ms = now.unix_ms();
@@ -57,32 +62,56 @@ pub fn flush_later(bindings: &Bindings, context: &Context, now: Timestamp) {
     });
 }
 
-/// Sends all counts to the queue. Where the queue does not take them they are added to what is counted meanwhile.
-async fn flush(bindings: &Bindings) {
+/// Sends all counts to the queue. What the queue does not acknowledge is sent again with the next ones.
+pub async fn flush(bindings: &Bindings) {
     let taken = std::mem::take(&mut *COUNTS.lock().unwrap_or_else(PoisonError::into_inner));
-    if taken.is_empty() {
-        return;
-    }
-    if let Err(problem) = send(bindings, &taken).await {
-        let name = Nonce::from_bytes([0; 16]);
-        let line = Line::of("counts of outcomes were not sent", name.as_str(), "failed", 0);
-        log::write(&Line { level: Level::Warn, reason: Some(&problem), ..line });
-        taken.into_iter().for_each(|series| count(&series.partner, series.kind, series.outcome, series.count));
-    }
+    let mut messages = std::mem::take(&mut *PENDING.lock().unwrap_or_else(PoisonError::into_inner));
+    let problem = match messages_of(&taken) {
+        Ok(new) => {
+            messages.extend(new);
+            None
+        }
+        Err(problem) => {
+            taken.into_iter().for_each(|series| count(&series.partner, series.kind, series.outcome, series.count));
+            Some(problem)
+        }
+    };
+    let problem = match messages.is_empty() {
+        true => problem,
+        false => match send(bindings, &messages).await {
+            Ok(()) => {
+                messages.clear();
+                problem
+            }
+            Err(not_sent) => Some(not_sent),
+        },
+    };
+    let Some(problem) = problem else { return };
+    let name = Nonce::from_bytes([0; 16]);
+    let line = Line::of("counts of outcomes were not sent", name.as_str(), "failed", 0);
+    log::write(&Line { level: Level::Warn, reason: Some(&problem), ..line });
+    let mut pending = PENDING.lock().unwrap_or_else(PoisonError::into_inner);
+    pending.extend(messages);
+    let over = pending.len().saturating_sub(PENDING_MAX);
+    pending.drain(..over);
 }
 
-async fn send(bindings: &Bindings, taken: &[Series]) -> Result<(), String> {
-    let queue = bindings.queue(REJECTIONS).ok_or("no queue is bound to REJECTIONS")?;
+/// A message for each partner.
+fn messages_of(taken: &[Series]) -> Result<Vec<String>, String> {
     let mut by_partner: BTreeMap<&str, Vec<OutcomeCount>> = BTreeMap::new();
     for Series { partner, kind, outcome, count } in taken {
         let counts = by_partner.entry(partner).or_default();
         counts.push(OutcomeCount { kind: *kind, outcome: (*outcome).to_owned(), count: *count });
     }
     let counted_at = now();
-    let mut messages = Vec::with_capacity(by_partner.len());
-    for (partner, counts) in by_partner {
+    let message = |(partner, counts)| {
         let batch_id = random_bytes().map(Nonce::from_bytes)?.to_string();
-        messages.push(Reported::outcomes(partner, counted_at, OutcomeBatch { batch_id, counts }).to_message()?);
-    }
-    queue.send(None, messages, ENQUEUE_MS_MAX).await
+        Reported::outcomes(partner, counted_at, OutcomeBatch { batch_id, counts }).to_message()
+    };
+    by_partner.into_iter().map(message).collect()
+}
+
+async fn send(bindings: &Bindings, messages: &[String]) -> Result<(), String> {
+    let queue = bindings.queue(REJECTIONS).ok_or("no queue is bound to REJECTIONS")?;
+    queue.send(None, messages.iter().cloned(), ENQUEUE_MS_MAX).await
 }

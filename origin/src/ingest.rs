@@ -11,7 +11,7 @@ use crate::verify::{Caller, FromEdge, Received};
 use postback::canonical::CanonicalForm;
 use postback::id::EventId;
 use postback::message_signature::header;
-use postback::params::{Params, redact_body, redact_target, redact_unread_body};
+use postback::params::{Params, redact_body, redact_rejected_target, redact_target, redact_unread_body};
 use postback::partner::{AuthMode, Partner};
 use postback::postback::Postback;
 use postback::reading::{Reading, Warning, WarningCode};
@@ -278,10 +278,12 @@ fn sent_directly(
 ) -> Understood {
     let content_type = received.head.header("content-type");
     let reading = read_sent(partner, received, signed, now);
-    let redact = if reading.is_ok() { redact_body } else { redact_unread_body };
+    let is_rejected = reading.is_err();
+    let redact = |body: &str| if is_rejected { redact_unread_body(body) } else { redact_body(body) };
     let body = (!received.body.is_empty()).then(|| redact(&String::from_utf8_lossy(received.body)));
     let target = match received.head.query {
         "" => received.head.path.to_owned(),
+        query if is_rejected => redact_rejected_target(&format!("{}?{query}", received.head.path), true),
         query => redact_target(&format!("{}?{query}", received.head.path)),
     };
     let auth_mode = match signed {

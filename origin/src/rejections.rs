@@ -11,18 +11,22 @@ use postback::edge_report::{EdgeReport, OUTCOMES_MAX, OutcomeKind, REJECTIONS_MA
 use postback::field::Field;
 use postback::id::Nonce;
 use postback::invisible;
-use postback::limits::{ID_BYTES_MAX, PARAMS_MAX};
-use postback::params::Params;
+use postback::limits::ID_BYTES_MAX;
+use postback::params::{Params, REDACTED};
 use postback::partner::Partner;
+use postback::percent::decode;
 use postback::time::Timestamp;
 use postback::zone::Zone;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 /// The first characters of a report's id; 32 hexadecimal digits follow.
 const REPORT_PREFIX: &str = "report_";
 /// What the edge signs as authentication of a request of its own.
 const EDGE_AUTH: &str = "edge";
+/// Parameters that are looked at, of query and body each.
+const PAIRS_MAX: usize = 256;
 const NOT_A_REPORT: &str = "this is not a report of the edge's making";
 
 /// What was stored of a report.
@@ -57,9 +61,12 @@ pub async fn record(
     }
     // (2)
     let store = app.databases.of(&partner.code).await?;
+    // The queue delivers at least once: what is stored already uses up nothing of the limit.
+    let request_ids: Vec<_> = rejected.iter().map(|one| one.receipt.request_id.clone()).collect();
+    let known = store.known_rejections(&request_ids).await?;
     let mut kept = Vec::with_capacity(rejected.len());
     let mut dropped: u64 = 0;
-    for one in rejected {
+    for one in rejected.into_iter().filter(|one| !known.contains(&one.receipt.request_id)) {
         if app.quotas.count_edge_rejection(partner, store, one.is_authenticated, now).await {
             kept.push(one);
         } else {
@@ -145,7 +152,8 @@ fn rejected_of(partner: &Partner, request: RejectedRequest, receipt_id: Nonce) -
     })
 }
 
-/// The ids of a rejected request, as far as it can be read. One wrong parameter does not hide the others.
+/// The ids of a rejected request, as far as it can be read. One wrong parameter does not hide the others: what the whole request does not
+/// say is looked for in its parts, the first of each name.
 pub fn ids(
     partner: &Partner,
     target: &str,
@@ -155,51 +163,124 @@ pub fn ids(
 ) -> RejectedIds {
     let query = target.split_once('?').map_or("", |(_, query)| query);
     let body = body.unwrap_or("");
-    let read = |query: &str, content_type: Option<&str>, body: &str| {
-        let params = Params::from_request(query, content_type, body.as_bytes()).ok()?;
+    let mut found: BTreeMap<Field, String> = BTreeMap::new();
+    if let Ok(params) = Params::from_request(query, content_type, body.as_bytes()) {
         let examined = partner.examine(&params, received_at);
-        // A value over a limit or of the wrong form is no id to look for. What was sent for the field still names the request.
-        let id = |field: Field| {
-            let sent = || examined.sent.get(&field).map(|sent| sent.text.to_owned());
-            let id = examined.text(field).or_else(sent)?;
-            let id = invisible::trimmed(&id).0;
-            let is_id = (1..=ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control);
-            is_id.then(|| id.to_owned())
-        };
         // A default or derived id names nothing that the sender knows.
-        let event_id = examined.sent.contains_key(&Field::EventId).then(|| id(Field::EventId)).flatten();
-        Some(RejectedIds {
-            event_id,
-            conversion_id: id(Field::ConversionId),
-            order_id: id(Field::OrderId),
-            click_id: id(Field::ClickId),
-            account_id: id(Field::AccountId),
-        })
-    };
-    // The whole request where it can be read, or else the parts of it that can.
-    let in_parts = || {
-        let query = readable(query);
-        match scalars(body) {
-            Some(json) => read(&query, Some("application/json"), &json.to_string()).or_else(|| read(&query, None, "")),
-            None => read(&readable(&format!("{query}&{body}")), None, ""),
+        let is_sent = |field: &Field| examined.sent.contains_key(field);
+        let ids = IDS.into_iter().filter(is_sent).filter_map(|field| Some((field, id(&examined.text(field)?)?)));
+        found.extend(ids);
+    }
+    let is_json = body.trim_ascii_start().starts_with(['{', '[']);
+    let in_body = if is_json { json_pairs(body) } else { pairs(body) };
+    for (name, value) in pairs(query).into_iter().chain(in_body) {
+        let field = partner.field_of(&name).or_else(|| partner.field_of_any_case(&name));
+        if let Some(field) = field.filter(|field| IDS.contains(field))
+            && let Some(id) = id(&value)
+        {
+            found.entry(field).or_insert(id);
         }
-    };
-    read(query, content_type, body).or_else(in_parts).unwrap_or(RejectedIds::NONE)
+    }
+    let mut take = |field: Field| found.remove(&field);
+    RejectedIds {
+        event_id: take(Field::EventId),
+        conversion_id: take(Field::ConversionId),
+        order_id: take(Field::OrderId),
+        click_id: take(Field::ClickId),
+        account_id: take(Field::AccountId),
+    }
 }
 
-/// The parameters of a query that can be read, the first of each name.
-fn readable(query: &str) -> String {
-    let mut names = BTreeSet::new();
-    let pieces = query.split('&').filter(|piece| {
-        let name = piece.split_once('=').map_or(*piece, |(name, _)| name);
-        !piece.is_empty() && Params::from_query(piece).is_ok() && names.insert(name)
+/// The fields that a rejected request is found by.
+const IDS: [Field; 5] = [Field::EventId, Field::ConversionId, Field::OrderId, Field::ClickId, Field::AccountId];
+
+/// A text as an id. None where it is none to look for.
+fn id(text: &str) -> Option<String> {
+    let id = invisible::trimmed(text).0;
+    let is_id = (1..=ID_BYTES_MAX).contains(&id.len()) && !id.chars().any(char::is_control) && id != REDACTED;
+    is_id.then(|| id.to_owned())
+}
+
+/// The parameters of a query or form. One that cannot be decoded is taken as it is.
+fn pairs(query: &str) -> Vec<(String, String)> {
+    let decoded = |text: &str| decode(text).map_or_else(|_| text.to_owned(), Cow::into_owned);
+    let pieces = query.split('&').filter_map(|piece| piece.split_once('='));
+    pieces.take(PAIRS_MAX).map(|(name, value)| (decoded(name), decoded(value))).collect()
+}
+
+/// The members of JSON objects whose values are texts or numbers, in their order and at any depth, whatever is wrong around them. Numbers are as
+/// they were written.
+fn json_pairs(body: &str) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    let mut rest = body;
+    while let Some(start) = rest.find('"').filter(|_| pairs.len() < PAIRS_MAX) {
+        let Some((name, behind)) = rest.get(start..).and_then(json_text) else { break };
+        rest = behind;
+        let Some(value) = behind.trim_ascii_start().strip_prefix(':').map(str::trim_ascii_start) else { continue };
+        if value.starts_with('"') {
+            let Some((text, behind)) = json_text(value) else { break };
+            pairs.push((name, text));
+            rest = behind;
+        } else {
+            let is_number = |c: char| c.is_ascii_digit() || matches!(c, '-' | '+' | '.' | 'e' | 'E');
+            let end = value.find(|c: char| !is_number(c)).unwrap_or(value.len());
+            let (number, behind) = value.split_at(end);
+            if !number.is_empty() {
+                pairs.push((name, number.to_owned()));
+            }
+            rest = behind;
+        }
+    }
+    pairs
+}
+
+/// The text in quotation marks that a JSON text begins with, and what stands behind it.
+fn json_text(json: &str) -> Option<(String, &str)> {
+    let mut is_escaped = false;
+    let end = json.char_indices().skip(1).find(|(_, c)| {
+        let is_end = *c == '"' && !is_escaped;
+        is_escaped = *c == '\\' && !is_escaped;
+        is_end
     });
-    pieces.take(PARAMS_MAX).collect::<Vec<_>>().join("&")
+    let (quoted, behind) = json.split_at_checked(end?.0.saturating_add(1))?;
+    // A raw line break, which JSON does not take, is taken as it is.
+    let text = serde_json::from_str(quoted).unwrap_or_else(|_| quoted.trim_matches('"').to_owned());
+    Some((text, behind))
 }
 
-/// The members of a JSON object that are single values, the first of each name. None for what is no object.
-fn scalars(body: &str) -> Option<Value> {
-    let Value::Object(members) = serde_json::from_str(body).ok()? else { return None };
-    let is_scalar = |value: &Value| matches!(value, Value::String(_) | Value::Number(_) | Value::Bool(_));
-    Some(members.into_iter().filter(|(_, value)| is_scalar(value)).take(PARAMS_MAX).collect())
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::registry;
+
+    #[test]
+    fn ids_are_found_whatever_else_is_wrong() {
+        let registry = registry().unwrap();
+        let rector = registry.by_code("rector").unwrap();
+        let now = Timestamp::from_unix_ms(1_763_683_200_123).unwrap();
+        let of = |query: &str, body: &str| {
+            let content_type =
+                if body.starts_with(['{', '[']) { "application/json" } else { "application/x-www-form-urlencoded" };
+            let ids = ids(rector, &format!("/rector/event?{query}"), Some(content_type), Some(body), now);
+            [ids.conversion_id, ids.click_id, ids.event_id].map(|id| id.unwrap_or("-".to_owned())).join(" ")
+        };
+        for (query, body, expected) in [
+            ("conversion_id=c1&click_id=k1&usd_earning=ten", "", "c1 k1 -"),
+            ("conversion_id=c1&conversion_id=c2", "", "c1 - -"),
+            ("conversion_id=50%&click_id=k%201", "", "50% k 1 -"),
+            ("Conversion_ID=c1&usd_earning=%zz", "", "c1 - -"),
+            ("conversion_id=%EF%BB%BFc1&x=%ff", "", "c1 - -"),
+            ("", r#"{"conversion_id":"c1","click_id":7,}"#, "c1 7 -"),
+            ("", "{\"conversion_id\":\"c1\",\n\"x\":\"a\nb\",\"event_id\":\"e1\"} behind", "c1 - e1"),
+            ("", r#"[{"conversion_id":98765432109876543210987}]"#, "98765432109876543210987 - -"),
+            ("", r#"{"a":{"b":{"c":{"d":{"e":{"f":{"g":{"h":{"conversion_id":"c\"1"}}}}}}}}}"#, "c\"1 - -"),
+            ("", r#"{"conversion_id":"c1","x":"unended"#, "c1 - -"),
+            ("", "conversion_id=c1&click_id=k1&click_id=k2", "c1 k1 -"),
+            ("conversion_id=%0A&click_id=k1", "", "%0A k1 -"),
+            ("conversion_id=***&click_id=k1", "", "- k1 -"),
+            ("usd_earning=1", "", "- - -"),
+        ] {
+            assert_eq!(of(query, body), expected, "{query} {body}");
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 /// What can be wrong with a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Damage {
+pub enum Damage {
     /// A `%` that two hexadecimal digits do not follow.
     Percent,
     /// Not UTF-8, or U+FFFD, which stands where something was not UTF-8 before: two different ids would become one.
@@ -18,7 +18,7 @@ pub(crate) enum Damage {
 ///
 /// # Errors
 /// The first damage found.
-pub(crate) fn decode(piece: &str) -> Result<Cow<'_, str>, Damage> {
+pub fn decode(piece: &str) -> Result<Cow<'_, str>, Damage> {
     let text = if piece.bytes().any(|b| b == b'%' || b == b'+') {
         Cow::Owned(decode_escapes(piece)?)
     } else {

@@ -217,14 +217,17 @@ pub fn client_ip(address: &str) -> Option<String> {
     address.parse::<IpAddr>().is_ok().then(|| address.to_owned())
 }
 
-/// A body as a text. What is not UTF-8 becomes U+001A (substitute), a byte for each piece, so that it takes no more room than it did.
+/// A body as a text. What is not UTF-8 becomes U+001A (substitute), a byte for each piece, so that it takes no more room than it did; so does
+/// NUL, at which a queue can cut a text.
 pub fn text_of(body: &[u8]) -> Cow<'_, str> {
-    if let Ok(text) = std::str::from_utf8(body) {
-        return Cow::Borrowed(text);
+    match std::str::from_utf8(body) {
+        Ok(text) if text.contains('\0') => return Cow::Owned(text.replace('\0', "\u{1a}")),
+        Ok(text) => return Cow::Borrowed(text),
+        Err(_) => {}
     }
     let mut text = String::with_capacity(body.len());
     for chunk in body.utf8_chunks() {
-        text.push_str(chunk.valid());
+        text.push_str(&chunk.valid().replace('\0', "\u{1a}"));
         if !chunk.invalid().is_empty() {
             text.push('\u{1a}');
         }

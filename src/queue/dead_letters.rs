@@ -8,14 +8,17 @@ use crate::platform::{Bindings, now};
 use crate::queue::item::Item;
 use crate::queue::settle::{Step, settle};
 
-/// Parks every message.
-pub async fn park_all(config: &Config, bindings: &Bindings, messages: Vec<Message>) {
+/// Parks every message. Returns the requests whose postbacks have left the queue.
+pub async fn park_all(config: &Config, bindings: &Bindings, messages: Vec<Message>) -> Vec<String> {
+    let mut done = Vec::new();
     for message in messages {
         let began = now();
         let (item, step) = match Item::from_message(&message.text) {
             Ok(item) => (Some(item), Step::Park(Cause::Exhausted, "came out of the dead-letter queue".to_owned())),
             Err(problem) => (None, Step::Park(Cause::Unreadable, problem)),
         };
+        done.extend(item.as_ref().filter(|item| matches!(item, Item::Postback(_))).map(|item| item.name().to_owned()));
         settle(config, bindings, &message, item.as_ref(), step, began).await;
     }
+    done
 }

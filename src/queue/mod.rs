@@ -21,7 +21,7 @@ use batches::Kind;
 /// Returns the requests whose postbacks have left the queue.
 pub async fn consume(config: &'static Config, bindings: Bindings, queue: &str, messages: Vec<Message>) -> Vec<String> {
     if queue.ends_with("-dead-letters") {
-        dead_letters::park_all(config, &bindings, messages).await;
+        return dead_letters::park_all(config, &bindings, messages).await;
     } else if queue.ends_with("-clicks") {
         batches::deliver_all(config, &bindings, Kind::Clicks, messages).await;
     } else if queue.ends_with("-rejections") {

@@ -79,6 +79,11 @@ pub async fn settle(
             let reason = format!("{}; again in {delay_s} s", failure.reason);
             (message.retry(delay_s), level, "stays in the queue", "retry", Some(reason))
         }
+        // An operator could do nothing with a parked batch of counts.
+        Step::Park(cause, detail) if matches!(item, Some(Item::Report(reported)) if reported.rejection.is_none()) => {
+            let reason = format!("{}: {detail}", cause.name());
+            (message.ack(), Level::Warn, "counts of outcomes were dropped", "dropped", Some(reason))
+        }
         Step::Park(cause, detail) => {
             let attempts = message.attempt;
             let given_up = GivenUp { name, item, message: &message.text, cause, detail: &detail, attempts };

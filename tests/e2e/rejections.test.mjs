@@ -184,6 +184,22 @@ for (const kind of ALL_KINDS) {
       assert.deepEqual(trace(wrong).partners[0].timeline.map((entry) => [entry.kind, entry.code, entry.via]), [["rejection", "unknown_status", "edge"]]);
     });
 
+    test("what has no form that could be signed, too many headers, and a signature without a key are kept and counted", async () => {
+      const requests = [
+        [{ target: `/rector/event?conversion_id=a&_kid=k&_ts=1&_nonce=n&_sig=x`, headers: { "x-signature": "sha256=00", "x-key-id": "k", "x-timestamp": "1", "x-nonce": "n" } }, "two_signatures"],
+        [{ target: "/rector/event?conversion_id=a", headers: { "x-signature": "sha256=00", "x-key-id": "k", "x-timestamp": "1", "x-nonce": "n" } }, "signature_invalid"],
+        [{ target: "/rector/event?conversion_id=a", headers: Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`x-h${n}`, "1"])) }, "headers_too_large"],
+      ];
+      for (const [request, code] of requests) {
+        const before = outcomes("rector").get(`requests ${code}`) ?? 0;
+        const reply = await send(edge.url, request);
+        assert.equal(JSON.parse(reply.text).error, code);
+        const [row] = await stored("rector", `request_id = '${reply.id}'`);
+        assert.deepEqual([row.code, row.status, isTrue(row.is_authenticated)], [code, reply.status, false]);
+        await until(`the count of ${code}`, async () => outcomes("rector").get(`requests ${code}`) === before + 1, { everyMs: 200, timeoutMs: 20_000 });
+      }
+    });
+
     test("nobody but the edge reports", async () => {
       const body = JSON.stringify({ rejections: [], outcomes: [] });
       for (const path of ["/rejections/rector", "/rejections/nobody"]) {

@@ -618,12 +618,20 @@ describe("who may send", () => {
   /** Secrets that a text holds, also where it holds them percent-encoded. */
   const kept = (text) => [...secrets].filter((known) => [known, percent(known), encodeURIComponent(known)].some((form) => text.includes(form)));
 
+  test("each kind of missing and wrong proof is in the rejections, unauthenticated", async () => {
+    const codes = (database) => databases.rows(database, "select distinct code from rejections where not is_authenticated and via = 'edge'").map(({ code }) => code);
+    const expected = { rector_db: ["path_key_missing", "signature_invalid", "token_missing"], s2s_db: ["jwt_missing", "signature_invalid", "signature_missing", "two_signatures"], involve_asia_db: ["certificate_missing", "signature_invalid"] };
+    for (const [database, some] of Object.entries(expected)) {
+      await until(`rejections in ${database}`, async () => some.every((code) => codes(database).includes(code)), { everyMs: 200, timeoutMs: 30_000 });
+    }
+  });
+
   test("no secret is in any log, reply, database, or on the way to the origin", () => {
     assert.ok(secrets.size > 200, `${secrets.size} secrets`);
     assert.deepEqual(kept(edge.lines.join("\n")), [], "the edge's log");
     assert.deepEqual(kept(origin.lines.join("\n")), [], "the origin's log");
     assert.deepEqual(kept(replied.join("\n")), [], "replies");
-    const onTheWay = tunnel.requests.map(({ target, headers, body }) => [target, ...headers.flat(), `${body}`].join("\n"));
+    const onTheWay = [...tunnel.requests, ...tunnel.reports].map(({ target, headers, body }) => [target, ...headers.flat(), `${body}`].join("\n"));
     assert.deepEqual(kept(onTheWay.join("\n")), [], "requests to the origin");
     for (const database of DATABASES) {
       const tables = databases.rows(database, "select name from sqlite_master where type = 'table' and name not glob '_sqlx*'").map(({ name }) => name);

@@ -11,6 +11,11 @@ alter table rejections add column conversion_id text;
 alter table rejections add column order_id text;
 alter table rejections add column click_id text;
 alter table rejections add column account_id text;
+-- Rows of one request, which earlier versions could make, keep their content and get names of their own.
+with ranked as (
+    select rejection_id, row_number() over (partition by request_id order by rejection_id) as place from rejections)
+update rejections set request_id = rejections.request_id || '-' || ranked.place
+  from ranked where ranked.rejection_id = rejections.rejection_id and ranked.place > 1;
 -- The edge's queue delivers at least once.
 create unique index rejections_by_request on rejections (request_id);
 create index rejections_by_event on rejections (event_id) where event_id is not null;

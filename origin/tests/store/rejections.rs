@@ -165,6 +165,26 @@ contract! {
         assert_eq!(db.rejections().await.len(), 8, "what was refused stays written down");
     }
 
+    what_was_not_kept_whole_is_never_replayed(db) {
+        for (code, body) in [
+            ("body_too_large", None),
+            ("unsupported_encoding", None),
+            ("duplicate_param", Some("***")),
+            ("control_char", Some("a=\u{1a}&rewars=7")),
+            ("invalid_amount", Some("rewars=7")),
+        ] {
+            let rejected = rejected("2025-11-21T08:00:00Z", body, None);
+            let target = "/involve/event?conversion_id=c1".to_owned();
+            let content_type = body.map(|_| "application/x-www-form-urlencoded".to_owned());
+            let receipt = Receipt { target, content_type, ..rejected.receipt };
+            db.store.reject(Rejected { receipt, code: code.to_owned(), ..rejected }).await.unwrap();
+        }
+        let found = judged(&db, &[missing(row("c1", "7"))], &BTreeMap::new()).await;
+        let uses: Vec<_> = found.iter().map(|notice| notice.use_of).collect();
+        assert_eq!(uses.iter().filter(|use_of| **use_of == Use::Incomplete).count(), 4, "{uses:?}");
+        assert_eq!(uses.iter().filter(|use_of| **use_of == Use::Good).count(), 1, "{uses:?}");
+    }
+
     of_more_new_conversions_than_are_missing_none_is_replayed(db) {
         for id in ["r1", "r2"] {
             let rejected = rejected("2025-11-21T08:00:00Z", None, None);

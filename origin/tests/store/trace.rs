@@ -218,4 +218,30 @@ contract! {
         assert_eq!((trace["conversions"].as_array().unwrap().len(), &trace["cut"]), (50, &json!(["conversions"])));
         assert_eq!(db.traced("c1").await["cut"], json!([]));
     }
+
+    a_part_of_a_sum_is_never_told_as_the_sum(db) {
+        for number in 0..51 {
+            db.take(&format!("conversion_id=m{number}&account_id=many&rewars=1"), "2025-11-21T08:00:00Z", Recorded::As(Created)).await;
+        }
+        let trace = db.traced("many").await;
+        assert_eq!((&trace["total"], &trace["cut"][0]), (&Value::Null, &json!("conversions")));
+        assert_eq!(db.traced("m7").await["total"]["reporting_payout"], "1.00");
+    }
+
+    what_was_asked_about_is_shown_however_many_events_its_conversion_has(db) {
+        let mut first = String::new();
+        for number in 0..205 {
+            let expected = Recorded::As(if number == 0 { Created } else { Revised });
+            let query = format!("conversion_id=long&event_id=z{:03}&rewars={number}", 999 - number);
+            let request = db.take(&query, &format!("2025-11-21T08:{:02}:{:02}Z", number / 60, number % 60), expected).await;
+            if number == 0 {
+                first = request;
+            }
+        }
+        let shows = |trace: &Value, request: &str| told(trace).iter().any(|line| line.contains(request));
+        let whole = db.traced("long").await;
+        assert!(whole["cut"].as_array().unwrap().contains(&json!("events")));
+        assert!(told(&whole).last().unwrap().contains("long"), "the latest are shown");
+        assert!(!shows(&whole, &first) && shows(&db.traced("z999").await, &first) && shows(&db.traced(&first).await, &first));
+    }
 }

@@ -9,7 +9,10 @@ mod secrets;
 
 pub(crate) use json::{depth as json_depth, members as json_members};
 pub use query::{Pair, decode_pairs};
-pub use secrets::{SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_target, redact_unread_body, token_param};
+pub use secrets::{
+    REDACTED, SIGNATURE_PARAMS, TOKEN_PARAM, redact_body, redact_rejected_body, redact_rejected_target, redact_target,
+    redact_unread_body, token_param,
+};
 
 use crate::invisible::trimmed;
 use crate::limits::PARAMS_MAX;
@@ -364,6 +367,42 @@ pub(crate) mod tests {
         assert_eq!(redact_unread_body("a=%zz&ts_token=geheim&TS%5FTOKEN=geheim"), "a=%zz&ts_token=***&TS%5FTOKEN=***");
         for body in [r#"{"event":"user_sig","a":"#, "event=my_ts_tokens&a=%zz", "", "\0"] {
             assert_eq!(redact_unread_body(body), body);
+        }
+    }
+
+    #[test]
+    fn a_rejected_request_shows_no_secret_under_a_damaged_name() {
+        for piece in [
+            "%20ts_token=geheim",
+            "+ts_token=geheim",
+            "ts_token%3Dgeheim",
+            "ts_token:geheim",
+            "ts_token%20=geheim",
+            "ts_token[]=geheim",
+            "\"ts_token\"=geheim",
+            "ts%255ftoken=geheim",
+            "%zzts_token=geheim",
+        ] {
+            for is_authenticated in [false, true] {
+                let target = redact_rejected_target(&format!("/a?b=1&{piece}&c=2"), is_authenticated);
+                assert!(
+                    !target.contains("geheim") && target.starts_with("/a?b=1&") && target.ends_with("&c=2"),
+                    "{target}"
+                );
+                let body = redact_rejected_body(&format!("b=1&{piece}"), is_authenticated);
+                assert!(!body.contains("geheim") || piece.starts_with("%zz") && is_authenticated, "{piece}");
+            }
+        }
+        for body in [r#"{"ts\u005ftoken":"geheim","x":"#, r#"[{"ts\u005ftoken":"geheim"}]"#] {
+            assert_eq!(redact_rejected_body(body, true), "***", "{body}");
+        }
+        assert_eq!(redact_rejected_target("/a?api_token=geheim&b=1", false), "/a?***&b=1");
+        assert_eq!(redact_rejected_target("/a?api_token=t&b=%zz", true), "/a?api_token=t&b=%zz");
+        let body = r#"{"conversion_id":"c1","access_token":"geheim","n":1.50}"#;
+        assert_eq!(redact_rejected_body(body, false), r#"{"conversion_id":"c1","access_token":"***","n":1.50}"#);
+        assert_eq!(redact_rejected_body("a=1&Secret=geheim", false), "a=1&***");
+        for body in ["a=%zz&b=1", r#"{"a":1,}"#, ""] {
+            assert_eq!(redact_rejected_body(body, false), body);
         }
     }
 

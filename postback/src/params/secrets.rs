@@ -20,7 +20,24 @@ pub(crate) fn is_proof(name: &str) -> bool {
 }
 
 /// What stands in the place of a secret.
-const REDACTED: &str = "***";
+pub const REDACTED: &str = "***";
+
+/// How often a secret's name is decoded to be recognised.
+const ENCODINGS_MAX: usize = 3;
+/// Words in the names that secrets usually have. Who failed authentication may have sent one under any of them.
+const SECRET_WORDS: [&str; 11] = [
+    "token",
+    "secret",
+    "passw",
+    "api_key",
+    "apikey",
+    "signature",
+    "authorization",
+    "bearer",
+    "jwt",
+    "path_key",
+    "credential",
+];
 
 /// The tenant's token in a query, found without judging the rest of the query: what else is wrong with a request is
 /// told to callers who are believed.
@@ -77,12 +94,103 @@ pub fn redact_unread_body(body: &str) -> String {
             let is_hidden = value.starts_with(['{', '[']) && value.contains("\\u");
             !names_credential(name) && (is_hidden || mentions_credential(value))
         }),
-        None => {
-            let replaced = format!("={REDACTED}");
-            redacted.split('&').filter(|piece| !piece.ends_with(&replaced)).any(mentions_credential)
+        None if body.trim_ascii_start().starts_with(['{', '[']) => {
+            body.contains("\\u") || mentions_credential(&without_escapes(body))
         }
+        None => redacted
+            .split('&')
+            .filter(|piece| !is_redacted(piece))
+            .any(|piece| mentions_credential(&without_escapes(piece))),
     };
     if has_other_secrets { REDACTED.to_owned() } else { redacted }
+}
+
+/// The target of a rejected request: as [`redact_target`], and without each parameter that may hold a secret under a damaged name. Where
+/// authentication failed, neither under a name that secrets usually have.
+pub fn redact_rejected_target(target: &str, is_authenticated: bool) -> String {
+    let redacted = redact_target(target);
+    match redacted.split_once('?') {
+        Some((path, query)) => format!("{path}?{}", redact_doubtful(query, is_authenticated)),
+        None => redacted,
+    }
+}
+
+/// The same of its body, beside [`redact_unread_body`].
+pub fn redact_rejected_body(body: &str, is_authenticated: bool) -> String {
+    let redacted = redact_unread_body(body);
+    if is_authenticated {
+        return redacted;
+    }
+    match members(redacted.as_bytes()) {
+        Some(members) if members.iter().any(|(name, _)| names_secret(name)) => {
+            let member = |(name, value): (String, String)| {
+                let value = if names_secret(&name) { format!("\"{REDACTED}\"") } else { value };
+                format!("{}:{value}", serde_json::Value::from(name))
+            };
+            format!("{{{}}}", members.into_iter().map(member).collect::<Vec<_>>().join(","))
+        }
+        Some(_) => redacted,
+        None if redacted.trim_ascii_start().starts_with(['{', '[']) => {
+            if names_secret(&redacted) {
+                REDACTED.to_owned()
+            } else {
+                redacted
+            }
+        }
+        None => redact_doubtful(&redacted, false),
+    }
+}
+
+fn redact_doubtful(query: &str, is_authenticated: bool) -> String {
+    let shown = |piece: &str| {
+        let plain = without_escapes(piece);
+        let name = plain.split(['=', ':']).next().unwrap_or("");
+        let has_token = plain.to_ascii_lowercase().contains(TOKEN_PARAM);
+        let is_doubtful = has_token || mentions_credential(&plain) || !is_authenticated && names_secret(name);
+        if is_doubtful && !is_redacted(piece) { REDACTED.to_owned() } else { piece.to_owned() }
+    };
+    query.split('&').map(shown).collect::<Vec<_>>().join("&")
+}
+
+fn is_redacted(piece: &str) -> bool {
+    piece.strip_suffix(REDACTED).is_some_and(|name| name.ends_with('='))
+}
+
+/// Whether a name is one that secrets usually have.
+fn names_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word))
+}
+
+/// A text without percent-encoding, however often it was encoded and whatever is wrong with it.
+fn without_escapes(text: &str) -> Cow<'_, str> {
+    let mut plain = Cow::Borrowed(text);
+    for _ in 0..ENCODINGS_MAX {
+        if !plain.contains('%') {
+            break;
+        }
+        plain = Cow::Owned(unescaped(&plain));
+    }
+    plain
+}
+
+fn unescaped(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        let digits = behind.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()).filter(|_| *first == b'%') {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = behind.get(2..).unwrap_or(&[]);
+            }
+            None => {
+                bytes.push(*first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 /// Whether a text holds the name of a secret.

@@ -79,8 +79,8 @@ export async function startEdge({ originUrl, bindings = {}, limits = {}, build =
     bring: async (messages, queue = QUEUE) => (await miniflare.getWorker("edge")).queue(queue, messages),
     /** The cron trigger. */
     tick: async () => (await miniflare.getWorker("edge")).scheduled({ cron: "*/5 * * * *", scheduledTime: new Date() }),
-    /** Rows of the table of parked postbacks. */
-    parked: async (sql = "select * from parked order by parked_at") =>
+    /** Rows of the table of parked postbacks and clicks. */
+    parked: async (sql = "select * from parked where message not like '{\"report\":%' order by parked_at") =>
       (await (await miniflare.getD1Database("PARKED", "edge")).prepare(sql).all()).results,
     stop: () => miniflare.dispose(),
   };

@@ -92,6 +92,8 @@ pub struct Shown {
     pub postback: Option<Kept>,
     /// The click.
     pub click: Option<serde_json::Map<String, Value>>,
+    /// The report of a rejected request.
+    pub report: Option<serde_json::Map<String, Value>>,
     /// The message itself, where the edge cannot read it.
     pub message: Option<String>,
 }

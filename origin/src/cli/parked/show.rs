@@ -36,7 +36,7 @@ type Member<'a> = (&'a str, Option<String>);
 
 /// What there is, in lines.
 fn text(shown: Shown) -> String {
-    let Shown { row, postback, click, message } = shown;
+    let Shown { row, postback, click, report, message } = shown;
     let mut parts = vec![columns(&lines(
         "",
         vec![
@@ -72,6 +72,9 @@ fn text(shown: Shown) -> String {
     }
     if let Some(click) = &click {
         part("click", click.iter().map(|(name, value)| (name.as_str(), said(value))).collect());
+    }
+    if let Some(report) = &report {
+        part("report", report.iter().map(|(name, value)| (name.as_str(), said(value))).collect());
     }
     if let Some(message) = message {
         part("message", vec![("message", Some(message))]);

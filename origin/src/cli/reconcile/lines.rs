@@ -140,6 +140,7 @@ fn why(use_of: Use) -> String {
     match use_of {
         Use::Good | Use::Replayed => "",
         Use::Refused(code) => return format!(", and still would be ({})", code.as_str()),
+        Use::Incomplete => ", and not kept whole",
         Use::ByClick => ", of a partner whose conversions are told apart by click",
         Use::Another => ", of another conversion",
         Use::Overtaken => ", and overtaken",

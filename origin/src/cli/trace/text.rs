@@ -41,13 +41,19 @@ fn of_partner(trace: &Value) -> Vec<String> {
         lines.push("now:".to_owned());
         lines.extend(indented(&columns(&rows)));
         let total = &trace["total"];
-        lines.push(format!(
-            "  what counts of it: sale amount {}, payout {} in {}, waiting for rates {}",
-            text(&total["reporting_sale_amount"]),
-            text(&total["reporting_payout"]),
-            text(&trace["currency"]),
-            text(&total["waiting_for_rates"]),
-        ));
+        if total.is_null() {
+            lines.push(
+                "  what counts of it: not known, because there are more conversions than a trace shows".to_owned(),
+            );
+        } else {
+            lines.push(format!(
+                "  what counts of it: sale amount {}, payout {} in {}, waiting for rates {}",
+                text(&total["reporting_sale_amount"]),
+                text(&total["reporting_payout"]),
+                text(&trace["currency"]),
+                text(&total["waiting_for_rates"]),
+            ));
+        }
     }
     let cut = texts(&trace["cut"]);
     if !cut.is_empty() {

@@ -18,7 +18,7 @@ use crate::store::{Receipt, Record, Recorded, Store, StoreError, patiently};
 use postback::canonical::CanonicalForm;
 use postback::field::Field;
 use postback::id::{EventId, Nonce};
-use postback::params::Params;
+use postback::params::{Params, REDACTED};
 use postback::reading::Reading;
 use postback::rejection::Code;
 use postback::time::Timestamp;
@@ -62,6 +62,8 @@ pub enum Use {
     Good,
     /// It would be refused today as well.
     Refused(Code),
+    /// Not all of it was kept: its body was too large, compressed, broken off, or may hold a secret.
+    Incomplete,
     /// The partner's conversions are told apart by click and event: which of them it would change, its id does not say.
     ByClick,
     /// It would begin or change another conversion than what is missing or differs; or it would change none, or it is not told which.
@@ -85,16 +87,21 @@ pub enum Use {
 impl Notice {
     /// What was rejected, where it tells of a conversion that is wanted.
     fn of_rejection(judge: &Judge<'_>, rejection: Rejection) -> Option<Notice> {
-        let Rejection { receipt, code, .. } = rejection;
+        let Rejection { receipt, code, conversion_id: stored_id, .. } = rejection;
+        let is_whole = is_whole(&receipt, &code);
         let query = receipt.target.split_once('?').map_or("", |(_, query)| query);
         let body = receipt.body.as_deref().unwrap_or("").as_bytes();
-        let params = Params::from_request(query, receipt.content_type.as_deref(), body).ok()?;
+        let params = Params::from_request(query, receipt.content_type.as_deref(), body);
         let received_at = receipt.received_at;
-        let examined = judge.partner.examine(&params, received_at);
-        let conversion_id = examined.text(Field::ConversionId)?;
+        let read_id = params
+            .as_ref()
+            .ok()
+            .and_then(|params| judge.partner.examine(params, received_at).text(Field::ConversionId));
+        // Of a request that cannot be read whole, its id was stored as far as it could be read.
+        let conversion_id = read_id.or(stored_id)?;
         let want = judge.wanted.get(conversion_id.as_str())?;
-        drop(examined);
-        let (use_of, reading) = match read_partners(judge.partner, params, received_at) {
+        let (use_of, reading) = match params.and_then(|params| read_partners(judge.partner, params, received_at)) {
+            _ if !is_whole => (Use::Incomplete, None),
             Ok(reading) => (judge.use_of(want, &reading, received_at), Some(Box::new(reading))),
             Err(refusal) => (Use::Refused(refusal.code()), None),
         };
@@ -139,6 +146,16 @@ impl Notice {
         }
         self
     }
+}
+
+/// Whether all of a rejected request was kept. Of one over the limits, compressed or broken off the body was not, and of one in which a secret
+/// may stand anywhere it was redacted as a whole: what is left of it may lack the money.
+fn is_whole(receipt: &Receipt, code: &str) -> bool {
+    let is_read = Code::ALL.iter().any(|known| known.as_str() == code);
+    let is_redacted = receipt.body.as_deref() == Some(REDACTED);
+    // A character that stands for what no text holds.
+    let is_damaged = receipt.body.as_deref().is_some_and(|body| body.contains(['\u{1a}', '\u{fffd}']));
+    is_read && !is_redacted && !is_damaged
 }
 
 /// Reads what was rejected since an instant again, and keeps what tells of a conversion that is wanted. What several of one conversion

@@ -52,7 +52,7 @@ fn rejection(time: &str, query: &str) -> Rejection {
         body: None,
         nonce: None,
     };
-    Rejection { rejection_id: 1, receipt, code: "invalid_time".to_owned(), field: None }
+    Rejection { rejection_id: 1, receipt, code: "invalid_time".to_owned(), field: None, conversion_id: None }
 }
 
 /// What comes of notices of the id `a`, in the order in which they came: `hour query` of each, `parked` in front of those that are.

@@ -36,6 +36,15 @@ pub(super) fn count_rejections(dialect: Dialect) -> Step<RejectionsSince> {
     Step::new(dialect, COLUMNS, statement).answering()
 }
 
+pub(super) fn known(dialect: Dialect) -> Step<String> {
+    const COLUMNS: &[Column<String>] = &[Column::text("request_id", |request_id| Some(request_id.clone()))];
+    let statement = format!(
+        "select known.request_id as id, '' as answer from input {}",
+        dialect.join_by_key("rejections", "known", "known.request_id = input.request_id")
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
+}
+
 pub(super) fn read_count(done: Vec<Done>) -> Result<u64, StoreError> {
     let mut answers = done.into_iter().flat_map(|done| done.answers);
     let count = answers.next().and_then(|(_, count)| count.parse().ok());

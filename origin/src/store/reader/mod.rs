@@ -138,6 +138,19 @@ impl Store {
         edge::read_count(in_time(WATCH_TIMEOUT, database.run(vec![statement], End::Commit)).await?)
     }
 
+    /// Those of some request ids under which a rejected request is stored.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn known_rejections(&self, request_ids: &[String]) -> Result<BTreeSet<String>, StoreError> {
+        if request_ids.is_empty() {
+            return Ok(BTreeSet::new());
+        }
+        let statement = edge::known(self.dialect()).over(request_ids);
+        let done = in_time(WATCH_TIMEOUT, self.database().run(vec![statement], End::Commit)).await?;
+        Ok(done.into_iter().flat_map(|done| done.answers).map(|(request_id, _)| request_id).collect())
+    }
+
     /// How often the edge's requests and deliveries ended in each outcome.
     ///
     /// # Errors

@@ -30,6 +30,8 @@ pub struct Rejection {
     pub code: String,
     /// The field that was at fault, in the sender's words.
     pub field: Option<String>,
+    /// Its conversion, as far as it could be read.
+    pub conversion_id: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,6 +50,7 @@ struct Row {
     body: Option<String>,
     code: String,
     field: Option<String>,
+    conversion_id: Option<String>,
 }
 
 /// The next of them, in the order of their numbers.
@@ -69,6 +72,7 @@ pub(super) fn page(dialect: Dialect) -> Step<After> {
         column("body"),
         column("code"),
         column("field"),
+        column("conversion_id"),
     ];
     Step::new(
         dialect,
@@ -101,7 +105,13 @@ pub(super) fn read(done: Vec<Done>) -> Result<Vec<Rejection>, StoreError> {
             body: row.body,
             nonce: None,
         };
-        Ok(Rejection { rejection_id: row.rejection_id, receipt, code: row.code, field: row.field })
+        Ok(Rejection {
+            rejection_id: row.rejection_id,
+            receipt,
+            code: row.code,
+            field: row.field,
+            conversion_id: row.conversion_id,
+        })
     };
     done.into_iter().flat_map(|done| done.answers).map(rejection).collect()
 }

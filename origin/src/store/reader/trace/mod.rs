@@ -134,8 +134,14 @@ impl Store {
         }
         trace.revisions = trace.cut_list("revisions", REVISIONS_MAX, parts::read("a revision", next())?);
         trace.states = parts::read("a conversion's state", next())?;
-        events.extend(next().into_iter().flat_map(|done| done.answers).map(|(event_id, _)| event_id));
-        trace.cut_at("events", EVENTS_MAX, events);
+        // What the id itself leads to stays, and of the others the latest.
+        for (event_id, _) in next().into_iter().flat_map(|done| done.answers) {
+            if events.len() < EVENTS_MAX {
+                events.insert(event_id);
+            } else if !events.contains(&event_id) {
+                trace.cut.insert("events");
+            }
+        }
         Ok(())
     }
 

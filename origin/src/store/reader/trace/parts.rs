@@ -193,7 +193,7 @@ pub(super) fn states(dialect: Dialect) -> Step<Key> {
     Step::new(dialect, KEY, &statement).answering()
 }
 
-/// The ids of their events: those that made or changed them, and those of their key that changed no conversion.
+/// The ids of their events, the latest first: those that made or changed them, and those of their key that changed no conversion.
 pub(super) fn events(dialect: Dialect) -> Step<Key> {
     let made = |occurrence: &str| {
         format!(
@@ -203,7 +203,9 @@ pub(super) fn events(dialect: Dialect) -> Step<Key> {
         )
     };
     let statement = format!(
-        "select known.event_id as id, '' as answer from input {} where {} or not {} limit {}",
+        "select known.event_id as id, {} as answer from input {} where {} or not {}
+         order by known.received_at desc limit {}",
+        dialect.time_text("known.received_at"),
         dialect.join_in_order("events", "known", "known.conversion_key = input.conversion_key"),
         made(" and change.occurrence = input.occurrence"),
         made(""),
