@@ -53,8 +53,11 @@ pub struct Rejected<'a> {
     pub evidence: Option<&'a Evidence>,
 }
 
-/// The samples of an hour (hours since 1970), by partner and whether authentication failed: probes must not use up the sample of failures.
-static SAMPLES: Mutex<(i64, BTreeMap<(String, bool), u32>)> = Mutex::new((0, BTreeMap::new()));
+/// Samples by partner, and by whether authentication failed: probes must not use up the sample of failures.
+type Samples = BTreeMap<(String, bool), u32>;
+
+/// The hour (since 1970) and its samples.
+static SAMPLES: Mutex<(i64, Samples)> = Mutex::new((0, BTreeMap::new()));
 
 /// Whether a further request that failed authentication would be sampled.
 pub fn has_samples_left(partner: &Partner, now: Timestamp) -> bool {
