@@ -35,6 +35,7 @@ use crate::platform::incoming::{Incoming, Part};
 use crate::platform::queue::messages_of;
 use crate::platform::response::Reply;
 use crate::platform::{Bindings, now, random_bytes, task};
+use crate::queue::counts;
 use crate::rejections::Rejected;
 use crate::route::{Route, route};
 use postback::edge_report::OutcomeKind;
@@ -164,7 +165,7 @@ async fn handle(
     if let Some(partner) = partner {
         let (code, evidence) = (error.failure().code, None);
         outcomes::count(&partner.code, OutcomeKind::Requests, code, 1);
-        outcomes::flush_later(bindings, context, now);
+        counts::flush_later(bindings, context, now);
         // The last segment is a key, unless the endpoint ends there.
         let has_key = config.registry.by_path(path).is_none();
         let path_key = has_key.then(|| path.rsplit('/').next()).flatten();
@@ -198,7 +199,7 @@ fn report(bindings: &Bindings, context: &Context, ingested: &Ingested, asked: &A
         let retries = u64::from(ingested.attempts.saturating_sub(1));
         outcomes::count(&partner.code, OutcomeKind::Deliveries, "retried", retries);
     }
-    outcomes::flush_later(bindings, context, now);
+    counts::flush_later(bindings, context, now);
     if let Err(error) = &ingested.result {
         let evidence = ingested.evidence.as_ref();
         rejections::keep(
@@ -228,7 +229,7 @@ async fn consume(batch: &MessageBatch, bindings: Bindings, context: &Context) ->
             let done = queue::consume(config, bindings.clone(), &name, messages).await;
             note_done(&bindings, context, done);
             // At once: the platform takes a batch for settled when all that runs behind it has ended.
-            outcomes::flush(&bindings).await;
+            counts::flush(&bindings).await;
         }
         None => queue::settle::put_off_all(&messages),
     }

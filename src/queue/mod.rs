@@ -9,6 +9,7 @@ pub mod portion;
 pub mod settle;
 pub mod postbacks;
 pub mod batches;
+pub mod counts;
 pub mod dead_letters;
 
 use crate::config::Config;
