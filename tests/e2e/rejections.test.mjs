@@ -190,13 +190,14 @@ for (const kind of ALL_KINDS) {
         [{ target: "/rector/event?conversion_id=a", headers: { "x-signature": "sha256=00", "x-key-id": "k", "x-timestamp": "1", "x-nonce": "n" } }, "signature_invalid"],
         [{ target: "/rector/event?conversion_id=a", headers: Object.fromEntries(Array.from({ length: 60 }, (_, n) => [`x-h${n}`, "1"])) }, "headers_too_large"],
       ];
-      for (const [request, code] of requests) {
-        const before = outcomes("rector").get(`requests ${code}`) ?? 0;
-        const reply = await send(edge.url, request);
+      const before = outcomes("rector");
+      const replies = [];
+      for (const [request, code] of requests) replies.push([code, await send(edge.url, request)]);
+      for (const [code, reply] of replies) {
         assert.equal(JSON.parse(reply.text).error, code);
         const [row] = await stored("rector", `request_id = '${reply.id}'`);
         assert.deepEqual([row.code, row.status, isTrue(row.is_authenticated)], [code, reply.status, false]);
-        await until(`the count of ${code}`, async () => outcomes("rector").get(`requests ${code}`) === before + 1, { everyMs: 200, timeoutMs: 20_000 });
+        await until(`the count of ${code}`, async () => outcomes("rector").get(`requests ${code}`) === (before.get(`requests ${code}`) ?? 0) + 1, { everyMs: 200, timeoutMs: 20_000 });
       }
     });
 
