@@ -12,7 +12,7 @@ const ORIGIN = {
   source: "origin/src",
   inputs: ["origin/build.rs", "origin/Cargo.toml"],
   // Of the 3 MB that Cloudflare takes. A fifth is the time zone database: reports show any zone.
-  compressedKbMax: 1150,
+  compressedKbMax: 1200,
 };
 
 /** Builds it, unless it is there as it would be built. */
