@@ -40,6 +40,7 @@ use crate::rejections::Rejected;
 use crate::route::{Route, route};
 use postback::edge_report::OutcomeKind;
 use postback::id::Nonce;
+use postback::partner::Partner;
 use postback::reply::{Format, QUEUED};
 use postback::time::Timestamp;
 use wasm_bindgen::prelude::*;
@@ -163,17 +164,12 @@ async fn handle(
     let reply =
         reply::failed(&error, Format::negotiate(partner.map(|partner| partner.reply), accept), request_id, None);
     if let Some(partner) = partner {
-        let (code, evidence) = (error.failure().code, None);
-        outcomes::count(&partner.code, OutcomeKind::Requests, code, 1);
-        counts::flush_later(bindings, context, now);
         // The last segment is a key, unless the endpoint ends there.
         let has_key = config.registry.by_path(path).is_none();
         let path_key = has_key.then(|| path.rsplit('/').next()).flatten();
-        rejections::keep(
-            bindings,
-            context,
-            &Rejected { incoming, request_id, now, partner, path_key, error: &error, evidence },
-        );
+        let rejected = Rejected { incoming, request_id, now, partner, path_key, error: &error, evidence: None };
+        rejections::keep(bindings, context, &rejected);
+        count(bindings, context, partner, error.failure().code, now);
     }
     log::write(&Line {
         status: Some(reply.status),
@@ -194,20 +190,22 @@ fn report(bindings: &Bindings, context: &Context, ingested: &Ingested, asked: &A
         }
         Err(error) => error.failure().code,
     };
-    outcomes::count(&partner.code, OutcomeKind::Requests, outcome, 1);
     if ingested.attempts > 1 {
         let retries = u64::from(ingested.attempts.saturating_sub(1));
         outcomes::count(&partner.code, OutcomeKind::Deliveries, "retried", retries);
     }
-    counts::flush_later(bindings, context, now);
     if let Err(error) = &ingested.result {
         let evidence = ingested.evidence.as_ref();
-        rejections::keep(
-            bindings,
-            context,
-            &Rejected { incoming, request_id, now, partner, path_key, error, evidence },
-        );
+        let rejected = Rejected { incoming, request_id, now, partner, path_key, error, evidence };
+        rejections::keep(bindings, context, &rejected);
     }
+    count(bindings, context, partner, outcome, now);
+}
+
+/// Counts a reply, and has the counts sent behind it.
+fn count(bindings: &Bindings, context: &Context, partner: &Partner, outcome: &'static str, now: Timestamp) {
+    outcomes::count(&partner.code, OutcomeKind::Requests, outcome, 1);
+    counts::flush_later(bindings, context, now);
 }
 
 /// What must not happen, on request.

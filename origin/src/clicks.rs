@@ -12,9 +12,6 @@ use serde::Deserialize;
 
 /// How the names of batches begin; 32 hexadecimal digits come behind.
 const BATCH_PREFIX: &str = "clicks_";
-/// What the edge says in [`postback::message_signature::header::AUTH`] of what nobody sent to it.
-const OF_THE_EDGE: &str = "edge";
-
 /// What is told of a batch that is none.
 const NOT_A_BATCH: &str = "this is not a batch of clicks of the edge's making";
 
@@ -63,10 +60,7 @@ pub async fn collect(
 
 /// The clicks of a batch. None where it is not as our edge makes it.
 fn batch(received: &Received<'_>, edge: &FromEdge<'_>) -> Option<Vec<Click>> {
-    let claims = &edge.claims;
-    let digits = claims.event_id.strip_prefix(BATCH_PREFIX)?;
-    let is_named = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let is_edges_own = claims.auth == OF_THE_EDGE && claims.original_target == received.head.path;
     let Batch { clicks } = serde_json::from_slice(received.body).ok()?;
-    (is_named && is_edges_own && clicks.len() <= CLICKS_MAX).then_some(clicks)
+    let is_own = edge.is_own_batch(BATCH_PREFIX, received.head.path);
+    (is_own && clicks.len() <= CLICKS_MAX).then_some(clicks)
 }

@@ -23,8 +23,6 @@ use std::collections::BTreeMap;
 
 /// The first characters of a report's id; 32 hexadecimal digits follow.
 const REPORT_PREFIX: &str = "report_";
-/// What the edge signs as authentication of a request of its own.
-const EDGE_AUTH: &str = "edge";
 /// Parameters that are looked at, of query and body each.
 const PAIRS_MAX: usize = 256;
 const NOT_A_REPORT: &str = "this is not a report of the edge's making";
@@ -106,10 +104,6 @@ pub async fn record(
 
 /// The report in a request. None where it is not as the edge sends it.
 fn report(received: &Received<'_>, edge: &FromEdge<'_>) -> Option<EdgeReport> {
-    let claims = &edge.claims;
-    let digits = claims.event_id.strip_prefix(REPORT_PREFIX)?;
-    let is_named = digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    let is_edges_own = claims.auth == EDGE_AUTH && claims.original_target == received.head.path;
     let report: EdgeReport = serde_json::from_slice(received.body).ok()?;
     let is_within_limits = report.rejections.len() <= REJECTIONS_MAX
         && report.outcomes.len() <= OUTCOMES_MAX
@@ -118,7 +112,7 @@ fn report(received: &Received<'_>, edge: &FromEdge<'_>) -> Option<EdgeReport> {
                 && batch.counts.len() <= OUTCOMES_MAX
                 && batch.counts.iter().all(postback::edge_report::OutcomeCount::is_valid)
         });
-    (is_named && is_edges_own && is_within_limits).then_some(report)
+    (edge.is_own_batch(REPORT_PREFIX, received.head.path) && is_within_limits).then_some(report)
 }
 
 /// A rejected request as it is stored. None where it is not as the edge sends it.

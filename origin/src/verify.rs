@@ -94,6 +94,20 @@ pub struct FromEdge<'r> {
     pub claims: Claims<'r>,
 }
 
+/// What the edge signs as authentication of a batch of its own, which nobody sent to it.
+const OWN_AUTH: &str = "edge";
+
+impl FromEdge<'_> {
+    /// Whether it signed a batch of its own for this path: its id is `prefix` and 32 lower-case hexadecimal digits.
+    pub fn is_own_batch(&self, prefix: &str, path: &str) -> bool {
+        let Claims { event_id, auth, original_target, .. } = self.claims;
+        let is_digit = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let is_named =
+            event_id.strip_prefix(prefix).is_some_and(|digits| digits.len() == 32 && digits.bytes().all(is_digit));
+        is_named && auth == OWN_AUTH && original_target == path
+    }
+}
+
 /// What the edge says about a postback.
 #[derive(Clone, Copy, Debug)]
 pub struct Claims<'r> {

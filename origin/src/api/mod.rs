@@ -7,6 +7,7 @@ mod admission;
 mod exchange;
 mod postback;
 mod smoke;
+mod edge_batch;
 mod clicks;
 mod rejections;
 mod data;
@@ -19,6 +20,8 @@ pub use health::Looks;
 
 use crate::api::error::Error;
 use crate::app::App;
+use crate::clicks::Collected;
+use crate::rejections::Reported;
 use ::postback::reply::Format;
 use axum::Router;
 use axum::extract::{Request, State};
@@ -40,8 +43,8 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/partner/{*endpoint}", any(partner))
         .route("/smoke", any(smoke::smoke))
         .route("/smoke/{*endpoint}", any(smoke::smoke))
-        .route("/clicks/{partner}", any(clicks::clicks))
-        .route("/rejections/{partner}", any(rejections::rejections))
+        .route("/clicks/{partner}", any(edge_batch::batch::<Collected>))
+        .route("/rejections/{partner}", any(edge_batch::batch::<Reported>))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method);
     catching_panics(router).layer(axum::middleware::map_response(headers::guarded)).with_state(app)

@@ -3,7 +3,8 @@
 use super::too_large;
 use crate::reports::money as shown;
 use crate::store::StoreError;
-use crate::store::reader::trace::{Change, Stated};
+use crate::store::reader::trace::Change;
+use crate::store::worklist::Money;
 use postback::money::Amount;
 use rust_decimal::Decimal;
 use serde_json::{Value, json};
@@ -49,7 +50,7 @@ pub(super) fn deltas(before: Option<&Change>, change: &Change) -> Result<Value, 
 }
 
 /// Each amount with its currency, where there is an amount.
-fn amounts(stated: &Stated) -> [Named<'_>; 4] {
+fn amounts(stated: &Money) -> [Named<'_>; 4] {
     fn named<'s>(name: &'static str, amount: Option<Amount>, currency: Option<&'s str>) -> Named<'s> {
         (name, amount, currency.filter(|_| amount.is_some()))
     }
@@ -76,7 +77,7 @@ mod tests {
             effective_at: Some(Timestamp::EPOCH),
             status: None,
             is_return: false,
-            stated: Stated {
+            stated: Money {
                 sale_amount: None,
                 currency: None,
                 payout: payout.map(|text| Amount::parse(text).unwrap()),

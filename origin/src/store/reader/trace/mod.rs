@@ -8,7 +8,7 @@ mod linked;
 mod parts;
 
 pub use found::Key;
-pub use parts::{Change, ClickRow, EventRow, Job, State, Stated};
+pub use parts::{Change, ClickRow, EventRow, Job, State};
 
 #[cfg(test)]
 use super::super::statement::Dialect;

@@ -2,12 +2,11 @@
 
 use super::super::super::StoreError;
 use super::super::super::statement::{Dialect, Done, Step, read_json};
-use super::super::super::worklist::{amount, time};
+use super::super::super::worklist::{Money, time};
 use super::super::{conversions as conversion, flag, optional_time, rejected, requests as request};
 use super::found::{ID, Key};
 use super::linked::{KEY, is_own};
 use super::{CLICKS_MAX, EVENTS_MAX, ORDERED_MAX, REJECTIONS_MAX, REQUESTS_MAX, REVISIONS_MAX};
-use postback::money::Amount;
 use postback::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -72,28 +71,7 @@ pub struct Change {
     pub is_return: bool,
     /// The amounts behind it.
     #[serde(flatten)]
-    pub stated: Stated,
-}
-
-/// What a conversion states.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Stated {
-    /// What the customer paid.
-    #[serde(deserialize_with = "amount")]
-    pub sale_amount: Option<Amount>,
-    /// In which currency.
-    pub currency: Option<String>,
-    /// What we are paid.
-    #[serde(deserialize_with = "amount")]
-    pub payout: Option<Amount>,
-    /// In which currency.
-    pub payout_currency: Option<String>,
-    /// What the customer paid, in US dollars, as the sender states it.
-    #[serde(deserialize_with = "amount")]
-    pub usd_sale_amount: Option<Amount>,
-    /// What we are paid, in US dollars, as the sender states it.
-    #[serde(deserialize_with = "amount")]
-    pub usd_payout: Option<Amount>,
+    pub stated: Money,
 }
 
 /// What is beside a conversion.
