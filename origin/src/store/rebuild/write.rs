@@ -19,7 +19,7 @@ const GROWTH_MAX: i64 = 1_000_000;
 
 /// What is rebuilt.
 #[derive(Clone, Debug)]
-pub(super) struct Key {
+pub(in crate::store) struct Key {
     pub conversion_key: String,
     pub generation: i64,
     pub growth: Growth,
@@ -60,7 +60,14 @@ pub(in crate::store) struct RevisionRow {
     revision: Revision,
 }
 
-/// The statements. Who records or evaluates what is about the key takes turns with them. Then, where the request is as it was read:
+/// Who takes turns with a rebuild.
+pub(in crate::store) fn turns(key: &Key) -> impl Iterator<Item = Turn> {
+    let accounts = key.deposit_accounts.iter().cloned().map(Turn::Account);
+    std::iter::once(Turn::Conversion(key.conversion_key.clone())).chain(accounts)
+}
+
+/// The statements. Who records or evaluates what is about the key takes turns with them: those are first. Then, where the request is as it
+/// was read:
 ///
 /// (1) what the conversions come to is taken out of the totals
 /// (2) their history goes, and those that are no more; what was balanced with these, or with one that has another conversion id now, is
@@ -70,12 +77,18 @@ pub(in crate::store) struct RevisionRow {
 /// (5) they are evaluated again, once for all receipts that came late, and so is which deposit of an account is the first
 /// (6) whether this was written is answered, and the request is done unless it has grown
 pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Statement> {
+    let turns: Vec<_> = std::iter::once(Turn::Slot(judging_slot(dialect))).chain(turns(key)).collect();
+    let turns = take_turns(dialect).map(|step| step.over(&turns));
+    turns.into_iter().chain(phases(dialect, key, folded).into_iter().flatten()).collect()
+}
+
+/// The statements behind the turns, in three parts: (1) and (2), (3) and (4), (5) and (6). Where several keys are rebuilt together, each
+/// part is for all of them before the next: others are evaluated again by conversions as they stand.
+pub(in crate::store) fn phases(dialect: Dialect, key: &Key, folded: Folded) -> [Vec<Statement>; 3] {
     let slot = judging_slot(dialect);
     let occurrences = number(folded.conversions.len());
     let of_key = [KeyRow { key: key.clone(), occurrences, slot }];
-    let turns = [Turn::Slot(slot), Turn::Conversion(key.conversion_key.clone())];
-    let turns: Vec<_> = turns.into_iter().chain(key.deposit_accounts.iter().cloned().map(Turn::Account)).collect();
-    let mut statements: Vec<_> = take_turns(dialect).iter().map(|step| step.over(&turns)).collect();
+    let mut statements = Vec::new();
     let join = "join conversions as known on known.conversion_key = input.conversion_key";
     // (1)
     statements.extend(count(dialect, KEY, Count::Out, join, AS_READ).iter().map(|step| step.over(&of_key)));
@@ -83,6 +96,7 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     let conversions = conversion_rows(key, folded);
     statements.push(replaced(dialect, AS_READ).over(&replacements(key, &conversions)));
     statements.extend([forget_history(dialect).over(&of_key), forget_vanished(dialect).over(&of_key)]);
+    let out = std::mem::take(&mut statements);
     // (3)
     statements.push(put_conversions(dialect).over(&conversions));
     let put_revisions = put_revisions(dialect);
@@ -92,6 +106,7 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     }
     // (4)
     statements.extend(count(dialect, KEY, Count::In, join, AS_READ).iter().map(|step| step.over(&of_key)));
+    let put = std::mem::take(&mut statements);
     // (5)
     let work: Vec<_> = conversions.iter().map(ConversionRow::work).collect();
     let accounts: Vec<_> =
@@ -101,7 +116,7 @@ pub(super) fn statements(dialect: Dialect, key: &Key, folded: Folded) -> Vec<Sta
     // (6)
     let [answer, done] = finish(dialect);
     statements.extend([answer.over(&of_key), done.over(&of_key)]);
-    statements
+    [out, put, statements]
 }
 
 /// The rows that a fold comes to, for whoever compares them with what is stored: each conversion with its revisions.

@@ -249,14 +249,19 @@ pub struct Again {
     pub due_at: Timestamp,
 }
 
-/// Conversions that somebody wants to be judged again.
+/// Conversions that somebody wants to be judged again. An event that is no more since they were read has none.
 pub(in crate::store) fn again(dialect: Dialect) -> Step<Again> {
     const COLUMNS: &[Column<Again>] = &[
         Column::text("event_id", |again| Some(again.event_id.clone())),
         Column::text("conversion_key", |again| Some(again.conversion_key.clone())),
         Column::time("at", |again| Some(again.due_at)),
     ];
-    put_back(dialect, COLUMNS, "select input.event_id, input.conversion_key, input.at from input")
+    let found = format!(
+        "select input.event_id, input.conversion_key, input.at from input
+         where exists (select 1 from events where events.event_id = input.event_id{})",
+        dialect.by_key()
+    );
+    put_back(dialect, COLUMNS, &found)
 }
 
 /// When items that wait for rates are due, and since when they must have waited.
