@@ -29,6 +29,8 @@ pub mod metrics;
 pub mod openapi;
 pub mod upkeep;
 #[cfg(not(target_family = "wasm"))]
+pub mod reread;
+#[cfg(not(target_family = "wasm"))]
 pub mod reconcile;
 #[cfg(not(target_family = "wasm"))]
 pub mod backup;

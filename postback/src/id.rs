@@ -11,7 +11,7 @@ use std::fmt;
 const DERIVED_PREFIX: &str = "evt_";
 
 /// How ids of conversions begin that stand for one event alone; the event's id comes behind.
-pub(crate) const OWN_CONVERSION_PREFIX: &str = "event:";
+pub const OWN_CONVERSION_PREFIX: &str = "event:";
 
 /// How keys of conversions begin that follow from several parts; 32 hexadecimal digits come behind.
 pub(crate) const CONVERSION_KEY_PREFIX: &str = "cnv_";

@@ -8,12 +8,15 @@
 )]
 
 use crate::world::{World, now};
+use bytec_origin::reread::{Asked, Looked, Scope, look};
 use bytec_origin::store::Database;
+use jiff::tz::TimeZone;
 use postback::explain::endpoint_path;
 use postback::field::{Field, Kind};
 use postback::limits::{ID_BYTES_MAX, JSON_STRING_BYTES_MAX, PARAM_VALUE_BYTES_MAX};
 use postback::params::Params;
 use postback::partner::Partner;
+use postback::time::Timestamp;
 use postback::verdict::Verdict;
 use std::sync::Arc;
 use tokio::task::JoinSet;
@@ -178,6 +181,21 @@ async fn tried(world: &World, number: u64) -> Option<Verdict> {
     verdict
 }
 
+/// What is stored of the requests is read as the requests were, by the rules that they were read by.
+async fn assert_reads_the_same_again(world: &World, accepted: u64) {
+    let to = Timestamp::from_unix_ms(now().unix_ms() + 1).unwrap();
+    let asked = Asked { from: Timestamp::EPOCH, to, keep_accepted: false };
+    let mut read = 0;
+    for partner in world.app.config.registry.all().iter().filter(|partner| partner.is_active) {
+        let store = world.app.databases.of(&partner.code).await.unwrap();
+        let scope = Scope { shared: &world.app.shared, partner, store, now };
+        let Looked { found, days, .. } = look(scope, &asked, &TimeZone::UTC, &mut |_| ()).await.unwrap();
+        assert!(found.is_unchanged() && found.left.is_empty() && days.is_empty(), "{}: {found:?}", partner.code);
+        read += found.accepted;
+    }
+    assert_eq!(read, accepted, "all were read");
+}
+
 #[tokio::test]
 async fn what_the_edge_accepts_is_stored_as_the_same_postback() {
     let world = Arc::new(World::new().await.with_limit("max_daily_requests", u32::MAX));
@@ -194,6 +212,7 @@ async fn what_the_edge_accepts_is_stored_as_the_same_postback() {
             created += u64::from(verdict == Verdict::Created);
         }
     }
+    assert_reads_the_same_again(&world, accepted).await;
     // A generator that has become useless must not pass unseen.
     assert!(accepted > REQUESTS / 4 && created > accepted / 2, "{accepted} accepted, {created} created");
 }

@@ -30,6 +30,8 @@ pub mod recount;
 pub mod reader;
 mod retention;
 #[cfg(not(target_family = "wasm"))]
+pub mod reread;
+#[cfg(not(target_family = "wasm"))]
 pub mod subject;
 pub mod d1;
 #[cfg(not(target_family = "wasm"))]

@@ -46,6 +46,19 @@ impl Sqlite {
         Ok(Sqlite { pool })
     }
 
+    /// A database in memory alone, which is gone when it is closed.
+    ///
+    /// # Errors
+    /// A migration fails.
+    pub async fn in_memory(tables: Tables) -> Result<Sqlite, StoreError> {
+        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
+        // With its connection it would be gone.
+        let pool = SqlitePoolOptions::new().max_connections(1).min_connections(1).idle_timeout(None).max_lifetime(None);
+        let pool = pool.connect_with(options).await?;
+        migrations(tables).run(&pool).await?;
+        Ok(Sqlite { pool })
+    }
+
     pub(super) fn connections(&self) -> Connections {
         Connections::of(&self.pool)
     }

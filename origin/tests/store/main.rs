@@ -48,6 +48,7 @@ mod groups;
 mod retention;
 mod upgrade;
 mod rehearsals;
+mod reread;
 mod clicks;
 mod processing;
 mod balance;

@@ -33,7 +33,7 @@ pub struct Sent {
 }
 
 /// The tables that a history fills.
-pub const TABLES: [&str; 12] = [
+pub const TABLES: [&str; 15] = [
     "totals",
     "totals_by_hour",
     "totals_by_day",
@@ -46,6 +46,9 @@ pub const TABLES: [&str; 12] = [
     "repeats",
     "rebuilds",
     "events",
+    "rejections",
+    "reread_requests",
+    "rereads",
 ];
 
 /// What is sent, but for its ids: those of the sender's, and that of the sale that it goes back of.
@@ -204,7 +207,7 @@ fn model_rows(conversions: &BTreeMap<String, Vec<Conversion>>) -> Vec<String> {
 
 impl Fresh {
     /// As [`evaluated_rows`] has them.
-    async fn evaluated(&self) -> Vec<String> {
+    pub async fn evaluated(&self) -> Vec<String> {
         let rows = self.column(COUNTED).await.into_iter().map(|row| {
             let (row, findings) = row.split_once('[').unwrap();
             let findings: BTreeSet<String> = serde_json::from_str(&format!("[{findings}")).unwrap();
@@ -214,7 +217,7 @@ impl Fresh {
     }
 
     /// What statistics say of everything, as [`evaluation::totals`] has it.
-    async fn statistics(&self) -> BTreeMap<&'static str, i128> {
+    pub async fn statistics(&self) -> BTreeMap<&'static str, i128> {
         let span = Span { number: 0, start: at("2025-11-01T00:00:00Z"), end: at("2025-12-01T00:00:00Z") };
         let Total { counts, money, .. } = self.store.totals_of(span, &[span]).await.unwrap().parts.remove(0);
         let micros = |amount: Decimal| (amount * Decimal::from(1_000_000)).to_i128().unwrap();
@@ -242,7 +245,7 @@ impl Fresh {
     }
 
     /// As [`model_rows`] has them.
-    async fn folded(&self) -> Vec<String> {
+    pub async fn folded(&self) -> Vec<String> {
         let time = match self.store.database() {
             Database::Postgres(_) => "to_char(conversion_datetime at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')",
             Database::Sqlite(_) | Database::D1(_) => "replace(substr(conversion_datetime, 1, 19), 'T', ' ')",
@@ -329,7 +332,7 @@ impl Fresh {
 }
 
 /// Links, and by which event.
-const LINKS: &str = "select click_id || ' ' || kind || ' ' || linked_id || ' ' || event_id from links order by click_id, kind, linked_id";
+pub const LINKS: &str = "select click_id || ' ' || kind || ' ' || linked_id || ' ' || event_id from links order by click_id, kind, linked_id";
 
 /// The same of the model: of those that name the same, the first received.
 fn model_links(events: &BTreeMap<String, Event>, receipts: &[model::Receipt]) -> Vec<String> {
@@ -363,11 +366,11 @@ fn modelled(policy: &DuplicatePolicy, history: &[Sent]) -> (BTreeMap<String, Eve
 }
 
 /// How many times as many are asked for, of histories or of orders.
-fn times(variable: &str) -> u32 {
+pub fn times(variable: &str) -> u32 {
     std::env::var(variable).map_or(1, |times| times.parse().expect("a number"))
 }
 
-fn policies() -> [DuplicatePolicy; 6] {
+pub fn policies() -> [DuplicatePolicy; 6] {
     let retry_window_s = 0;
     let of =
         |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s, ..DuplicatePolicy::default() };
@@ -426,7 +429,7 @@ fn evaluated_rows(all: &[Evaluated<'_>]) -> Vec<String> {
 }
 
 /// What conversions were evaluated to.
-const EVALUATED: &str =
+pub const EVALUATED: &str =
     "select conversion_key || ' ' || cast(occurrence as text) || ' ' || coalesce(attribution, '-') || ' ' ||
     coalesce(deposit, '-') || ' ' || coalesce(deposit_account, '-') || ' ' ||
     coalesce(refund_of || ' ' || cast(refund_of_occurrence as text), '-') || ' fx ' ||
@@ -439,7 +442,7 @@ const EVALUATED: &str =
     from conversions order by conversion_key, occurrence";
 
 /// Shows what differs, and not what else there is.
-fn assert_same(found: &[String], expected: &[String], told: &str) {
+pub fn assert_same(found: &[String], expected: &[String], told: &str) {
     let only = |some: &[String], others: &[String]| -> Vec<String> {
         some.iter().filter(|row| !others.contains(row)).cloned().collect()
     };

@@ -12,13 +12,13 @@ pub use judge::Judge;
 pub use want::{Want, Wanted};
 
 use super::Standing;
-use crate::ingest::read_partners;
+use crate::reread::request::{is_whole_rejection, read};
 use crate::store::reader::Rejection;
 use crate::store::{Receipt, Record, Recorded, Store, StoreError, patiently};
 use postback::canonical::CanonicalForm;
 use postback::field::Field;
 use postback::id::{EventId, Nonce};
-use postback::params::{Params, REDACTED};
+use postback::params::Params;
 use postback::reading::Reading;
 use postback::rejection::Code;
 use postback::time::Timestamp;
@@ -88,7 +88,7 @@ impl Notice {
     /// What was rejected, where it tells of a conversion that is wanted.
     fn of_rejection(judge: &Judge<'_>, rejection: Rejection) -> Option<Notice> {
         let Rejection { receipt, code, conversion_id: stored_id, .. } = rejection;
-        let is_whole = is_whole(&receipt, &code);
+        let is_whole = is_whole_rejection(&receipt, &code);
         let query = receipt.target.split_once('?').map_or("", |(_, query)| query);
         let body = receipt.body.as_deref().unwrap_or("").as_bytes();
         let params = Params::from_request(query, receipt.content_type.as_deref(), body);
@@ -100,10 +100,11 @@ impl Notice {
         // Of a request that cannot be read whole, its id was stored as far as it could be read.
         let conversion_id = read_id.or(stored_id)?;
         let want = judge.wanted.get(conversion_id.as_str())?;
-        let (use_of, reading) = match params.and_then(|params| read_partners(judge.partner, params, received_at)) {
-            _ if !is_whole => (Use::Incomplete, None),
-            Ok(reading) => (judge.use_of(want, &reading, received_at), Some(Box::new(reading))),
-            Err(refusal) => (Use::Refused(refusal.code()), None),
+        let (use_of, reading) = match read(judge.partner, &receipt) {
+            Err(_) => (Use::Incomplete, None),
+            Ok(_) if !is_whole => (Use::Incomplete, None),
+            Ok(Ok(reading)) => (judge.use_of(want, &reading, received_at), Some(Box::new(reading))),
+            Ok(Err(rejection)) => (Use::Refused(rejection.code()), None),
         };
         let request_id = receipt.request_id.clone();
         let kept = Kept::Rejected { code, receipt: Some(Box::new(receipt)) };
@@ -146,16 +147,6 @@ impl Notice {
         }
         self
     }
-}
-
-/// Whether all of a rejected request was kept. Of one over the limits, compressed or broken off the body was not, and of one in which a secret
-/// may stand anywhere it was redacted as a whole: what is left of it may lack the money.
-fn is_whole(receipt: &Receipt, code: &str) -> bool {
-    let is_read = Code::ALL.iter().any(|known| known.as_str() == code);
-    let is_redacted = receipt.body.as_deref() == Some(REDACTED);
-    // A character that stands for what no text holds.
-    let is_damaged = receipt.body.as_deref().is_some_and(|body| body.contains(['\u{1a}', '\u{fffd}']));
-    is_read && !is_redacted && !is_damaged
 }
 
 /// Reads what was rejected since an instant again, and keeps what tells of a conversion that is wanted. What several of one conversion

@@ -12,7 +12,7 @@ mod rejections;
 mod edge;
 
 mod listing;
-mod requests;
+pub(super) mod requests;
 mod rejected;
 pub mod trace;
 #[cfg(test)]
@@ -211,6 +211,6 @@ pub(super) fn optional_flag<'de, D: Deserializer<'de>>(from: D) -> Result<Option
     Ok(Option::<Flag>::deserialize(from)?.map(bool::from))
 }
 
-pub(super) fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
+pub(in crate::store) fn optional_time<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Timestamp>, D::Error> {
     Ok(Option::<String>::deserialize(from)?.and_then(|text| Timestamp::parse(&text, &Zone::utc())))
 }

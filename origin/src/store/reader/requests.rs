@@ -128,7 +128,7 @@ fn also(dialect: Dialect, name: &str) -> String {
 
 /// The requests of the events that are `asked`, as the table `of_events`. What an event entered by came when it did and has its request
 /// id; repeats and contradictions have an index (`postbacks_repeated`); a return to an earlier state is found by its receipt.
-pub(super) fn of_events(dialect: Dialect) -> String {
+pub(in crate::store) fn of_events(dialect: Dialect) -> String {
     let [created, revised, duplicate, conflict] =
         [Verdict::Created, Verdict::Revised, Verdict::Duplicate, Verdict::Conflict];
     let of_receipt = |receipt: &str| {

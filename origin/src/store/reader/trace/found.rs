@@ -33,17 +33,21 @@ pub(super) fn key(dialect: Dialect) -> String {
     format!("select known.conversion_key as id, {} as answer", dialect.json_object(&key))
 }
 
-/// The event of this id, and that of the request of this id, also of a rejected one.
+/// The event of this id, and that of the request of this id, also of a rejected one; and what a request of it was read into again.
 pub(super) fn events(dialect: Dialect) -> Step<String> {
     let event = [("event_id", "known.event_id".to_owned()), ("conversion_key", "known.conversion_key".to_owned())];
     let statement = format!(
         ", traced_ids(event_id) as (
             select input.id from input
             union select request.event_id from input {}
-            union select rejected.event_id from input {})
+            union select rejected.event_id from input {}
+            union select again.event_id from input {}
+            union select again.event_id from input {})
          select known.event_id as id, {} as answer from traced_ids {} limit {}",
         dialect.join_in_order("postbacks", "request", "request.request_id = input.id"),
         rejected(dialect),
+        dialect.join_in_order("reread_requests", "again", "again.before_event_id = input.id"),
+        dialect.join_in_order("reread_requests", "again", "again.before_conversion_id = input.id"),
         dialect.json_object(&event),
         dialect.join_in_order("events", "known", "known.event_id = traced_ids.event_id"),
         EVENTS_MAX.saturating_add(1),

@@ -8,7 +8,7 @@ mod linked;
 mod parts;
 
 pub use found::Key;
-pub use parts::{Change, ClickRow, EventRow, Job, State};
+pub use parts::{Change, ClickRow, EventRow, Job, Reread, State};
 
 #[cfg(test)]
 use super::super::statement::Dialect;
@@ -29,6 +29,8 @@ pub const REQUESTS_MAX: usize = 500;
 pub const REVISIONS_MAX: usize = 500;
 /// Rejected requests in a trace at most.
 pub const REJECTIONS_MAX: usize = 200;
+/// Requests that were read again in a trace at most, each time counted.
+pub const REREADS_MAX: usize = 500;
 /// Clicks in a trace at most.
 pub const CLICKS_MAX: usize = 50;
 /// Rows with an id that are put in order to take the latest: of an id that more rows have, any of them are taken.
@@ -47,6 +49,8 @@ pub struct Trace {
     pub requests: Vec<Request>,
     /// Rejected requests.
     pub rejections: Vec<RejectedRequest>,
+    /// How requests were read again.
+    pub rereads: Vec<Reread>,
     /// Revisions, each behind the one before it.
     pub revisions: Vec<Change>,
     /// Conversions as they stand, the first received first.
@@ -70,6 +74,7 @@ impl Store {
         let (keys, mut events) = self.lead(&id, &mut trace).await?;
         self.of_conversions(&keys, &mut events, &mut trace).await?;
         self.of_events(&id, &events, &mut trace).await?;
+        self.of_requests(&id, &mut trace).await?;
         trace.put_in_order();
         Ok(trace)
     }
@@ -191,6 +196,28 @@ impl Store {
         Ok(())
     }
 
+    /// How requests were read again, and requests that were what the id names before.
+    async fn of_requests(&self, id: &String, trace: &mut Trace) -> Result<(), StoreError> {
+        let dialect = self.dialect();
+        let requests = trace.requests.iter().map(|request| &request.request_id);
+        let requests = requests.chain(trace.rejections.iter().map(|rejected| &rejected.request_id)).chain([id]);
+        let requests: Vec<_> = requests.cloned().collect::<BTreeSet<_>>().into_iter().collect();
+        let own = std::slice::from_ref(id);
+        let done = self
+            .answers(vec![
+                parts::rereads(dialect, "request_id").over(&requests),
+                parts::rereads(dialect, "before_event_id").over(own),
+                parts::rereads(dialect, "before_conversion_id").over(own),
+            ])
+            .await?;
+        let mut rereads: Vec<Reread> = parts::read("a request that was read again", done)?;
+        let key = |reread: &Reread| (std::cmp::Reverse(reread.reread_at), reread.request_id.clone());
+        rereads.sort_by_key(key);
+        rereads.dedup();
+        trace.rereads = trace.cut_list("rereads", REREADS_MAX, rereads);
+        Ok(())
+    }
+
     async fn answers(&self, statements: Vec<Statement>) -> Result<Vec<Done>, StoreError> {
         in_time(READ_TIMEOUT, self.database().run(statements, End::Commit)).await
     }
@@ -203,6 +230,7 @@ impl Trace {
             && self.events.is_empty()
             && self.requests.is_empty()
             && self.rejections.is_empty()
+            && self.rereads.is_empty()
             && self.conversions.is_empty()
     }
 
@@ -261,7 +289,9 @@ pub(super) fn statements(dialect: Dialect) -> Vec<Statement> {
         parts::clicks_of_account(dialect),
     ];
     let rejected = ["request_id", "event_id"].into_iter().chain(found::COLUMNS);
+    let reread = ["request_id", "before_event_id", "before_conversion_id"];
     let mut statements = vec![found::conversions_of_events(dialect).over(&event)];
+    statements.extend(reread.map(|name| parts::rereads(dialect, name).over(&id)));
     statements.extend(of_ids.iter().map(|step| step.over(&id)));
     statements.extend(found::COLUMNS.map(|name| found::conversions(dialect, name).over(&id)));
     statements.extend(rejected.map(|name| parts::rejections(dialect, name).over(&id)));

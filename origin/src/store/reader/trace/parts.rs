@@ -6,7 +6,7 @@ use super::super::super::worklist::{Money, time};
 use super::super::{conversions as conversion, flag, optional_time, rejected, requests as request};
 use super::found::{ID, Key};
 use super::linked::{KEY, is_own};
-use super::{CLICKS_MAX, EVENTS_MAX, ORDERED_MAX, REJECTIONS_MAX, REQUESTS_MAX, REVISIONS_MAX};
+use super::{CLICKS_MAX, EVENTS_MAX, ORDERED_MAX, REJECTIONS_MAX, REQUESTS_MAX, REREADS_MAX, REVISIONS_MAX};
 use postback::time::Timestamp;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -92,6 +92,38 @@ pub struct State {
     /// When a rebuild of it is due, where one is pending.
     #[serde(deserialize_with = "optional_time")]
     pub rebuild_due_at: Option<Timestamp>,
+}
+
+/// A request that was read again, and what it was before.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+pub struct Reread {
+    /// When.
+    #[serde(deserialize_with = "time")]
+    pub reread_at: Timestamp,
+    /// The version of the rules that it was read by.
+    pub rules: String,
+    /// The request.
+    pub request_id: String,
+    /// Its verdict before.
+    pub before_verdict: String,
+    /// Its event before.
+    pub before_event_id: String,
+    /// Its conversion before.
+    pub before_conversion_id: String,
+    /// Event, status and amounts before: JSON of texts.
+    pub before_stated: String,
+    /// Its verdict behind it.
+    pub verdict: String,
+    /// Its event behind it; None: it was rejected.
+    pub event_id: Option<String>,
+    /// Its conversion behind it.
+    pub conversion_id: Option<String>,
+    /// Event, status and amounts behind it.
+    pub stated: Option<String>,
+    /// Why it was rejected.
+    pub code: Option<String>,
+    /// The field at fault.
+    pub field: Option<String>,
 }
 
 /// A pending job of an event.
@@ -288,6 +320,35 @@ pub(super) fn rejections(dialect: Dialect, name: &str) -> Step<String> {
          order by known.received_at desc, known.rejection_id desc limit {}",
         rejected::object(dialect),
         REJECTIONS_MAX.saturating_add(1),
+    );
+    Step::new(dialect, ID, &statement).answering()
+}
+
+/// How requests were read again, by a column of ids.
+pub(super) fn rereads(dialect: Dialect, name: &str) -> Step<String> {
+    let column = |name: &'static str| (name, format!("known.{name}"));
+    let json = |name: &'static str| (name, format!("cast(known.{name} as text)"));
+    let reread = [
+        ("reread_at", dialect.time_text("done.reread_at")),
+        ("rules", "done.rules".to_owned()),
+        column("request_id"),
+        column("before_verdict"),
+        column("before_event_id"),
+        column("before_conversion_id"),
+        json("before_stated"),
+        column("verdict"),
+        column("event_id"),
+        column("conversion_id"),
+        json("stated"),
+        column("code"),
+        column("field"),
+    ];
+    let statement = format!(
+        "select known.request_id as id, {} as answer from input {} {} limit {}",
+        dialect.json_object(&reread),
+        dialect.join_in_order("reread_requests", "known", &format!("known.{name} = input.id")),
+        dialect.join_in_order("rereads", "done", "done.reread_id = known.reread_id"),
+        REREADS_MAX.saturating_add(1),
     );
     Step::new(dialect, ID, &statement).answering()
 }

@@ -1,0 +1,338 @@
+//! What stored requests come to when they are read again. Pure: what is stored and what is read go in, and what is to take the place of
+//! what comes out.
+//!
+//! An event is what the first of its requests says, in the order in which they were stored; those that say the same are receipts of it, and
+//! those that contradict it are kept and counted nowhere. So was it when they came, and so it is when they are read again.
+//!
+//! An event stays as it is where one of its requests cannot be read again: one that was dropped for its age, was erased, or was not kept
+//! whole. To move some of its receipts and leave others would make two of one.
+
+use super::request::Unreadable;
+use crate::store::RejectedIds;
+use crate::store::Via;
+use crate::store::reread::{
+    Accepted, After, Became, EventRow, ReceiptRow, Rejection as Rejected, RequestChange, RequestRow, Stored,
+    StoredEvent,
+};
+use postback::duplicate::DuplicatePolicy;
+use postback::id::OWN_CONVERSION_PREFIX;
+use postback::message_signature::header::SIGNATURE_INPUT;
+use postback::reading::Reading;
+use postback::rejection::Rejection;
+use postback::verdict::Verdict;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a request is read into now.
+#[derive(Clone, Debug)]
+pub enum Now {
+    /// A postback.
+    Postback(Box<Reading>),
+    /// No postback; and the ids that can be read, and the HTTP status of the reply.
+    Rejected(Rejection, Box<RejectedIds>, u16),
+    /// It stays what it is.
+    Left(Left),
+}
+
+/// Why events stay as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// A request of it was dropped for its age.
+    Dropped,
+    /// A request of it was erased.
+    Erased,
+    /// A request of it cannot be read again.
+    Unreadable(Unreadable),
+    /// A request of it would be rejected now, and is to stay accepted.
+    Accepted,
+}
+
+impl Left {
+    /// The stable name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Left::Dropped => "dropped",
+            Left::Erased => "erased",
+            Left::Unreadable(Unreadable::Incomplete) => "incomplete",
+            Left::Unreadable(Unreadable::Ambiguous) => "ambiguous",
+            Left::Accepted => "kept_accepted",
+        }
+    }
+}
+
+/// What takes the place of what is stored.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Events by their ids: those that are read otherwise, and those that stay.
+    pub events: BTreeMap<String, After>,
+    /// Requests that are read otherwise.
+    pub requests: Vec<RequestChange>,
+    /// Events that stay although requests of them might say something else.
+    pub left: BTreeMap<String, Left>,
+    /// The number of the request that an event is read from: of two that come to one event, the first one stored stands.
+    pub read_from: BTreeMap<String, i64>,
+}
+
+/// Fields that say what an event is about and how much.
+const STATED: [&str; 7] = ["event", "status", "sale_amount", "payout", "currency", "usd_sale_amount", "usd_payout"];
+
+/// A request with all its rows: one that was delivered twice has two.
+struct Member<'a> {
+    rows: Vec<&'a RequestRow>,
+    reading: &'a Reading,
+}
+
+/// The part that a request has in its event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    First,
+    Repeat,
+    Contradiction,
+}
+
+/// Plans for events and requests that are read completely: all requests of all events, and all events that the requests are read into.
+pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, Now>) -> Plan {
+    let by_request = by_request(stored);
+    let mut plan = Plan { left: left(stored, &by_request, now), ..Plan::default() };
+    let mut groups: BTreeMap<String, Vec<Member<'_>>> = BTreeMap::new();
+    for (request_id, rows) in &by_request {
+        if rows.iter().any(|row| plan.left.contains_key(&row.event_id)) {
+            continue;
+        }
+        match now.get(*request_id) {
+            Some(Now::Postback(reading)) => {
+                let member = Member { rows: rows.clone(), reading };
+                groups.entry(reading.postback.event_id().to_string()).or_default().push(member);
+            }
+            Some(Now::Rejected(rejection, ids, status)) => {
+                plan.requests.extend(rejected(stored, rows, rejection, ids, *status));
+            }
+            // Those that are left were passed over before.
+            Some(Now::Left(_)) | None => {}
+        }
+    }
+    let ids: BTreeSet<_> = stored.events.keys().chain(groups.keys()).cloned().collect();
+    for event_id in ids {
+        let mut members = groups.remove(&event_id).unwrap_or_default();
+        members.sort_by_key(Member::place);
+        let event = stored.events.get(&event_id);
+        let is_left = plan.left.contains_key(&event_id);
+        let after = match event {
+            Some(event) if is_left => joined(&mut plan, stored, &event_id, event, &members),
+            _ => made(&mut plan, policy, stored, &event_id, &members),
+        };
+        plan.events.insert(event_id, after);
+    }
+    plan
+}
+
+/// Requests by their names, rows in the order in which they were stored.
+fn by_request(stored: &Stored) -> BTreeMap<&str, Vec<&RequestRow>> {
+    let mut requests: BTreeMap<&str, Vec<&RequestRow>> = BTreeMap::new();
+    for row in &stored.requests {
+        requests.entry(&row.receipt.request_id).or_default().push(row);
+    }
+    requests
+}
+
+fn left(
+    stored: &Stored,
+    by_request: &BTreeMap<&str, Vec<&RequestRow>>,
+    now: &BTreeMap<String, Now>,
+) -> BTreeMap<String, Left> {
+    let mut left = BTreeMap::new();
+    for (event_id, event) in &stored.events {
+        if event.receipts().any(|receipt| !by_request.contains_key(receipt.request_id.as_str())) {
+            left.insert(event_id.clone(), Left::Dropped);
+        }
+    }
+    for row in &stored.requests {
+        let why = match now.get(&row.receipt.request_id) {
+            Some(Now::Postback(_) | Now::Rejected(..)) => continue,
+            Some(Now::Left(why)) => *why,
+            // Whoever calls reads all of them.
+            None => Left::Dropped,
+        };
+        left.entry(row.event_id.clone()).or_insert(why);
+    }
+    left
+}
+
+/// An event that stays. What is read into it besides says the same again, or contradicts it.
+fn joined(plan: &mut Plan, stored: &Stored, event_id: &str, event: &StoredEvent, members: &[Member<'_>]) -> After {
+    let mut repeats = event.repeats.clone();
+    for member in members {
+        let part = if member.reading.postback.fingerprint() == event.row.fingerprint {
+            repeats.push(member.receipt(stored));
+            Part::Repeat
+        } else {
+            Part::Contradiction
+        };
+        plan.requests.extend(member.change(stored, event_id, part, true));
+    }
+    repeats.sort();
+    if repeats.len() == event.repeats.len() {
+        return After::Same;
+    }
+    After::Is(Box::new(event.row.clone()), event.first.clone(), repeats)
+}
+
+/// An event as its requests say it.
+fn made(plan: &mut Plan, policy: &DuplicatePolicy, stored: &Stored, event_id: &str, members: &[Member<'_>]) -> After {
+    let before = stored.events.get(event_id);
+    let Some(winner) = members.first() else {
+        return if before.is_some() { After::Gone } else { After::Same };
+    };
+    plan.read_from.insert(event_id.to_owned(), winner.place());
+    let row = event_row(policy, winner.reading);
+    let says_the_same = |member: &&Member<'_>| member.reading.postback.fingerprint() == row.fingerprint;
+    let mut receipts: Vec<_> = members.iter().filter(says_the_same).map(|member| member.receipt(stored)).collect();
+    // Which of them it entered by is of no meaning, so it stays.
+    let entered_by = before.map(|before| before.first.request_id.as_str());
+    let place = receipts.iter().position(|receipt| Some(receipt.request_id.as_str()) == entered_by).unwrap_or(0);
+    let first = receipts.remove(place);
+    receipts.sort();
+    let is_known =
+        before.is_some() || stored.events.values().any(|event| event.row.conversion_key == row.conversion_key);
+    for member in members {
+        let part = match (says_the_same(&member), member.request_id() == first.request_id) {
+            (true, true) => Part::First,
+            (true, false) => Part::Repeat,
+            (false, _) => Part::Contradiction,
+        };
+        plan.requests.extend(member.change(stored, event_id, part, is_known));
+    }
+    match before {
+        Some(before) if before.row == row && before.first == first && before.repeats == receipts => After::Same,
+        _ => After::Is(Box::new(row), first, receipts),
+    }
+}
+
+/// What an event says as it is read.
+pub fn event_row(policy: &DuplicatePolicy, reading: &Reading) -> EventRow {
+    let postback = &reading.postback;
+    EventRow {
+        event: postback.event().name().to_owned(),
+        conversion_id: postback.conversion_id().into_owned(),
+        conversion_key: policy.conversion_key(postback),
+        fingerprint: postback.fingerprint(),
+        content: content(reading),
+        words: reading.words.iter().map(|(field, word)| (field.name().to_owned(), word.clone())).collect(),
+        names_event: reading.names_event,
+    }
+}
+
+/// Canonical names and texts of what was read.
+pub fn content(reading: &Reading) -> BTreeMap<String, String> {
+    reading.postback.fields().map(|(field, text)| (field.name().to_owned(), text)).collect()
+}
+
+fn stated(content: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    content.iter().filter(|(name, _)| STATED.contains(&name.as_str())).map(|(n, t)| (n.clone(), t.clone())).collect()
+}
+
+impl Member<'_> {
+    /// Its place in the order in which requests were stored.
+    fn place(&self) -> i64 {
+        self.rows.first().map_or(i64::MAX, |row| row.postback_id)
+    }
+
+    fn request_id(&self) -> &str {
+        self.rows.first().map_or("", |row| &row.receipt.request_id)
+    }
+
+    /// The receipt that it is: the one that it was, or its first row's.
+    fn receipt(&self, stored: &Stored) -> ReceiptRow {
+        let events = self.rows.iter().filter_map(|row| stored.events.get(&row.event_id));
+        let known = events.flat_map(StoredEvent::receipts).find(|receipt| receipt.request_id == self.request_id());
+        known.cloned().unwrap_or_else(|| ReceiptRow {
+            received_at: self.rows.first().map_or(postback::time::Timestamp::EPOCH, |row| row.receipt.received_at),
+            request_id: self.request_id().to_owned(),
+            receipt_id: self.rows.first().map_or_else(String::new, |row| row.receipt_id.clone()),
+        })
+    }
+
+    /// What becomes of it; None where it stays what it is.
+    fn change(&self, stored: &Stored, event_id: &str, part: Part, is_known: bool) -> Option<RequestChange> {
+        let content = content(self.reading);
+        let rows: Vec<_> = self.rows.iter().zip(self.verdicts(part, is_known)).collect();
+        let is_same = |(row, verdict): &(&&RequestRow, Verdict)| {
+            row.event_id == event_id && row.content == content && row.verdict == verdict.name()
+        };
+        if rows.iter().all(is_same) {
+            return None;
+        }
+        let verdict = rows.first().map_or(Verdict::Conflict, |(_, verdict)| *verdict);
+        let became = Accepted {
+            event_id: event_id.to_owned(),
+            conversion_id: self.reading.postback.conversion_id().into_owned(),
+            verdict,
+            stated: stated(&content),
+            content,
+            ignored: self.reading.ignored.clone(),
+            warnings: self.reading.warnings.iter().map(ToString::to_string).collect(),
+        };
+        let rows = rows.into_iter().map(|(row, verdict)| (row.postback_id, verdict)).collect();
+        change(stored, &self.rows, rows, Became::Accepted(Box::new(became)))
+    }
+
+    /// The verdicts of its rows. They stay what they were but where a contradiction begins or ends.
+    fn verdicts(&self, part: Part, is_known: bool) -> Vec<Verdict> {
+        let verdict = |(place, row): (usize, &&RequestRow)| {
+            let before = Verdict::parse(&row.verdict).filter(|verdict| *verdict != Verdict::Conflict);
+            match (part, before, place) {
+                (Part::Contradiction, _, _) => Verdict::Conflict,
+                (Part::First | Part::Repeat, Some(before), _) => before,
+                (Part::First, None, 0) if is_known => Verdict::Revised,
+                (Part::First, None, 0) => Verdict::Created,
+                (Part::First | Part::Repeat, None, _) => Verdict::Duplicate,
+            }
+        };
+        self.rows.iter().enumerate().map(verdict).collect()
+    }
+}
+
+/// A request that is no postback now.
+fn rejected(
+    stored: &Stored,
+    rows: &[&RequestRow],
+    rejection: &Rejection,
+    ids: &RejectedIds,
+    status: u16,
+) -> Option<RequestChange> {
+    // The edge's requests alone have a message signature.
+    let is_edges = rows.first()?.receipt.headers.get(SIGNATURE_INPUT).is_some();
+    let became = Rejected {
+        code: rejection.code().as_str().to_owned(),
+        field: rejection.field().map(str::to_owned),
+        status,
+        via: if is_edges { Via::Edge } else { Via::Direct },
+        ids: ids.clone(),
+    };
+    let of_rows = rows.iter().map(|row| (row.postback_id, Verdict::Rejected)).collect();
+    change(stored, rows, of_rows, Became::Rejected(Box::new(became)))
+}
+
+fn change(
+    stored: &Stored,
+    rows: &[&RequestRow],
+    of_rows: Vec<(i64, Verdict)>,
+    became: Became,
+) -> Option<RequestChange> {
+    let first = rows.first()?;
+    let event = stored.events.get(&first.event_id);
+    let conversion_id = match (event, first.content.get("conversion_id")) {
+        (Some(event), _) => event.row.conversion_id.clone(),
+        (None, Some(id)) => id.clone(),
+        (None, None) => format!("{OWN_CONVERSION_PREFIX}{}", first.event_id),
+    };
+    Some(RequestChange {
+        rows: of_rows,
+        request_id: first.receipt.request_id.clone(),
+        received_at: first.receipt.received_at,
+        before_event_id: first.event_id.clone(),
+        before_conversion_id: conversion_id,
+        before_verdict: first.verdict.clone(),
+        before_stated: stated(&first.content),
+        became,
+    })
+}

@@ -1,0 +1,74 @@
+//! Reading a stored request as it would be read now.
+
+use crate::ingest::read_partners;
+use crate::store::Receipt;
+use postback::params::{Params, REDACTED};
+use postback::partner::{AuthMode, Partner};
+use postback::reading::Reading;
+use postback::rejection::{Code, Rejection};
+use postback::signature::{canonical_json, canonical_query};
+
+/// Why a stored request cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// Not all of it was kept: its body was too large, compressed, broken off, or may hold a secret.
+    Incomplete,
+    /// It was signed in one of two spellings of its body, which differ.
+    Ambiguous,
+}
+
+/// Whether all of a request's body was kept as it came. A body in which a secret may stand anywhere was redacted as a whole: what is left of
+/// it may lack the money.
+fn is_whole(receipt: &Receipt) -> bool {
+    let body = receipt.body.as_deref().unwrap_or("");
+    // Characters that stand for what no text holds.
+    body != REDACTED && !body.contains(['\u{1a}', '\u{fffd}'])
+}
+
+/// Whether all of a rejected request was kept. Of one over the limits, compressed or broken off the body was not.
+pub fn is_whole_rejection(receipt: &Receipt, code: &str) -> bool {
+    Code::ALL.iter().any(|known| known.as_str() == code) && is_whole(receipt)
+}
+
+/// Reads a stored request by the rules of now, as if it were received when it was.
+///
+/// # Errors
+/// What is stored of it is not enough to say.
+pub fn read(partner: &Partner, receipt: &Receipt) -> Result<Result<Reading, Rejection>, Unreadable> {
+    if !is_whole(receipt) {
+        return Err(Unreadable::Incomplete);
+    }
+    let query = receipt.target.split_once('?').map_or("", |(_, query)| query);
+    let body = receipt.body.as_deref().unwrap_or("").as_bytes();
+    if !is_signed(receipt) {
+        return Ok(read_as(partner, receipt, query, receipt.content_type.as_deref(), body));
+    }
+    // What is read is what was signed ([`crate::ingest`]). Which of a body's two spellings that was is not kept.
+    let query = match canonical_query(query) {
+        Ok(query) => query,
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let as_it_came = read_as(partner, receipt, &query, receipt.content_type.as_deref(), body);
+    let Some(canonical) = (!body.is_empty()).then(|| canonical_json(body).ok()).flatten() else {
+        return Ok(as_it_came);
+    };
+    match (as_it_came, read_as(partner, receipt, &query, Some("application/json"), &canonical)) {
+        (Ok(one), Ok(other)) if one.postback == other.postback => Ok(Ok(one)),
+        (Err(rejection), Err(_)) => Ok(Err(rejection)),
+        (Ok(_) | Err(_), Ok(_)) | (Ok(_), Err(_)) => Err(Unreadable::Ambiguous),
+    }
+}
+
+fn is_signed(receipt: &Receipt) -> bool {
+    receipt.auth_mode.split('+').any(|mode| mode == AuthMode::Signature.name())
+}
+
+fn read_as(
+    partner: &Partner,
+    receipt: &Receipt,
+    query: &str,
+    content_type: Option<&str>,
+    body: &[u8],
+) -> Result<Reading, Rejection> {
+    read_partners(partner, Params::from_request(query, content_type, body)?, receipt.received_at)
+}
