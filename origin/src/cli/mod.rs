@@ -17,6 +17,7 @@ mod recount;
 mod report;
 mod reprocess;
 mod request;
+mod reread;
 mod serve;
 mod sign;
 mod simulate;
@@ -76,6 +77,9 @@ enum Command {
     Reconcile(Box<reconcile::Reconcile>),
     /// Judge again what was stored, by the partner files and rates of now: attribution, deposits, refunds, amounts.
     Reprocess(reprocess::Reprocess),
+    /// Read stored requests again by the partner files of now: what was rejected and would be accepted is recorded, what says something else
+    /// now says that. Without --yes it says what would change.
+    Reread(reread::Reread),
     /// Recount conversions and totals from what they are made of, and say what differs. Exits with 0 when nothing differs, or nothing is
     /// left that does, and with 1 otherwise.
     Recount(recount::Recount),
@@ -252,6 +256,7 @@ pub async fn run() -> ExitCode {
         Command::Trace(command) => return trace::trace(command).await,
         Command::Reconcile(command) => return reconcile::run(*command).await,
         Command::Reprocess(command) => return reprocess::reprocess(command).await,
+        Command::Reread(command) => return reread::reread(command).await,
         Command::Recount(command) => return recount::recount(command).await,
         Command::Backup(command) => return backup::backup(command).await,
         Command::Restore(command) => return backup::restore(command).await,

@@ -102,6 +102,11 @@ fn about(entry: &Value) -> String {
             named("status"),
             Some(deltas(&entry["deltas"])),
         ],
+        Some("reread") => vec![
+            said("request_id"),
+            Some(format!("was {}", reading(&entry["before"]))),
+            Some(format!("is {}", reading(&entry["after"]))),
+        ],
         _ => vec![
             named("conversion_id"),
             named("attribution"),
@@ -112,6 +117,16 @@ fn about(entry: &Value) -> String {
         ],
     };
     parts.into_iter().flatten().collect::<Vec<_>>().join("  ")
+}
+
+/// What a request was read into.
+fn reading(reading: &Value) -> String {
+    let said = |name: &str| Some(text(&reading[name])).filter(|_| !reading[name].is_null());
+    let stated = reading["stated"].as_object().into_iter().flatten();
+    let stated = stated.map(|(name, value)| format!("{} {}", name.replace('_', " "), text(value)));
+    let stated = Some(stated.collect::<Vec<_>>().join(", ")).filter(|stated| !stated.is_empty());
+    let parts = [said("verdict"), said("code"), said("field"), said("conversion_id"), stated];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// What a revision changed of money.
