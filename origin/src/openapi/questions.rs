@@ -301,7 +301,7 @@ fn traces(components: ComponentsBuilder) -> ComponentsBuilder {
         ("reporting_payout", Shape::Amount),
         ("waiting_for_rates", Shape::Count),
     ]);
-    let cut = ["clicks", "conversions", "events", "rejections", "requests", "revisions"];
+    let cut = ["clicks", "conversions", "events", "rejections", "requests", "rereads", "revisions"];
     let trace = of_shapes(&[
         ("partner", Shape::Text),
         ("id", Shape::Text),

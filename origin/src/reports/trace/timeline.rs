@@ -5,15 +5,16 @@ use super::super::{rejections, requests};
 use super::matches;
 use super::money::deltas;
 use crate::store::StoreError;
-use crate::store::reader::trace::{Change, ClickRow, EventRow, State, Trace};
+use crate::store::reader::trace::{Change, ClickRow, EventRow, Reread, State, Trace};
 use crate::store::reader::{Conversion, RejectedRequest, Request};
 use crate::store::statement::read_json;
 use jiff::tz::TimeZone;
 use postback::time::Timestamp;
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What an entry is about. Of one instant, entries stand in this order.
-pub const KINDS: [&str; 6] = ["click", "rejection", "request", "event", "revision", "processing"];
+pub const KINDS: [&str; 7] = ["click", "rejection", "request", "event", "revision", "reread", "processing"];
 
 /// One thing that happened.
 struct Entry {
@@ -42,6 +43,9 @@ pub(super) fn entries(trace: &Trace, id: &str, zone: &TimeZone) -> Result<Vec<Va
             |before: &&Change| before.key == change.key && before.revision.checked_add(1) == Some(change.revision);
         entries.push(revision(before.filter(follows), change, trace, id)?);
         before = Some(change);
+    }
+    for one in &trace.rereads {
+        entries.push(reread(one, id)?);
     }
     for state in &trace.states {
         let conversion = trace.conversions.iter().find(|(key, _)| *key == state.key).map(|(_, conversion)| conversion);
@@ -143,6 +147,40 @@ fn revision(before: Option<&Change>, change: &Change, trace: &Trace, id: &str) -
         "deltas": deltas(before, change)?,
     });
     Ok(Entry { at: change.received_at, kind: "revision", value })
+}
+
+/// A request that was read again: what it was before, and what it became.
+fn reread(reread: &Reread, id: &str) -> Result<Entry, StoreError> {
+    let ids = [
+        ("request_id", Some(reread.request_id.as_str())),
+        ("event_id", Some(reread.before_event_id.as_str())),
+        ("event_id", reread.event_id.as_deref()),
+        ("conversion_id", Some(reread.before_conversion_id.as_str())),
+        ("conversion_id", reread.conversion_id.as_deref()),
+    ];
+    let names: BTreeSet<_> = ids.into_iter().filter(|(_, other)| *other == Some(id)).map(|(name, _)| name).collect();
+    let stated = |json: &str| read_json::<BTreeMap<String, String>>("what a request stated", json);
+    let now = reread.stated.as_deref().map(stated).transpose()?;
+    let value = json!({
+        "matches": names,
+        "request_id": reread.request_id,
+        "rules": reread.rules,
+        "before": {
+            "verdict": reread.before_verdict,
+            "event_id": reread.before_event_id,
+            "conversion_id": reread.before_conversion_id,
+            "stated": stated(&reread.before_stated)?,
+        },
+        "after": {
+            "verdict": reread.verdict,
+            "event_id": reread.event_id,
+            "conversion_id": reread.conversion_id,
+            "stated": now,
+            "code": reread.code,
+            "field": reread.field,
+        },
+    });
+    Ok(Entry { at: reread.reread_at, kind: "reread", value })
 }
 
 /// What a conversion was evaluated to last.
