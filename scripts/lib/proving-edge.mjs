@@ -20,13 +20,14 @@ export const PROVING = {
 
 const list = (texts) => JSON.stringify(texts);
 
-/** What is different in each partner's file: whole lines, and tables behind its end. */
+/** What is different in each partner's file: whole lines, or null where one is missing, and tables behind its end. */
 const CHANGES = {
   involve_asia: {
     lines: { auth: list(["ip", "mtls"]) },
     tables: `[ip]\nallow = ${list(PROVING.ipAllow)}\n\n[mtls]\nsha256 = ${list(PROVING.mtlsSha256)}\n`,
   },
-  rector: { lines: { auth: list(["path_key", "token"]) }, tables: "" },
+  // Its words for statuses are wrong as well: one means something else, and one is missing.
+  rector: { lines: { auth: list(["path_key", "token"]), [`"Paid"`]: `"rejected"`, [`"Pending"`]: null }, tables: "" },
   s2s: {
     lines: { auth: list(["signature", "jwt"]), tenant: JSON.stringify(PROVING.otherTenant) },
     tables: `[jwt]\nissuer = ${JSON.stringify(PROVING.issuer)}\naudience = ${JSON.stringify(PROVING.audience)}\n`,
@@ -51,7 +52,7 @@ function changed(text, name, { lines, tables }) {
   for (const [key, value] of Object.entries(lines)) {
     const line = new RegExp(`^${key} = .*$`, "m");
     if (!line.test(text)) throw new Complaint(`partners/${name} has no line for ${key}`);
-    text = text.replace(line, `${key} = ${value}`);
+    text = text.replace(line, value === null ? "" : `${key} = ${value}`);
   }
   return `${text}\n${tables}`;
 }
