@@ -239,12 +239,17 @@ impl<'a> Run<'a> {
     }
 
     fn replacement(&self, cluster: &Cluster, plan: &Plan, context: &Stored) -> Result<Replacement, StoreError> {
+        let mut marked: HashMap<&str, usize> = HashMap::new();
         let is_marked = |verdict: &str| matches!(Verdict::parse(verdict), Some(Verdict::Duplicate | Verdict::Conflict));
-        let planned = plan.events.iter().map(|(event_id, after)| {
-            let marked = cluster.stored.requests.iter();
-            let marked = marked.filter(|row| row.event_id == *event_id && is_marked(&row.verdict)).count();
-            let before = cluster.stored.events.get(event_id).cloned();
-            EventChange { event_id: event_id.clone(), before, others: Some(marked), after: after.clone() }
+        for row in cluster.stored.requests.iter().filter(|row| is_marked(&row.verdict)) {
+            let count = marked.entry(&row.event_id).or_default();
+            *count = count.saturating_add(1);
+        }
+        let planned = plan.events.iter().map(|(event_id, after)| EventChange {
+            event_id: event_id.clone(),
+            before: cluster.stored.events.get(event_id).cloned(),
+            others: Some(marked.get(event_id.as_str()).copied().unwrap_or(0)),
+            after: after.clone(),
         });
         let others = context.events.iter().filter(|(event_id, _)| !plan.events.contains_key(*event_id));
         let others = others.map(|(event_id, event)| EventChange {
@@ -253,32 +258,21 @@ impl<'a> Run<'a> {
             others: None,
             after: After::Same,
         });
-        let keys =
-            context.deposit_accounts.iter().map(|(key, accounts)| self.key(key, accounts, cluster, plan, context));
         Ok(Replacement {
             reread_id: Platform::SYSTEM.receipt_id()?,
             now: (self.scope.now)(),
             rules: self.scope.partner.rules_version.clone(),
             events: planned.chain(others).map(Arc::new).collect(),
             requests: plan.requests.iter().cloned().map(Arc::new).collect(),
-            keys: keys.collect::<Result<_, _>>()?,
+            keys: self.keys(cluster, plan, context)?,
             links: links(cluster, plan, context).into_iter().collect(),
         })
     }
 
-    /// What the events of a key come to.
-    fn key(
-        &self,
-        key: &str,
-        accounts: &[String],
-        cluster: &Cluster,
-        plan: &Plan,
-        context: &Stored,
-    ) -> Result<KeyChange, StoreError> {
-        let is_of_key = |row: &EventRow| row.conversion_key == key;
+    /// What the events of keys come to.
+    fn keys(&self, cluster: &Cluster, plan: &Plan, context: &Stored) -> Result<Vec<KeyChange>, StoreError> {
         let mut events: BTreeMap<&str, (&EventRow, Vec<&ReceiptRow>)> = BTreeMap::new();
-        let stored = context.events.iter().chain(&cluster.stored.events);
-        for (event_id, event) in stored {
+        for (event_id, event) in context.events.iter().chain(&cluster.stored.events) {
             if matches!(plan.events.get(event_id), None | Some(After::Same)) {
                 events.insert(event_id, (&event.row, event.receipts().collect()));
             }
@@ -288,9 +282,9 @@ impl<'a> Run<'a> {
                 events.insert(event_id, (row, std::iter::once(first).chain(repeats).collect()));
             }
         }
-        events.retain(|_, (row, _)| is_of_key(row));
-        let (mut receipts, mut notices) = (Vec::new(), HashMap::new());
+        let mut told: HashMap<&str, (Vec<Receipt>, HashMap<String, Notice>)> = HashMap::new();
         for (event_id, (row, of_event)) in events {
+            let (receipts, notices) = told.entry(&row.conversion_key).or_default();
             notices.insert(event_id.to_owned(), notice(event_id, row)?);
             receipts.extend(of_event.into_iter().map(|receipt| Receipt {
                 received_at: receipt.received_at,
@@ -298,12 +292,21 @@ impl<'a> Run<'a> {
                 event_id: event_id.to_owned(),
             }));
         }
-        Ok(KeyChange {
-            conversion_key: key.to_owned(),
-            events: context.events.values().filter(|event| is_of_key(&event.row)).count(),
-            folded: fold(&self.scope.partner.duplicates, receipts, &notices),
-            deposit_accounts: accounts.to_vec(),
-        })
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for event in context.events.values() {
+            let count = counts.entry(&event.row.conversion_key).or_default();
+            *count = count.saturating_add(1);
+        }
+        let key = |(key, accounts): (&String, &Vec<String>)| {
+            let (receipts, notices) = told.remove(key.as_str()).unwrap_or_default();
+            KeyChange {
+                conversion_key: key.clone(),
+                events: counts.get(key.as_str()).copied().unwrap_or(0),
+                folded: fold(&self.scope.partner.duplicates, receipts, &notices),
+                deposit_accounts: accounts.clone(),
+            }
+        };
+        Ok(context.deposit_accounts.iter().map(key).collect())
     }
 
     fn note(&mut self, cluster: &Cluster, plan: &Plan, context: &Stored) {

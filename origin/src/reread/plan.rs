@@ -19,8 +19,9 @@ use postback::id::OWN_CONVERSION_PREFIX;
 use postback::message_signature::header::SIGNATURE_INPUT;
 use postback::reading::Reading;
 use postback::rejection::Rejection;
+use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 /// What a request is read into now.
 #[derive(Clone, Debug)]
@@ -92,6 +93,7 @@ enum Part {
 /// Plans for events and requests that are read completely: all requests of all events, and all events that the requests are read into.
 pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, Now>) -> Plan {
     let by_request = by_request(stored);
+    let known = Known::of(stored);
     let mut plan = Plan { left: left(stored, &by_request, now), ..Plan::default() };
     let mut groups: BTreeMap<String, Vec<Member<'_>>> = BTreeMap::new();
     for (request_id, rows) in &by_request {
@@ -117,8 +119,8 @@ pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, No
         let event = stored.events.get(&event_id);
         let is_left = plan.left.contains_key(&event_id);
         let after = match event {
-            Some(event) if is_left => joined(&mut plan, stored, &event_id, event, &members),
-            _ => made(&mut plan, policy, stored, &event_id, &members),
+            Some(event) if is_left => joined(&mut plan, stored, &known, &event_id, event, &members),
+            _ => made(&mut plan, policy, stored, &known, &event_id, &members),
         };
         plan.events.insert(event_id, after);
     }
@@ -132,6 +134,24 @@ fn by_request(stored: &Stored) -> BTreeMap<&str, Vec<&RequestRow>> {
         requests.entry(&row.receipt.request_id).or_default().push(row);
     }
     requests
+}
+
+/// What is stored, so that it is found quickly.
+struct Known<'a> {
+    /// Receipts, by their events and requests.
+    receipts: HashMap<(&'a str, &'a str), &'a ReceiptRow>,
+    /// Keys of conversions.
+    keys: HashSet<&'a str>,
+}
+
+impl Known<'_> {
+    fn of(stored: &Stored) -> Known<'_> {
+        let receipts = stored.events.iter().flat_map(|(event_id, event)| {
+            event.receipts().map(move |receipt| ((event_id.as_str(), receipt.request_id.as_str()), receipt))
+        });
+        let keys = stored.events.values().map(|event| event.row.conversion_key.as_str());
+        Known { receipts: receipts.collect(), keys: keys.collect() }
+    }
 }
 
 fn left(
@@ -158,11 +178,18 @@ fn left(
 }
 
 /// An event that stays. What is read into it besides says the same again, or contradicts it.
-fn joined(plan: &mut Plan, stored: &Stored, event_id: &str, event: &StoredEvent, members: &[Member<'_>]) -> After {
+fn joined(
+    plan: &mut Plan,
+    stored: &Stored,
+    known: &Known<'_>,
+    event_id: &str,
+    event: &StoredEvent,
+    members: &[Member<'_>],
+) -> After {
     let mut repeats = event.repeats.clone();
     for member in members {
         let part = if member.reading.postback.fingerprint() == event.row.fingerprint {
-            repeats.push(member.receipt(stored));
+            repeats.push(member.receipt(known));
             Part::Repeat
         } else {
             Part::Contradiction
@@ -177,7 +204,14 @@ fn joined(plan: &mut Plan, stored: &Stored, event_id: &str, event: &StoredEvent,
 }
 
 /// An event as its requests say it.
-fn made(plan: &mut Plan, policy: &DuplicatePolicy, stored: &Stored, event_id: &str, members: &[Member<'_>]) -> After {
+fn made(
+    plan: &mut Plan,
+    policy: &DuplicatePolicy,
+    stored: &Stored,
+    known: &Known<'_>,
+    event_id: &str,
+    members: &[Member<'_>],
+) -> After {
     let before = stored.events.get(event_id);
     let Some(winner) = members.first() else {
         return if before.is_some() { After::Gone } else { After::Same };
@@ -185,14 +219,13 @@ fn made(plan: &mut Plan, policy: &DuplicatePolicy, stored: &Stored, event_id: &s
     plan.read_from.insert(event_id.to_owned(), winner.place());
     let row = event_row(policy, winner.reading);
     let says_the_same = |member: &&Member<'_>| member.reading.postback.fingerprint() == row.fingerprint;
-    let mut receipts: Vec<_> = members.iter().filter(says_the_same).map(|member| member.receipt(stored)).collect();
+    let mut receipts: Vec<_> = members.iter().filter(says_the_same).map(|member| member.receipt(known)).collect();
     // Which of them it entered by is of no meaning, so it stays.
     let entered_by = before.map(|before| before.first.request_id.as_str());
     let place = receipts.iter().position(|receipt| Some(receipt.request_id.as_str()) == entered_by).unwrap_or(0);
     let first = receipts.remove(place);
     receipts.sort();
-    let is_known =
-        before.is_some() || stored.events.values().any(|event| event.row.conversion_key == row.conversion_key);
+    let is_known = before.is_some() || known.keys.contains(row.conversion_key.as_str());
     for member in members {
         let part = match (says_the_same(&member), member.request_id() == first.request_id) {
             (true, true) => Part::First,
@@ -241,14 +274,16 @@ impl Member<'_> {
     }
 
     /// The receipt that it is: the one that it was, or its first row's.
-    fn receipt(&self, stored: &Stored) -> ReceiptRow {
-        let events = self.rows.iter().filter_map(|row| stored.events.get(&row.event_id));
-        let known = events.flat_map(StoredEvent::receipts).find(|receipt| receipt.request_id == self.request_id());
-        known.cloned().unwrap_or_else(|| ReceiptRow {
-            received_at: self.rows.first().map_or(postback::time::Timestamp::EPOCH, |row| row.receipt.received_at),
-            request_id: self.request_id().to_owned(),
-            receipt_id: self.rows.first().map_or_else(String::new, |row| row.receipt_id.clone()),
-        })
+    fn receipt(&self, known: &Known<'_>) -> ReceiptRow {
+        let was = self.rows.iter().find_map(|row| known.receipts.get(&(row.event_id.as_str(), self.request_id())));
+        was.map_or_else(
+            || ReceiptRow {
+                received_at: self.rows.first().map_or(Timestamp::EPOCH, |row| row.receipt.received_at),
+                request_id: self.request_id().to_owned(),
+                receipt_id: self.rows.first().map_or_else(String::new, |row| row.receipt_id.clone()),
+            },
+            |receipt| (*receipt).clone(),
+        )
     }
 
     /// What becomes of it; None where it stays what it is.

@@ -72,3 +72,62 @@ fn read_as(
 ) -> Result<Reading, Rejection> {
     read_partners(partner, Params::from_request(query, content_type, body)?, receipt.received_at)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use postback::field::Field;
+    use postback::time::Timestamp;
+
+    fn partner() -> Partner {
+        crate::config::registry().unwrap().by_code("involve_asia").unwrap().clone()
+    }
+
+    fn receipt(auth_mode: &str, target: &str, body: Option<&str>) -> Receipt {
+        Receipt {
+            request_id: "r1".to_owned(),
+            received_at: Timestamp::from_unix_ms(1_763_712_000_000).unwrap(),
+            auth_mode: auth_mode.to_owned(),
+            key_id: None,
+            client_ip: None,
+            method: "POST".to_owned(),
+            target: target.to_owned(),
+            headers: serde_json::json!({}),
+            content_type: body.map(|_| "application/json".to_owned()),
+            body: body.map(str::to_owned),
+            nonce: None,
+        }
+    }
+
+    fn id_of(receipt: &Receipt) -> Result<Option<String>, Unreadable> {
+        let read = read(&partner(), receipt)?;
+        Ok(read.ok().and_then(|reading| reading.postback.text(Field::ConversionId)))
+    }
+
+    #[test]
+    fn a_request_is_read_as_what_was_signed() {
+        let glued = "/involve/event?conversion_id=c1?rewars=5";
+        assert_eq!(id_of(&receipt("open", glued, None)), Ok(Some("c1".to_owned())), "glued parameters come apart");
+        let signed = id_of(&receipt("ip+signature", glued, None));
+        assert_eq!(signed, Ok(Some("c1?rewars=5".to_owned())), "and not those that were signed");
+        let body = r#"{"rewars":1.50,"conversion_id":"c1"}"#;
+        assert_eq!(id_of(&receipt("signature", "/involve/event", Some(body))), Ok(Some("c1".to_owned())));
+    }
+
+    #[test]
+    fn a_signed_body_of_two_meanings_is_not_read() {
+        let body = r#"{"rewars":1,"conversion_id":1.0}"#;
+        assert_eq!(id_of(&receipt("token", "/involve/event", Some(body))), Ok(Some("1.0".to_owned())));
+        let signed = id_of(&receipt("token+signature", "/involve/event", Some(body)));
+        assert_eq!(signed, Err(Unreadable::Ambiguous));
+    }
+
+    #[test]
+    fn a_request_that_was_not_kept_whole_is_not_read() {
+        for body in ["***", "{\"conversion_id\":\"a\u{1a}b\"}", "{\"conversion_id\":\"a\u{fffd}b\"}"] {
+            assert_eq!(id_of(&receipt("open", "/involve/event", Some(body))), Err(Unreadable::Incomplete), "{body}");
+        }
+        let whole = receipt("open", "/involve/event?conversion_id=c1", None);
+        assert!(is_whole_rejection(&whole, "unknown_status") && !is_whole_rejection(&whole, "body_too_large"));
+    }
+}

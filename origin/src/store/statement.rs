@@ -278,14 +278,17 @@ impl Dialect {
         }
     }
 
-    /// For the table that a statement updates, which has no subquery: that its column is among the values that a column of text
-    /// has in the rows.
+    /// For the table that a statement updates, which has no subquery: that its column is among the values that a column of text or
+    /// of whole numbers has in the rows.
     pub fn among<T>(self, columns: &[Column<T>], table_column: &str, name: &str) -> String {
-        match (self, columns.iter().position(|column| column.name == name)) {
-            (Dialect::Postgres, Some(place)) => {
-                format!(" and {table_column} = any(${}::text[])", place.saturating_add(1))
+        let place = columns.iter().position(|column| column.name == name);
+        let column = place.and_then(|place| columns.get(place));
+        match (self, place, column.map(|column| &column.read)) {
+            (Dialect::Postgres, Some(place), Some(read)) => {
+                let kind = if matches!(read, Read::Number(_)) { "bigint" } else { "text" };
+                format!(" and {table_column} = any(${}::{kind}[])", place.saturating_add(1))
             }
-            (Dialect::Postgres | Dialect::Sqlite, _) => String::new(),
+            (Dialect::Postgres | Dialect::Sqlite, _, _) => String::new(),
         }
     }
 

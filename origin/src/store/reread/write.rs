@@ -487,6 +487,7 @@ fn note(dialect: Dialect) -> Step<Request> {
 /// Events are as they are read now, without receipts but the first; and nobody has a job about what they were.
 fn put_events(dialect: Dialect) -> Vec<Step<Event>> {
     let changed = format!("(select input.event_id from input where {TAKES_EFFECT})");
+    let among = |column: &str| dialect.among(EVENTS, column, "event_id");
     let names = [
         "event_id",
         "event",
@@ -513,8 +514,8 @@ fn put_events(dialect: Dialect) -> Vec<Step<Event>> {
         replaced.collect::<Vec<_>>().join(", "),
     );
     [
-        format!("delete from work_items where event_id in {changed}"),
-        format!("delete from repeats where event_id in {changed}"),
+        format!("delete from work_items where event_id in {changed}{}", among("work_items.event_id")),
+        format!("delete from repeats where event_id in {changed}{}", among("repeats.event_id")),
         put,
     ]
     .map(|statement| Step::new(dialect, EVENTS, &statement))
@@ -549,7 +550,8 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     ];
     let forget = format!(
         "delete from links where (click_id, kind, linked_id) in (
-            select input.click_id, input.kind, input.linked_id from input where {TAKES_EFFECT})"
+            select input.click_id, input.kind, input.linked_id from input where {TAKES_EFFECT}){}",
+        dialect.among(COLUMNS, "links.click_id", "click_id"),
     );
     let conversions = dialect.join_in_order("conversions", "own", "own.click_id = input.click_id");
     let events_of_them = dialect.join_in_order("events", "event", "event.conversion_key = own.conversion_key");
@@ -585,10 +587,11 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
 /// Requests are as they are read now. Those that are no postbacks are where they would be, had they been read so at first.
 fn put_requests(dialect: Dialect) -> [Step<Request>; 3] {
     let [content, ignored, warnings] = ["content", "ignored", "warnings"].map(|column| json(dialect, column));
+    let among = dialect.among(REQUESTS, "postbacks.postback_id", "postback_id");
     let put = format!(
         "update postbacks set event_id = input.event_id, verdict = input.verdict, content = {content}, ignored = {ignored},
             warnings = {warnings}
-         from input where postbacks.postback_id = input.postback_id and input.event_id is not null and {TAKES_EFFECT}"
+         from input where postbacks.postback_id = input.postback_id and input.event_id is not null and {TAKES_EFFECT}{among}"
     );
     let kept = [
         "receipt_id",
@@ -621,7 +624,7 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 3] {
     );
     let forget = format!(
         "delete from postbacks where postback_id in (
-            select input.postback_id from input where input.code is not null and {TAKES_EFFECT})"
+            select input.postback_id from input where input.code is not null and {TAKES_EFFECT}){among}"
     );
     [put, reject, forget].map(|statement| Step::new(dialect, REQUESTS, &statement))
 }
@@ -640,7 +643,8 @@ fn request_rebuilds(dialect: Dialect) -> Step<KeyRow> {
 fn forget_events(dialect: Dialect) -> Step<Event> {
     let statement = format!(
         "delete from events where event_id in (
-            select input.event_id from input where input.event is null and {TAKES_EFFECT})"
+            select input.event_id from input where input.event is null and {TAKES_EFFECT}){}",
+        dialect.among(EVENTS, "events.event_id", "event_id"),
     );
     Step::new(dialect, EVENTS, &statement)
 }
