@@ -154,7 +154,14 @@ async fn one(shared: &Shared, partner: &Partner, store: &Store, task: &Task<'_>)
     } else {
         print(&plain_lines(&text(code, &looked, task)));
     }
-    Ok(())
+    let failed = applied.as_ref().map_or(&looked.found.failed, |done| &done.failed);
+    match failed.iter().next() {
+        None => Ok(()),
+        Some((event_id, reason)) => Err(plain(&format!(
+            "{} events stay as they are because something of them cannot be read; one is {event_id}: {reason}",
+            failed.len()
+        ))),
+    }
 }
 
 fn plain_lines(text: &str) -> String {
@@ -163,7 +170,7 @@ fn plain_lines(text: &str) -> String {
 
 fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     let Looked { found, days, kept_since } = looked;
-    let Found { accepted, changed, rejected, rejections, recovered, still_rejected, incomplete, left } = found;
+    let Found { accepted, changed, rejected, rejections, recovered, still_rejected, incomplete, left, failed } = found;
     let mut lines = vec![format!("{code}: {accepted} accepted and {rejections} rejected requests were read again")];
     let mut line = |what: &str, count: u64, by: &BTreeMap<String, u64>| {
         if count > 0 {
@@ -176,6 +183,7 @@ fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     line("rejected, and accepted now", *recovered, &none);
     line("rejected, and still rejected", still_rejected.values().sum(), still_rejected);
     line("rejected, and not kept whole", *incomplete, &none);
+    line("events that cannot be read or replaced", u64::try_from(failed.len()).unwrap_or(u64::MAX), &none);
     line("events left as they are", left.values().sum(), left);
     if let Some(since) = kept_since {
         lines.push(format!("  requests from before {since} are no longer kept: what they said stays as it is"));

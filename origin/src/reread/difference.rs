@@ -141,7 +141,8 @@ impl Difference {
         Ok(differences)
     }
 
-    /// The events that do not change, of the conversions that do, and of those that are balanced with these.
+    /// The events that do not change, of the conversions that do, and of those that are balanced with these. One that cannot be read is
+    /// left out, before and after.
     async fn unchanged(&self, scope: Scope<'_>) -> Result<BTreeMap<String, Told>, StoreError> {
         let mut keys = self.keys.clone();
         let mut next: Vec<_> = keys.iter().map(|key| of_key(key)).collect();
@@ -166,7 +167,8 @@ impl Difference {
         for some in keys.chunks(CHUNK) {
             let stored = patiently(|| scope.store.events_of_keys(some)).await?;
             for (event_id, event) in stored.events {
-                if !self.before.contains_key(&event_id) && !self.after.contains_key(&event_id) {
+                let is_other = !self.before.contains_key(&event_id) && !self.after.contains_key(&event_id);
+                if is_other && reading_of(&event_id, &event.row).is_ok() {
                     let receipts = event.receipts().cloned().collect();
                     unchanged.insert(event_id, Told { row: event.row, receipts, read_from: 0 });
                 }

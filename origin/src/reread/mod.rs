@@ -82,6 +82,8 @@ pub struct Found {
     pub incomplete: u64,
     /// Events that stay as they are although requests of them might be read otherwise, by the reason.
     pub left: BTreeMap<String, u64>,
+    /// Events that could not be read or replaced, and why. They are as they were.
+    pub failed: BTreeMap<String, String>,
 }
 
 impl Found {
@@ -176,7 +178,7 @@ impl<'a> Run<'a> {
             let events = page.iter().filter(|row| self.may_differ(row)).map(|row| row.event_id.clone());
             let events: BTreeSet<_> = events.filter(|event_id| !self.settled.contains(event_id)).collect();
             if !events.is_empty() {
-                self.replace(events).await?;
+                self.replace_all(events).await?;
             }
             progress(self.read);
             if is_last {
@@ -199,17 +201,38 @@ impl<'a> Run<'a> {
             || !row.event.as_ref().is_some_and(is_same)
     }
 
+    /// Replaces events, or notes what would be replaced. Of one that cannot be, the others are not to suffer.
+    async fn replace_all(&mut self, event_ids: BTreeSet<String>) -> Result<(), StoreError> {
+        match self.replace(event_ids.clone()).await {
+            Err(StoreError::Bug(_)) => {}
+            outcome => return outcome,
+        }
+        for event_id in event_ids {
+            match self.replace(BTreeSet::from([event_id.clone()])).await {
+                Err(StoreError::Bug(reason)) => {
+                    self.settled.insert(event_id.clone());
+                    self.found.failed.insert(event_id, reason);
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
     /// Plans for events, and replaces them or notes what would be replaced.
     async fn replace(&mut self, event_ids: BTreeSet<String>) -> Result<(), StoreError> {
         for _ in 0..TRIES_MAX {
             let cluster = Cluster::of(self.scope, self.asked, event_ids.clone()).await?;
             let plan = plan(&self.scope.partner.duplicates, &cluster.stored, &cluster.now);
             let context = self.context(&cluster, &plan).await?;
-            if matches!(self.mode, Mode::Apply) && !plan.is_empty() {
-                let replacement = Arc::new(self.replacement(&cluster, &plan, &context)?);
-                if !patiently(|| self.scope.store.replace_events(&replacement)).await? {
-                    continue;
-                }
+            // Also where nothing is replaced: what cannot be is to be told before.
+            let replacement = self.replacement(&cluster, &plan, &context)?;
+            let is_done = match self.mode {
+                Mode::Apply if !plan.is_empty() => patiently(|| self.scope.store.replace_events(&replacement)).await?,
+                Mode::Apply | Mode::Look(_) => true,
+            };
+            if !is_done {
+                continue;
             }
             self.note(&cluster, &plan, &context);
             return Ok(());

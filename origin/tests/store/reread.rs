@@ -6,7 +6,7 @@ use crate::{Fresh, Place, at, fresh_with, nonce};
 use bytec_origin::recount;
 use bytec_origin::reread::{Asked, DayTotals, Found, Looked, Scope, apply, look};
 use bytec_origin::store::reader::Span;
-use bytec_origin::store::{Receipt, Record, Rejected, RejectedIds, Store, Via};
+use bytec_origin::store::{Database, Receipt, Record, Rejected, RejectedIds, Store, Via};
 use jiff::tz::TimeZone;
 use postback::duplicate::DuplicatePolicy;
 use postback::field::Field;
@@ -410,6 +410,29 @@ contract! {
         assert_eq!(found.left, BTreeMap::from([("dropped".to_owned(), 1), ("erased".to_owned(), 1)]));
         assert_eq!(db.conversions_now().await, ["c1 conversion - - 1 r1", "c2 conversion - - 1 r3", "c3 conversion - 7.00 1 r4"]);
         assert!(reread(&db, &mut processing, &right, &all()).await.is_unchanged());
+    }
+
+    an_event_that_cannot_be_read_keeps_none_of_the_others(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let wrong = without_money();
+        for (request, second, id) in [("r1", 1, "c1"), ("r2", 2, "c2"), ("r3", 3, "c3"), ("r4", 4, "c2")] {
+            db.receive(&wrong, request, second, &format!("conversion_id={id}&rewars=1{second}")).await;
+        }
+        let damage = match db.store.database() {
+            Database::Postgres(_) => "jsonb_build_object('conversion_id', 'c2', 'status', 'what')",
+            Database::Sqlite(_) | Database::D1(_) => "json_object('conversion_id', 'c2', 'status', 'what')",
+        };
+        db.execute(&format!("update events set content = {damage} where request_id = 'r4'")).await;
+        let found = reread(&db, &mut processing, &right, &all()).await;
+        assert_eq!((found.changed, found.failed.len()), (4, 0), "its request says what it should be");
+        assert_eq!(db.conversions_now().await, ["c1 conversion - 11.00 1 r1", "c2 conversion - 14.00 2 r2", "c3 conversion - 13.00 1 r3"]);
+        db.execute(&format!("update events set content = {damage} where request_id = 'r4'")).await;
+        db.execute("delete from postbacks where request_id = 'r4'").await;
+        let found = reread(&db, &mut processing, &wrong, &all()).await;
+        assert_eq!((found.changed, found.failed.len()), (2, 1), "{found:?}");
+        assert!(found.failed.values().all(|reason| reason.contains("its status cannot be read")), "{found:?}");
+        assert_eq!(db.conversions_now().await, ["c1 conversion - - 1 r1", "c2 conversion - 14.00 2 r2", "c3 conversion - - 1 r3"]);
     }
 
     what_was_received_at_other_times_is_read_with_its_event_or_not_at_all(db) {
