@@ -4,7 +4,7 @@ use super::stores::{self, in_each};
 use super::{DatabasesArgs, change, print, progress::Progress, wrong};
 use crate::app::Platform;
 use crate::config::registry;
-use crate::processing::{REPORTING_CURRENCY, again, process};
+use crate::processing::{REPORTING_CURRENCY, again, finish};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
 use clap::Args;
@@ -77,14 +77,8 @@ async fn one(
         let told = serde_json::to_value(&difference).unwrap_or_default();
         shared.note("reprocess", code, &told, change).await.map_err(|error| error.to_string())?;
         let mut progress = Progress::new(format!("{code}: judging"));
-        let mut judged: u64 = 0;
-        loop {
-            match process(&Platform::SYSTEM, shared, partner, store).await.map_err(|error| error.to_string())? {
-                0 => break,
-                items => judged = judged.saturating_add(u64::try_from(items).unwrap_or(u64::MAX)),
-            }
-            progress.at(judged);
-        }
+        let judged = finish(&Platform::SYSTEM, shared, partner, store, |judged| progress.at(judged));
+        judged.await.map_err(|error| error.to_string())?;
     }
     if json {
         let applied = apply.is_some();

@@ -50,6 +50,42 @@ pub async fn process(
     process_round(platform, shared, partner, store).await.map(|processed| processed.items)
 }
 
+/// Processes what is due until nothing is: also what another process has taken, which may have been stopped in the middle. `progress` hears
+/// how many items were taken.
+///
+/// # Errors
+/// The database was not to be had for a while; an origin does the rest.
+#[cfg(not(target_family = "wasm"))]
+pub async fn finish(
+    platform: &Platform,
+    shared: &Shared,
+    partner: &Partner,
+    store: &Store,
+    mut progress: impl FnMut(u64),
+) -> Result<(), StoreError> {
+    use crate::store::patiently;
+    use std::time::{Duration, Instant};
+    let mut done: u64 = 0;
+    let mut idle_since = Instant::now();
+    loop {
+        let items = patiently(|| process(platform, shared, partner, store)).await?;
+        done = done.saturating_add(u64::try_from(items).unwrap_or(u64::MAX));
+        progress(done);
+        if items > 0 {
+            idle_since = Instant::now();
+        }
+        if items > 0 || !patiently(|| store.due_rebuilds((platform.now)())).await?.is_empty() {
+            continue;
+        }
+        // Whoever has taken some puts them down, or its lease ends. Clocks may be apart.
+        let is_over = idle_since.elapsed() > Duration::from_millis(LEASE_MS.unsigned_abs()).saturating_mul(2);
+        if is_over || patiently(|| store.taken_items((platform.now)())).await? == 0 {
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
 /// What a round of processing did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Processed {

@@ -3,7 +3,7 @@
 
 use super::{Count, Difference, Scope, whole};
 use crate::app::Platform;
-use crate::processing::{again, process};
+use crate::processing::{again, finish};
 use crate::store::recount::Found;
 use crate::store::{StoreError, patiently};
 use std::collections::BTreeSet;
@@ -112,10 +112,5 @@ async fn request(scope: Scope<'_>, keys: &Keys) -> Result<(), StoreError> {
 async fn process_all(scope: Scope<'_>) -> Result<(), StoreError> {
     let Scope { shared, partner, store, now } = scope;
     let platform = Platform { now, ..Platform::SYSTEM };
-    loop {
-        let items = patiently(|| process(&platform, shared, partner, store)).await?;
-        if items == 0 && patiently(|| store.due_rebuilds(now())).await?.is_empty() {
-            return Ok(());
-        }
-    }
+    finish(&platform, shared, partner, store, |_| ()).await
 }

@@ -16,7 +16,7 @@ pub use difference::{DayDifference, DayTotals};
 pub use plan::Left;
 
 use crate::app::Platform;
-use crate::processing::process;
+use crate::processing::finish;
 use crate::shared::Shared;
 use crate::store::reader::Rejection;
 use crate::store::reread::{
@@ -29,10 +29,12 @@ use difference::Difference;
 use jiff::tz::TimeZone;
 use plan::{Now, Plan, content, event_row, plan};
 use postback::conversion::{Notice, Receipt, fold};
+use postback::id::Nonce;
 use postback::partner::Partner;
 use postback::reading::Reading;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
@@ -137,7 +139,7 @@ pub async fn apply(scope: Scope<'_>, asked: &Asked, progress: &mut impl FnMut(u6
     run.accepted(progress).await?;
     run.rejections(progress).await?;
     let platform = Platform { now: scope.now, ..Platform::SYSTEM };
-    while patiently(|| process(&platform, scope.shared, scope.partner, scope.store)).await? > 0 {}
+    finish(&platform, scope.shared, scope.partner, scope.store, |_| ()).await?;
     Ok(run.found)
 }
 
@@ -419,15 +421,15 @@ impl<'a> Run<'a> {
 
     /// Records a request that was rejected, as it would have been, had it been accepted when it was received.
     async fn record(&self, reading: &Reading, receipt: &crate::store::Receipt) -> Result<(), StoreError> {
-        // A try that was committed and not answered is a duplicate of the next one's.
+        let nonce = nonce_of(&receipt.request_id);
         let record = async || {
             let now = (self.scope.now)();
             let receipt_id = Platform::SYSTEM.receipt_id()?;
-            let (reading, receipt) = (reading.clone(), receipt.clone());
+            let reading = reading.clone();
+            let receipt = crate::store::Receipt { nonce: nonce.clone(), ..receipt.clone() };
             self.scope.store.record(Record { receipt_id, reading, receipt, now }).await
         };
         match patiently(record).await? {
-            // It has no nonce.
             Recorded::As(_) | Recorded::Replayed => Ok(()),
         }
     }
@@ -437,6 +439,13 @@ impl Plan {
     fn is_empty(&self) -> bool {
         self.requests.is_empty() && self.events.values().all(|after| *after == After::Same)
     }
+}
+
+/// The nonce of a request that is recorded again: whoever records the same at the same time, or tries again what was committed and not
+/// answered, writes nothing.
+fn nonce_of(request_id: &str) -> Option<Nonce> {
+    let digest = Sha256::new().chain_update("bytec-reread-v1\0").chain_update(request_id).finalize();
+    digest.first_chunk().map(|bytes| Nonce::from_bytes(*bytes))
 }
 
 /// Who was linked to which click by events that change, and is; and by which of these and of their conversions' events.

@@ -269,9 +269,12 @@ fn reading_again_comes_to_what_reading_at_first_would(kind: &str, histories: u32
             }
         });
     }
-    // A generator that has become useless must not pass unseen.
+    // A generator that has become useless must not pass unseen. Of a few histories nothing can be said.
     let each = u64::from(histories);
-    assert!(changed > each && recovered > each / 4 && rejected > each / 4, "{changed} {recovered} {rejected}");
+    assert!(
+        each < 20 || changed > each && recovered > each / 4 && rejected > each / 4,
+        "{changed} {recovered} {rejected}"
+    );
 }
 
 #[test]
@@ -433,6 +436,27 @@ contract! {
         assert_eq!((found.changed, found.failed.len()), (2, 1), "{found:?}");
         assert!(found.failed.values().all(|reason| reason.contains("its status cannot be read")), "{found:?}");
         assert_eq!(db.conversions_now().await, ["c1 conversion - - 1 r1", "c2 conversion - 14.00 2 r2", "c3 conversion - - 1 r3"]);
+    }
+
+    two_that_read_again_at_once_record_each_request_once(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let mut wrong = right.clone();
+        wrong.statuses.remove("approved");
+        wrong.unknown_status = UnknownStatus::Refuse;
+        for number in 0..12_u8 {
+            let status = if number % 3 == 0 { "" } else { "&status=Approved" };
+            db.receive(&wrong, &format!("r{number:02}"), number, &format!("conversion_id=c{}&rewars=1{status}", number % 5)).await;
+        }
+        processing.partner = right.clone();
+        let store = db.under(&right).await;
+        let asked = all();
+        let apply = async || apply(scope(&store, &processing), &asked, &mut |_| ()).await;
+        let (one, other) = futures_util::future::join(apply(), apply()).await;
+        assert!(one.is_ok() && other.is_ok(), "{one:?} {other:?}");
+        assert_eq!(db.one("select cast(count(*) as text) from postbacks").await, "12");
+        assert_eq!(db.one("select cast(count(*) as text) from work_items where state = 'waiting'").await, "0", "all is evaluated");
+        assert!(is_what_it_is_made_of(&store, &processing).await);
     }
 
     what_was_received_at_other_times_is_read_with_its_event_or_not_at_all(db) {

@@ -42,6 +42,26 @@ pub(super) fn backlog(dialect: Dialect) -> Step<Timestamp> {
     Step::new(dialect, COLUMNS, &format!("select 'backlog' as id, {answer} as answer from input")).answering()
 }
 
+/// How many items are due that somebody has taken, and has not put down yet.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn taken(dialect: Dialect) -> Step<Timestamp> {
+    const COLUMNS: &[Column<Timestamp>] = &[Column::time("asked_at", |now| Some(*now))];
+    let statement = format!(
+        "select 'taken' as id, cast(count(*) as text) as answer from work_items, input
+         where work_items.state = 'waiting' and work_items.due_at <= input.asked_at and not {}",
+        is_free("input.asked_at"),
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
+}
+
+/// The answer of that statement.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn read_taken(done: Vec<Done>) -> Result<u64, StoreError> {
+    let answer = done.into_iter().flat_map(|done| done.answers).next();
+    let count = answer.and_then(|(_, count)| count.parse().ok());
+    count.ok_or_else(|| StoreError::Bug("a number of items that is none".to_owned()))
+}
+
 /// The answer of that statement.
 pub(super) fn read(done: Vec<Done>) -> Result<Backlog, StoreError> {
     read_answers(done.into_iter().flat_map(|done| done.answers))

@@ -298,6 +298,16 @@ impl Store {
         backlog::read(self.of_items(vec![self.worklist().backlog.over(&[now])]).await?)
     }
 
+    /// How many items are due that somebody has taken, and has not put down yet.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    #[cfg(not(target_family = "wasm"))]
+    pub async fn taken_items(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let statement = backlog::taken(self.database().dialect()).over(&[now]);
+        backlog::read_taken(self.of_items(vec![statement]).await?)
+    }
+
     fn worklist(&self) -> &Worklist {
         &self.core.worklist
     }
