@@ -170,7 +170,8 @@ fn plain_lines(text: &str) -> String {
 
 fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     let Looked { found, days, kept_since } = looked;
-    let Found { accepted, changed, rejected, rejections, recovered, still_rejected, incomplete, left, failed } = found;
+    let Found { accepted, changed, events, rejected, rejections, recovered, still_rejected, incomplete, left, failed } =
+        found;
     let mut lines = vec![format!("{code}: {accepted} accepted and {rejections} rejected requests were read again")];
     let mut line = |what: &str, count: u64, by: &BTreeMap<String, u64>| {
         if count > 0 {
@@ -179,6 +180,7 @@ fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     };
     let none = BTreeMap::new();
     line("accepted, and read otherwise now", *changed, &none);
+    line("events that are told otherwise, begin or go", *events, &none);
     line("accepted, and rejected now", rejected.values().sum(), rejected);
     line("rejected, and accepted now", *recovered, &none);
     line("rejected, and still rejected", still_rejected.values().sum(), still_rejected);

@@ -74,6 +74,8 @@ pub struct Found {
     pub changed: u64,
     /// Of these, those that are rejected now, by the code.
     pub rejected: BTreeMap<String, u64>,
+    /// Events that are told otherwise, begin or go: also where no request says anything else, and its conversion has another key.
+    pub events: u64,
     /// Requests that were rejected and were read again.
     pub rejections: u64,
     /// Of these, those that are accepted now.
@@ -91,7 +93,7 @@ pub struct Found {
 impl Found {
     /// Whether everything is read as it was.
     pub fn is_unchanged(&self) -> bool {
-        self.changed == 0 && self.rejected.is_empty() && self.recovered == 0
+        self.changed == 0 && self.events == 0 && self.rejected.is_empty() && self.recovered == 0
     }
 }
 
@@ -337,6 +339,8 @@ impl<'a> Run<'a> {
     fn note(&mut self, cluster: &Cluster, plan: &Plan, context: &Stored) {
         self.settled.extend(plan.events.keys().cloned());
         self.settled.extend(cluster.stored.requests.iter().map(|row| row.event_id.clone()));
+        let events = plan.events.values().filter(|after| **after != After::Same).count();
+        self.found.events = self.found.events.saturating_add(u64::try_from(events).unwrap_or(u64::MAX));
         for left in plan.left.values() {
             add(&mut self.found.left, left.name());
         }

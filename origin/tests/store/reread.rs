@@ -8,7 +8,7 @@ use bytec_origin::reread::{Asked, DayTotals, Found, Looked, Scope, apply, look};
 use bytec_origin::store::reader::Span;
 use bytec_origin::store::{Database, Receipt, Record, Rejected, RejectedIds, Store, Via};
 use jiff::tz::TimeZone;
-use postback::duplicate::DuplicatePolicy;
+use postback::duplicate::{DuplicateKey, DuplicatePolicy};
 use postback::field::Field;
 use postback::money::Amount;
 use postback::params::Params;
@@ -436,6 +436,30 @@ contract! {
         assert_eq!((found.changed, found.failed.len()), (2, 1), "{found:?}");
         assert!(found.failed.values().all(|reason| reason.contains("its status cannot be read")), "{found:?}");
         assert_eq!(db.conversions_now().await, ["c1 conversion - - 1 r1", "c2 conversion - 14.00 2 r2", "c3 conversion - - 1 r3"]);
+    }
+
+    events_move_to_the_conversions_of_another_key(db) {
+        let mut processing = Processing::new();
+        let before = processing.partner.clone();
+        let duplicates = DuplicatePolicy { key: DuplicateKey::ConversionIdAndEvent, ..before.duplicates };
+        let after = Partner { duplicates, ..before.clone() };
+        db.receive(&before, "r1", 1, "conversion_id=c1&event=purchase&rewars=10").await;
+        db.receive(&before, "r2", 2, "conversion_id=c1&event=deposit&rewars=12").await;
+        processing.all(&db.store).await;
+        assert_eq!(db.conversions_now().await, ["c1 deposit - 12.00 2 r1"]);
+        processing.partner = after.clone();
+        let store = db.under(&after).await;
+        let looked = looked(&store, &processing, &all()).await;
+        assert_eq!((looked.found.changed, looked.found.events, looked.found.is_unchanged()), (0, 2, false), "no request says anything else");
+        let found = reread(&db, &mut processing, &after, &all()).await;
+        assert_eq!(found.events, 2);
+        let mut now = db.conversions_now().await;
+        now.sort();
+        assert_eq!(now, ["c1 deposit - 12.00 1 r2", "c1 purchase - 10.00 1 r1"]);
+        assert_eq!(db.totals().await, db.recount().await);
+        assert!(reread(&db, &mut processing, &after, &all()).await.is_unchanged());
+        assert_eq!(reread(&db, &mut processing, &before, &all()).await.events, 2);
+        assert_eq!(db.conversions_now().await, ["c1 deposit - 12.00 2 r1"]);
     }
 
     two_that_read_again_at_once_record_each_request_once(db) {
