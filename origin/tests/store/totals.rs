@@ -586,9 +586,16 @@ async fn the_same_totals_the_other_way_round_do_not_wait_for_each_other() {
             assert!(matches!(recorded.await.unwrap(), Recorded::As(Created | Revised)));
         }
     };
-    tokio::join!(origin(db.store.clone(), "forward", 0, [1, 2]), origin(other, "backward", 4, [2, 1]));
-    assert_eq!(db.totals().await, db.recount().await);
-    // Those that share a transaction, the second of each origin; the first one's hours are later.
-    let slots = "select cast(count(distinct slot) as text) from totals where period_start < '2025-11-19 20:00+00'";
-    assert_eq!(db.one(slots).await, "1");
+    // On a busy machine those that are to share a transaction may not come together: then it is tried again.
+    for attempt in 1.. {
+        db.clear().await;
+        tokio::join!(origin(db.store.clone(), "forward", 0, [1, 2]), origin(other.clone(), "backward", 4, [2, 1]));
+        assert_eq!(db.totals().await, db.recount().await);
+        // Those that share a transaction, the second of each origin; the first one's hours are later.
+        let slots = "select cast(count(distinct slot) as text) from totals where period_start < '2025-11-19 20:00+00'";
+        if db.one(slots).await == "1" {
+            break;
+        }
+        assert!(attempt < 20, "they never share the rows of one slot");
+    }
 }
