@@ -10,7 +10,9 @@ mod read;
 mod write;
 
 pub(super) use read::{Receipts, receipts_and};
-pub(super) use write::{CONVERSION, ConversionRow, Key, REVISION, RevisionRow, folded_rows, phases, turns};
+pub(super) use write::{CONVERSION, ConversionRow, REVISION, RevisionRow, folded_rows};
+#[cfg(not(target_family = "wasm"))]
+pub(super) use write::{Key, phases, turns};
 
 use super::limits::Limits;
 use super::statement::{Column, Dialect, Step, read_json};
