@@ -6,7 +6,7 @@ use crate::{Fresh, Place, at, fresh_with, nonce};
 use bytec_origin::recount;
 use bytec_origin::reread::{Asked, DayTotals, Found, Looked, Scope, apply, look};
 use bytec_origin::store::reader::Span;
-use bytec_origin::store::{Database, Receipt, Record, Rejected, RejectedIds, Store, Via};
+use bytec_origin::store::{Database, Receipt, Record, Rejected, RejectedIds, Store, Via, patiently};
 use jiff::tz::TimeZone;
 use postback::duplicate::{DuplicateKey, DuplicatePolicy};
 use postback::field::Field;
@@ -46,7 +46,12 @@ async fn receive(store: &Store, partner: &Partner, receipt: Receipt) {
     let read = Params::from_query(query).and_then(|params| partner.read(&params, receipt.received_at));
     match read {
         Ok(reading) => {
-            store.record(Record { receipt_id: nonce(), reading, receipt, now: now() }).await.unwrap();
+            // A busy database refuses for a moment, and senders come again; what was committed all the same is a replay then.
+            let record = async || {
+                let (reading, receipt) = (reading.clone(), receipt.clone());
+                store.record(Record { receipt_id: nonce(), reading, receipt, now: now() }).await
+            };
+            patiently(record).await.unwrap();
         }
         Err(rejection) => {
             let rejected = Rejected {
