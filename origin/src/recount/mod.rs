@@ -20,7 +20,7 @@ const KEYS_MAX: usize = 250;
 /// Their events and conversions together, where they are known: a key may have thousands.
 const ROWS_MAX: usize = 500;
 
-/// What is recounted, and by which rules and rates.
+/// Whose conversions are made anew, and by which rules and rates.
 #[derive(Clone, Copy)]
 pub struct Scope<'a> {
     /// What partners share: the rates.

@@ -12,25 +12,24 @@ mod difference;
 mod plan;
 pub mod request;
 
+pub use crate::recount::Scope;
 pub use difference::{DayDifference, DayTotals};
 pub use plan::Left;
 
 use crate::app::Platform;
 use crate::processing::finish;
-use crate::shared::Shared;
 use crate::store::reader::Rejection;
 use crate::store::reread::{
     After, Became, EventChange, EventRow, KeyChange, Known, Link, PAGE, Place, ReceiptRow, Replacement, RequestRow,
     RequestSpan, Stored,
 };
-use crate::store::{Record, Recorded, Store, StoreError, patiently};
+use crate::store::{Record, Recorded, StoreError, patiently};
 use cluster::{Cluster, read};
 use difference::Difference;
 use jiff::tz::TimeZone;
 use plan::{Now, Plan, content, event_row, plan};
 use postback::conversion::{Notice, Receipt, fold};
 use postback::id::Nonce;
-use postback::partner::Partner;
 use postback::reading::Reading;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
@@ -40,19 +39,6 @@ use std::sync::Arc;
 
 /// How often requests are read again whose events have changed since they were read.
 const TRIES_MAX: usize = 8;
-
-/// Whose requests are read again, and by which rules and rates.
-#[derive(Clone, Copy)]
-pub struct Scope<'a> {
-    /// What partners share: the rates.
-    pub shared: &'a Shared,
-    /// The partner and its rules.
-    pub partner: &'a Partner,
-    /// Its database.
-    pub store: &'a Store,
-    /// The clock.
-    pub now: fn() -> Timestamp,
-}
 
 /// Which requests are read again.
 #[derive(Clone, Debug)]

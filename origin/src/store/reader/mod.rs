@@ -12,6 +12,7 @@ mod rejections;
 mod edge;
 
 mod listing;
+pub(super) mod receipt;
 pub(super) mod requests;
 mod rejected;
 pub mod trace;

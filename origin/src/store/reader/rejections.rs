@@ -3,7 +3,7 @@
 use super::super::StoreError;
 use super::super::record::Receipt;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
-use super::super::worklist::time;
+use super::receipt::{self, StoredReceipt};
 use postback::time::Timestamp;
 use serde::Deserialize;
 
@@ -37,17 +37,8 @@ pub struct Rejection {
 #[derive(Deserialize)]
 struct Row {
     rejection_id: i64,
-    request_id: String,
-    #[serde(deserialize_with = "time")]
-    received_at: Timestamp,
-    auth_mode: String,
-    key_id: Option<String>,
-    client_ip: Option<String>,
-    method: String,
-    target: String,
-    headers: String,
-    content_type: Option<String>,
-    body: Option<String>,
+    #[serde(flatten)]
+    receipt: StoredReceipt,
     code: String,
     field: Option<String>,
     conversion_id: Option<String>,
@@ -58,22 +49,8 @@ pub(super) fn page(dialect: Dialect) -> Step<After> {
     const COLUMNS: &[Column<After>] =
         &[Column::time("since", |after| Some(after.since)), Column::number("after", |after| after.rejection_id)];
     let column = |name: &'static str| (name, format!("rejections.{name}"));
-    let members = [
-        column("rejection_id"),
-        column("request_id"),
-        ("received_at", dialect.time_text("rejections.received_at")),
-        column("auth_mode"),
-        column("key_id"),
-        column("client_ip"),
-        column("method"),
-        column("target"),
-        ("headers", "cast(rejections.headers as text)".to_owned()),
-        column("content_type"),
-        column("body"),
-        column("code"),
-        column("field"),
-        column("conversion_id"),
-    ];
+    let mut members = vec![column("rejection_id"), column("code"), column("field"), column("conversion_id")];
+    members.extend(receipt::members(dialect, "rejections"));
     Step::new(
         dialect,
         COLUMNS,
@@ -90,28 +67,8 @@ pub(super) fn page(dialect: Dialect) -> Step<After> {
 
 pub(super) fn read(done: Vec<Done>) -> Result<Vec<Rejection>, StoreError> {
     let rejection = |(_, answer): (String, String)| {
-        let row: Row = read_json("a rejection", &answer)?;
-        let headers = read_json("a rejection's headers", &row.headers)?;
-        let receipt = Receipt {
-            request_id: row.request_id,
-            received_at: row.received_at,
-            auth_mode: row.auth_mode,
-            key_id: row.key_id,
-            client_ip: row.client_ip,
-            method: row.method,
-            target: row.target,
-            headers,
-            content_type: row.content_type,
-            body: row.body,
-            nonce: None,
-        };
-        Ok(Rejection {
-            rejection_id: row.rejection_id,
-            receipt,
-            code: row.code,
-            field: row.field,
-            conversion_id: row.conversion_id,
-        })
+        let Row { rejection_id, receipt, code, field, conversion_id } = read_json("a rejection", &answer)?;
+        Ok(Rejection { rejection_id, receipt: receipt.into_receipt()?, code, field, conversion_id })
     };
     done.into_iter().flat_map(|done| done.answers).map(rejection).collect()
 }

@@ -1,6 +1,7 @@
 //! What is stored of requests that reached a verdict, of their events, and of the events' receipts.
 
 use super::super::StoreError;
+use super::super::reader::receipt::{self, StoredReceipt};
 use super::super::reader::requests::of_events;
 use super::super::reader::{flag, optional_time};
 use super::super::record::Receipt;
@@ -9,7 +10,6 @@ use super::super::worklist::time;
 use super::PAGE;
 use postback::time::Timestamp;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
 /// Where a page of requests begins: behind one of them.
@@ -141,21 +141,6 @@ struct Request {
 }
 
 #[derive(Deserialize)]
-struct StoredReceipt {
-    request_id: String,
-    #[serde(deserialize_with = "time")]
-    received_at: Timestamp,
-    auth_mode: String,
-    key_id: Option<String>,
-    client_ip: Option<String>,
-    method: String,
-    target: String,
-    headers: String,
-    content_type: Option<String>,
-    body: Option<String>,
-}
-
-#[derive(Deserialize)]
 struct Event {
     event_id: String,
     event: String,
@@ -224,18 +209,7 @@ pub(super) fn page(dialect: Dialect, span: &RequestSpan) -> Step<RequestSpan> {
 /// A request that is `known`, in JSON, and what its event has beside it.
 fn request(dialect: Dialect, event: Option<&str>) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
-    let receipt = dialect.json_members(&[
-        column("request_id"),
-        ("received_at", dialect.time_text("known.received_at")),
-        column("auth_mode"),
-        column("key_id"),
-        column("client_ip"),
-        column("method"),
-        column("target"),
-        ("headers", "cast(known.headers as text)".to_owned()),
-        column("content_type"),
-        column("body"),
-    ]);
+    let receipt = dialect.json_members(&receipt::members(dialect, "known"));
     let mut members = vec![
         column("postback_id"),
         column("receipt_id"),
@@ -398,7 +372,7 @@ impl StoredEvent {
         let event: Event = read_json("an event", answer)?;
         let Event { event_id, event, conversion_id, fingerprint, content: content_text, marks, first } = event;
         let EventMarks { conversion_key, words, names_event } = marks;
-        let content = of_json("an event's content", &content_text)?;
+        let content = read_json("an event's content", &content_text)?;
         let row = EventRow { event, conversion_id, conversion_key, fingerprint, content, words, names_event };
         Ok((event_id, StoredEvent { row, content_text, first: first.into(), repeats: Vec::new() }))
     }
@@ -413,42 +387,13 @@ impl RequestRow {
     fn read(answer: &str) -> Result<RequestRow, StoreError> {
         let Request { postback_id, receipt_id, event_id, verdict, content, receipt, event } =
             read_json("a request", answer)?;
-        let StoredReceipt {
-            request_id,
-            received_at,
-            auth_mode,
-            key_id,
-            client_ip,
-            method,
-            target,
-            headers,
-            content_type,
-            body,
-        } = receipt;
-        let headers: serde_json::Value = of_json("a request's headers", &headers)?;
+        let receipt = receipt.into_receipt()?;
         // An erased request has none of these any more ([`super::super::subject`]), and every other has some.
-        let is_erased = headers.as_object().is_some_and(serde_json::Map::is_empty)
-            && body.is_none()
-            && client_ip.is_none()
-            && !target.contains('?');
-        let receipt = Receipt {
-            request_id,
-            received_at,
-            auth_mode,
-            key_id,
-            client_ip,
-            method,
-            target,
-            headers,
-            content_type,
-            body,
-            nonce: None,
-        };
-        let content = of_json("a request's content", &content)?;
+        let is_erased = receipt.headers.as_object().is_some_and(serde_json::Map::is_empty)
+            && receipt.body.is_none()
+            && receipt.client_ip.is_none()
+            && !receipt.target.contains('?');
+        let content = read_json("a request's content", &content)?;
         Ok(RequestRow { postback_id, receipt_id, event_id, verdict, content, receipt, is_erased, event })
     }
-}
-
-fn of_json<T: DeserializeOwned>(what: &str, text: &str) -> Result<T, StoreError> {
-    read_json(what, text)
 }
