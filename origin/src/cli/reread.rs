@@ -8,7 +8,7 @@ use crate::app::Platform;
 use crate::config::Locations;
 use crate::processing::REPORTING_CURRENCY;
 use crate::reports::days::{bounds, timestamp};
-use crate::reread::{Asked, DayDifference, DayTotals, Found, Looked, Scope, apply, look};
+use crate::reread::{Asked, DayDifference, DayTotals, Found, Looked, Scope, apply, evaluate, look};
 use crate::shared::{Change, Shared};
 use crate::store::Store;
 use clap::Args;
@@ -128,9 +128,10 @@ async fn one(shared: &Shared, partner: &Partner, store: &Store, task: &Task<'_>)
     let looked = looked.map_err(|error| error.to_string())?;
     drop(progress);
     let mut applied = None;
-    if let Some(change) = task.apply
-        && !looked.found.is_unchanged()
-    {
+    if task.apply.is_some() && looked.found.is_unchanged() {
+        // A run before this one may have been stopped while it evaluated.
+        evaluate(scope).await.map_err(|error| format!("not all was evaluated; run it again: {error}"))?;
+    } else if let Some(change) = task.apply {
         // Whatever ends this command in between, it is known what it was about.
         let begins = json!({"rules": partner.rules_version, "begins": looked});
         shared.note(ACTION, code, &begins, change).await.map_err(|error| format!("nothing was changed: {error}"))?;
@@ -158,7 +159,7 @@ async fn one(shared: &Shared, partner: &Partner, store: &Store, task: &Task<'_>)
     match failed.iter().next() {
         None => Ok(()),
         Some((event_id, reason)) => Err(plain(&format!(
-            "{} events stay as they are because something of them cannot be read; one is {event_id}: {reason}",
+            "{} events or requests stay as they are because something of them cannot be read; one is {event_id}: {reason}",
             failed.len()
         ))),
     }
@@ -169,7 +170,7 @@ fn plain_lines(text: &str) -> String {
 }
 
 fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
-    let Looked { found, days, kept_since } = looked;
+    let Looked { found, days, uncounted, kept_since, waiting } = looked;
     let Found { accepted, changed, events, rejected, rejections, recovered, still_rejected, incomplete, left, failed } =
         found;
     let mut lines = vec![format!("{code}: {accepted} accepted and {rejections} rejected requests were read again")];
@@ -185,12 +186,18 @@ fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     line("rejected, and accepted now", *recovered, &none);
     line("rejected, and still rejected", still_rejected.values().sum(), still_rejected);
     line("rejected, and not kept whole", *incomplete, &none);
-    line("events that cannot be read or replaced", u64::try_from(failed.len()).unwrap_or(u64::MAX), &none);
+    line("that cannot be read or replaced", u64::try_from(failed.len()).unwrap_or(u64::MAX), &none);
     line("events left as they are", left.values().sum(), left);
     if let Some(since) = kept_since {
         lines.push(format!("  requests from before {since} are no longer kept: what they said stays as it is"));
     }
     lines.extend(table(days, task.zone));
+    if *uncounted > 0 {
+        lines.push(format!("  {uncounted} conversions are in no difference, because something of them cannot be read"));
+    }
+    if *waiting > 0 && task.apply.is_none() {
+        lines.push(format!("  {waiting} conversions wait to be evaluated; so they are counted as they stand"));
+    }
     lines.push(match (found.is_unchanged(), task.apply.is_some()) {
         (true, _) => "  everything is read as it was: nothing changes".to_owned(),
         (false, true) => "  done".to_owned(),

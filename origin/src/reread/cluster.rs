@@ -1,17 +1,41 @@
-//! Requests and events that hang together: an event with all its requests, the events that these are read into, and so on.
+//! Requests and events that hang together: an event with all its requests, the events that these are read into, and so on; and the rejected
+//! requests that are read into any of them.
 
 use super::plan::{Left, Now};
 use super::{Asked, Scope, request};
 use crate::api::error::Error;
 use crate::rejections;
-use crate::store::reread::{RequestRow, Stored};
+use crate::store::reread::{PAGE, RequestRow, Stored};
 use crate::store::{StoreError, patiently};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Events that one statement reads.
 const CHUNK: usize = 100;
 /// Requests that hang together at most. They are in memory at once, and in one transaction.
 const REQUESTS_MAX: usize = 50_000;
+
+/// What leads to an event, beside its own requests.
+#[derive(Debug, Default)]
+pub struct Leads {
+    /// Events of which a request is read into it.
+    events: HashMap<String, BTreeSet<String>>,
+    /// Rejected requests that are read into it, by their numbers.
+    rejected: HashMap<String, Vec<i64>>,
+}
+
+impl Leads {
+    /// A request of an event is read into another.
+    pub fn add_event(&mut self, from: &str, to: &str) {
+        if from != to {
+            self.events.entry(to.to_owned()).or_default().insert(from.to_owned());
+        }
+    }
+
+    /// A rejected request is read into an event.
+    pub fn add_rejected(&mut self, rejection_id: i64, to: &str) {
+        self.rejected.entry(to.to_owned()).or_default().push(rejection_id);
+    }
+}
 
 /// What hangs together.
 #[derive(Debug, Default)]
@@ -26,15 +50,24 @@ impl Cluster {
     /// All that hangs together with events.
     ///
     /// # Errors
-    /// The database cannot say, or it is too much.
-    pub async fn of(scope: Scope<'_>, asked: &Asked, event_ids: BTreeSet<String>) -> Result<Cluster, StoreError> {
+    /// The database cannot say, or it is too much, or something of it cannot be read.
+    pub async fn of(
+        scope: Scope<'_>,
+        asked: &Asked,
+        leads: &Leads,
+        event_ids: BTreeSet<String>,
+    ) -> Result<Cluster, StoreError> {
         let mut cluster = Cluster::default();
         let mut known = event_ids.clone();
         let mut next: Vec<String> = event_ids.into_iter().collect();
         while !next.is_empty() {
             let rest = next.split_off(next.len().min(CHUNK));
             let Stored { events, requests, .. } = patiently(|| scope.store.stored_events(&next)).await?;
-            next = rest;
+            let of_these = next.iter().filter_map(|event_id| leads.events.get(event_id)).flatten();
+            let mut further: Vec<String> =
+                of_these.filter(|event_id| known.insert((*event_id).clone())).cloned().collect();
+            further.extend(rest);
+            next = further;
             cluster.stored.events.extend(events);
             for row in requests {
                 let now = cluster.now.entry(row.receipt.request_id.clone()).or_insert_with(|| read(scope, asked, &row));
@@ -46,25 +79,49 @@ impl Cluster {
                 }
                 cluster.stored.requests.push(row);
             }
-            if cluster.stored.requests.len() > REQUESTS_MAX {
-                let requests = REQUESTS_MAX;
-                return Err(StoreError::Bug(format!(
-                    "more than {requests} requests tell of events that would become one"
-                )));
-            }
+            cluster.is_bearable(0)?;
         }
         cluster.stored.requests.sort_by_key(|row| row.postback_id);
         cluster.stored.requests.dedup_by_key(|row| row.postback_id);
+        let numbers = known.iter().filter_map(|event_id| leads.rejected.get(event_id)).flatten().copied();
+        cluster.add_rejected(scope, &numbers.collect::<Vec<_>>()).await?;
         Ok(cluster)
+    }
+
+    async fn add_rejected(&mut self, scope: Scope<'_>, numbers: &[i64]) -> Result<(), StoreError> {
+        self.is_bearable(numbers.len())?;
+        for some in numbers.chunks(PAGE) {
+            let page = patiently(|| scope.store.rejections_by_number(some)).await?;
+            // One that could be read a moment ago, and cannot now.
+            if let Some(unreadable) = page.unreadable.into_iter().next() {
+                return Err(StoreError::Bug(unreadable.reason));
+            }
+            for row in page.rows {
+                // Whoever leads here has read them all: what is none any more was changed meanwhile.
+                if let Some(Ok(reading)) = request::rejected(scope.partner, &row) {
+                    self.now.insert(row.receipt.request_id.clone(), Now::Postback(Box::new(reading)));
+                    self.stored.rejected.push(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_bearable(&self, more: usize) -> Result<(), StoreError> {
+        if self.stored.requests.len().saturating_add(more) > REQUESTS_MAX {
+            let requests = REQUESTS_MAX;
+            return Err(StoreError::Bug(format!("more than {requests} requests tell of events that would become one")));
+        }
+        Ok(())
     }
 }
 
 /// What a request is read into now.
 pub fn read(scope: Scope<'_>, asked: &Asked, row: &RequestRow) -> Now {
-    if row.is_erased {
+    let receipt = &row.receipt;
+    if receipt.is_erased() {
         return Now::Left(Left::Erased);
     }
-    let receipt = &row.receipt;
     match request::read(scope.partner, receipt) {
         Ok(Ok(reading)) => Now::Postback(Box::new(reading)),
         Ok(Err(_)) if asked.keep_accepted => Now::Left(Left::Accepted),

@@ -1,13 +1,12 @@
-//! What reading again changes, in conversions and money by the day. Both what is stored of the conversions concerned and what would be are
-//! recorded and evaluated in databases of their own, in memory, as everything is that comes: so the difference is that of the reports.
+//! What reading again changes, in conversions and money by the day. Before: the conversions concerned as they are stored. After: their
+//! events as they will be, recorded and evaluated in a database of their own, in memory, as everything is that comes: so the difference is
+//! that of the reports.
 
 use super::Scope;
-use super::plan::event_row;
 use crate::app::Platform;
 use crate::processing::process;
-use crate::reports::days::{begin, timestamp};
-use crate::store::reader::{Counts, Money, Span};
-use crate::store::reread::{EventRow, ReceiptRow, Relation, StoredEvent};
+use crate::store::reader::{Counts, Money, Total};
+use crate::store::reread::{After, EventRow, ReceiptRow, Relation, Stored, StoredEvent};
 use crate::store::sqlite::Sqlite;
 use crate::store::{Database, Receipt, Record, Store, StoreError, Tables, patiently};
 use jiff::civil::Date;
@@ -28,8 +27,6 @@ const STEPS_MAX: usize = 4;
 struct Told {
     row: EventRow,
     receipts: Vec<ReceiptRow>,
-    /// The number of the request that it is read from.
-    read_from: i64,
 }
 
 /// What is compared.
@@ -37,12 +34,10 @@ struct Told {
 pub struct Difference {
     /// Keys of conversions that change.
     keys: BTreeSet<String>,
-    /// Events that change, before.
-    before: BTreeMap<String, Told>,
-    /// After.
+    /// Events that change, and where they lead, before.
+    before: BTreeMap<String, Option<Relation>>,
+    /// What they are after; those that go are none.
     after: BTreeMap<String, Told>,
-    /// Requests that were rejected and are accepted, in the order in which they were stored.
-    accepted: Vec<(Reading, ReceiptRow)>,
 }
 
 /// What a day's conversions come to, before and after.
@@ -85,96 +80,126 @@ impl Difference {
         }
     }
 
-    /// Adds an event as it is.
-    pub fn add_before(&mut self, event_id: &str, event: &StoredEvent) {
-        let receipts = event.receipts().cloned().collect();
-        let told = Told { row: event.row.clone(), receipts, read_from: 0 };
-        self.before.entry(event_id.to_owned()).or_insert(told);
-    }
-
-    /// Adds an event as it will be. What was found before that comes to the same event is put together with it: what is not stored yet is
-    /// not found again.
-    pub fn add_after(&mut self, event_id: &str, row: &EventRow, receipts: Vec<ReceiptRow>, read_from: i64) {
-        let told = Told { row: row.clone(), receipts, read_from };
-        match self.after.remove(event_id) {
-            None => drop(self.after.insert(event_id.to_owned(), told)),
-            Some(known) => {
-                let (mut stands, other) = if known.read_from <= read_from { (known, told) } else { (told, known) };
-                if stands.row.fingerprint == other.row.fingerprint {
-                    stands.receipts.extend(other.receipts);
-                    stands.receipts.sort();
-                    stands.receipts.dedup_by(|one, other| one.request_id == other.request_id);
-                }
-                self.after.insert(event_id.to_owned(), stands);
+    /// Adds an event as it is and as it will be.
+    pub fn add(&mut self, event_id: &str, before: Option<&StoredEvent>, after: &After) {
+        let told = match after {
+            After::Same => return,
+            After::Is(row, first, repeats) => {
+                let receipts = std::iter::once(first).chain(repeats).cloned().collect();
+                Some(Told { row: row.as_ref().clone(), receipts })
             }
+            After::Gone => None,
+        };
+        let before = before.map(|event| of_event(event_id, &event.row));
+        self.before.insert(event_id.to_owned(), before);
+        match told {
+            Some(told) => drop(self.after.insert(event_id.to_owned(), told)),
+            None => drop(self.after.remove(event_id)),
         }
     }
 
-    /// Adds a request that was rejected and is accepted.
-    pub fn add_accepted(&mut self, scope: Scope<'_>, reading: &Reading, receipt: ReceiptRow) {
-        self.add_key(&event_row(&scope.partner.duplicates, reading).conversion_key);
-        self.accepted.push((reading.clone(), receipt));
-    }
-
-    /// Compares, by days of a time zone: only days that differ are answered.
+    /// Compares, by days of a time zone: only days that differ are answered; and how many conversions are in none, because something of them
+    /// cannot be read.
     ///
     /// # Errors
     /// A database cannot say.
-    pub async fn by_day(self, scope: Scope<'_>, zone: &TimeZone) -> Result<Vec<DayDifference>, StoreError> {
+    pub async fn by_day(self, scope: Scope<'_>, zone: &TimeZone) -> Result<(Vec<DayDifference>, u64), StoreError> {
         if self.keys.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), 0));
         }
-        let unchanged = self.unchanged(scope).await?;
-        let Difference { before, after, accepted, .. } = self;
-        let before = Scratch::of(unchanged.iter().chain(&before), &[], scope).await?;
-        let after = Scratch::of(unchanged.iter().chain(&after), &accepted, scope).await?;
-        let days = before.days(zone).await?.union(&after.days(zone).await?).copied().collect::<BTreeSet<_>>();
-        let mut differences = Vec::new();
-        for day in days {
-            let [was, is] = [before.day(day, zone).await?, after.day(day, zone).await?];
-            if was != is {
-                differences.push(DayDifference { day: day.to_string(), before: was, after: is });
+        let mut told = Balanced::default();
+        told.add_unchanged(&self, scope).await?;
+        for (event_id, event) in self.after {
+            told.add(scope, &event_id, event);
+        }
+        let Balanced { keys, unreadable, events } = told;
+        let keys: Vec<_> = keys.difference(&unreadable).cloned().collect();
+        let mut before = BTreeMap::new();
+        for some in keys.chunks(CHUNK) {
+            add_totals(&mut before, patiently(|| scope.store.totals_of_keys(some)).await?, zone)?;
+        }
+        let is_counted = |(reading, _): &(Reading, ReceiptRow)| {
+            !unreadable.contains(&scope.partner.duplicates.conversion_key(&reading.postback))
+        };
+        let events = events.into_iter().filter(is_counted).collect();
+        let after = evaluated(scope, events, &keys, zone).await?;
+        let days: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
+        let of_day = |totals: &BTreeMap<Date, Total>, day: &Date| {
+            totals.get(day).cloned().map_or_else(DayTotals::default, DayTotals::of)
+        };
+        let differences = days.into_iter().filter_map(|day| {
+            let [before, after] = [of_day(&before, &day), of_day(&after, &day)];
+            (before != after).then(|| DayDifference { day: day.to_string(), before, after })
+        });
+        Ok((differences.collect(), u64::try_from(unreadable.len()).unwrap_or(u64::MAX)))
+    }
+}
+
+/// The conversions that change, those that are balanced with them, and the receipts of their events.
+#[derive(Default)]
+struct Balanced {
+    keys: BTreeSet<String>,
+    /// Keys of which something cannot be read, or that events have who would have another now. Nothing can be said of them.
+    unreadable: BTreeSet<String>,
+    events: Vec<(Reading, ReceiptRow)>,
+}
+
+impl Balanced {
+    fn add(&mut self, scope: Scope<'_>, event_id: &str, Told { row, receipts }: Told) {
+        let key = &row.conversion_key;
+        self.keys.insert(key.clone());
+        match reading_of(event_id, &row) {
+            Some(reading) if scope.partner.duplicates.conversion_key(&reading.postback) == *key => {
+                self.events.extend(receipts.into_iter().map(|receipt| (reading.clone(), receipt)));
             }
+            Some(_) | None => drop(self.unreadable.insert(row.conversion_key)),
         }
-        before.store.close().await;
-        after.store.close().await;
-        Ok(differences)
     }
 
-    /// The events that do not change, of the conversions that do, and of those that are balanced with these. One that cannot be read is
-    /// left out, before and after.
-    async fn unchanged(&self, scope: Scope<'_>) -> Result<BTreeMap<String, Told>, StoreError> {
-        let mut keys = self.keys.clone();
-        let mut next: Vec<_> = keys.iter().map(|key| of_key(key)).collect();
-        let told = self.before.iter().chain(&self.after).map(|(event_id, told)| of_event(event_id, &told.row));
-        next.extend(told);
-        next.extend(self.accepted.iter().map(|(reading, _)| {
-            of_event(reading.postback.event_id().as_str(), &event_row(&scope.partner.duplicates, reading))
-        }));
+    /// The events that do not change, of the conversions that do, and of those that are balanced with these.
+    async fn add_unchanged(&mut self, of: &Difference, scope: Scope<'_>) -> Result<(), StoreError> {
+        self.keys.clone_from(&of.keys);
+        let after = of.after.iter().map(|(event_id, told)| of_event(event_id, &told.row));
+        let mut next: Vec<_> = of.keys.iter().map(|key| of_key(key)).collect();
+        next.extend(of.before.values().flatten().cloned().chain(after));
         for _ in 0..STEPS_MAX {
             let mut found = BTreeSet::new();
             for some in next.chunks(CHUNK) {
                 found.extend(patiently(|| scope.store.related_keys(some)).await?);
             }
-            next = found.difference(&keys).map(|key| of_key(key)).collect();
-            keys.extend(found);
+            next = found.difference(&self.keys).map(|key| of_key(key)).collect();
+            self.keys.extend(found);
             if next.is_empty() {
                 break;
             }
         }
-        let mut unchanged = BTreeMap::new();
-        let keys: Vec<_> = keys.into_iter().collect();
+        let keys: Vec<_> = self.keys.iter().cloned().collect();
         for some in keys.chunks(CHUNK) {
-            let stored = patiently(|| scope.store.events_of_keys(some)).await?;
-            for (event_id, event) in stored.events {
-                let is_other = !self.before.contains_key(&event_id) && !self.after.contains_key(&event_id);
-                if is_other && reading_of(&event_id, &event.row).is_ok() {
-                    let receipts = event.receipts().cloned().collect();
-                    unchanged.insert(event_id, Told { row: event.row, receipts, read_from: 0 });
+            match patiently(|| scope.store.events_of_keys(some)).await {
+                Ok(stored) => self.add_stored(of, scope, stored),
+                // One of them cannot be read.
+                Err(StoreError::Bug(_)) => {
+                    for key in some {
+                        match patiently(|| scope.store.events_of_keys(std::slice::from_ref(key))).await {
+                            Ok(stored) => self.add_stored(of, scope, stored),
+                            Err(StoreError::Bug(_)) => drop(self.unreadable.insert(key.clone())),
+                            Err(error) => return Err(error),
+                        }
+                    }
                 }
+                Err(error) => return Err(error),
             }
         }
-        Ok(unchanged)
+        Ok(())
+    }
+
+    fn add_stored(&mut self, of: &Difference, scope: Scope<'_>, stored: Stored) {
+        for (event_id, event) in stored.events {
+            if !of.before.contains_key(&event_id) {
+                let receipts = event.receipts().cloned().collect();
+                self.add(scope, &event_id, Told { row: event.row, receipts });
+            }
+        }
     }
 }
 
@@ -191,90 +216,63 @@ fn of_event(event_id: &str, row: &EventRow) -> Relation {
     }
 }
 
-/// A database in memory.
-struct Scratch {
-    store: Store,
+/// What conversions of keys come to by the day, when events are recorded and evaluated in a database in memory.
+async fn evaluated(
+    scope: Scope<'_>,
+    mut events: Vec<(Reading, ReceiptRow)>,
+    keys: &[String],
+    zone: &TimeZone,
+) -> Result<BTreeMap<Date, Total>, StoreError> {
+    let database = Database::Sqlite(Sqlite::in_memory(Tables::Partner).await?);
+    let store = Store::over(database, scope.partner.duplicates);
+    // In order, so that little has to be folded again.
+    events.sort_by(|(_, one), (_, other)| one.cmp(other));
+    for (reading, receipt) in events {
+        let receipt_id = Platform::SYSTEM.receipt_id()?;
+        let record = Record { receipt_id, reading, receipt: as_received(&receipt), now: (scope.now)() };
+        store.record(record).await?;
+    }
+    let platform = Platform { now: scope.now, ..Platform::SYSTEM };
+    while process(&platform, scope.shared, scope.partner, &store).await? > 0 {}
+    let mut totals = BTreeMap::new();
+    for some in keys.chunks(CHUNK) {
+        add_totals(&mut totals, store.totals_of_keys(some).await?, zone)?;
+    }
+    store.close().await;
+    Ok(totals)
 }
 
-impl Scratch {
-    /// One in which events were recorded and evaluated.
-    async fn of<'e>(
-        events: impl Iterator<Item = (&'e String, &'e Told)>,
-        accepted: &[(Reading, ReceiptRow)],
-        scope: Scope<'_>,
-    ) -> Result<Scratch, StoreError> {
-        let database = Database::Sqlite(Sqlite::in_memory(Tables::Partner).await?);
-        let scratch = Scratch { store: Store::over(database, scope.partner.duplicates) };
-        let mut records = Vec::new();
-        for (event_id, told) in events {
-            let reading = reading_of(event_id, &told.row)?;
-            records.extend(told.receipts.iter().map(|receipt| (reading.clone(), receipt.clone())));
-        }
-        // In order, so that little has to be folded again.
-        records.sort_by(|(_, one), (_, other)| one.cmp(other));
-        for (reading, receipt) in records.iter().chain(accepted) {
-            let now = (scope.now)();
-            let receipt_id = Platform::SYSTEM.receipt_id()?;
-            let record = Record { receipt_id, reading: reading.clone(), receipt: as_received(receipt), now };
-            scratch.store.record(record).await?;
-        }
-        while process(&Platform { now: scope.now, ..Platform::SYSTEM }, scope.shared, scope.partner, &scratch.store)
-            .await?
-            > 0
-        {}
-        Ok(scratch)
+/// Adds totals of quarters of an hour to those of their days.
+fn add_totals(
+    days: &mut BTreeMap<Date, Total>,
+    totals: Vec<(Timestamp, Total)>,
+    zone: &TimeZone,
+) -> Result<(), StoreError> {
+    for (start, total) in totals {
+        let instant = jiff::Timestamp::from_second(start.unix_s());
+        let instant = instant.map_err(|error| StoreError::Bug(error.to_string()))?;
+        let day = days.entry(instant.to_zoned(zone.clone()).date()).or_default();
+        *day = day
+            .clone()
+            .plus(&total)
+            .ok_or_else(|| StoreError::Bug("sums that are too large to be added".to_owned()))?;
     }
+    Ok(())
+}
 
-    /// The days that have any.
-    async fn days(&self, zone: &TimeZone) -> Result<BTreeSet<Date>, StoreError> {
-        let mut days = BTreeSet::new();
-        // No conversion happened before it: the rules accept no earlier time.
-        let mut from = Timestamp::EPOCH.to_chrono().date_naive();
-        while let Some(day) = self.store.next_day_of_totals(from).await? {
-            let midnight = |day: chrono::NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-            let next = day.succ_opt().ok_or_else(|| StoreError::Bug("a day that has no next".to_owned()))?;
-            for second in [midnight(day), midnight(next).saturating_sub(1)] {
-                let instant = jiff::Timestamp::from_second(second);
-                let instant = instant.map_err(|error| StoreError::Bug(error.to_string()))?;
-                days.insert(instant.to_zoned(zone.clone()).date());
-            }
-            from = next;
-        }
-        Ok(days)
-    }
-
-    /// What a day's conversions come to.
-    async fn day(&self, day: Date, zone: &TimeZone) -> Result<DayTotals, StoreError> {
-        let no_day = || StoreError::Bug(format!("{day} does not begin"));
-        let next = day.tomorrow().map_err(|_| no_day())?;
-        let [start, end] = [begin(day, zone), begin(next, zone)].map(|at| at.and_then(timestamp).ok_or_else(no_day));
-        let span = Span { number: 0, start: start?, end: end? };
-        let totals = self.store.totals_of(span, &[span]).await?;
-        Ok(totals.parts.into_iter().next().map_or_else(DayTotals::default, |total| {
-            let Counts { conversions, refunds, chargebacks, rejected, duplicates, waiting_for_rates, .. } =
-                total.counts;
-            let Money { reporting_sale_amount: sale_amount, reporting_payout: payout, .. } = total.money;
-            DayTotals {
-                conversions,
-                refunds,
-                chargebacks,
-                rejected,
-                duplicates,
-                waiting_for_rates,
-                sale_amount,
-                payout,
-            }
-        }))
+impl DayTotals {
+    fn of(total: Total) -> DayTotals {
+        let Counts { conversions, refunds, chargebacks, rejected, duplicates, waiting_for_rates, .. } = total.counts;
+        let Money { reporting_sale_amount: sale_amount, reporting_payout: payout, .. } = total.money;
+        DayTotals { conversions, refunds, chargebacks, rejected, duplicates, waiting_for_rates, sale_amount, payout }
     }
 }
 
-/// An event as it was read.
-fn reading_of(event_id: &str, row: &EventRow) -> Result<Reading, StoreError> {
-    let unreadable = |what: &str| StoreError::Bug(format!("event {event_id}: its {what} cannot be read"));
-    let id = EventId::parse(event_id).ok_or_else(|| unreadable("id"))?;
+/// An event as it was read; None: that cannot be told from what is stored.
+fn reading_of(event_id: &str, row: &EventRow) -> Option<Reading> {
     let form = CanonicalForm::new(row.content.iter().map(|(name, text)| (name.clone(), text.clone())));
-    let postback = form.into_postback(id).map_err(|why| unreadable(&why.to_string()))?;
-    Ok(Reading::of_canonical(postback, row.names_event))
+    let postback = form.into_postback(EventId::parse(event_id)?).ok()?;
+    Some(Reading::of_canonical(postback, row.names_event))
 }
 
 /// A receipt of which only the order matters.

@@ -1,9 +1,13 @@
 //! Reading stored requests again, by a partner's rules of now (R70): a partner file that was wrong costs a command. Afterwards all is as if
 //! the requests had been read by these rules when they came, under the times at which they did.
 //!
-//! Requests that were rejected and are accepted now are recorded as everything is that comes. Of requests that were accepted the new reading
-//! takes the place of the old one: it is no further notice. One that is rejected now moves to the rejected ones, and a conversion that no
+//! Of requests that were accepted the new reading takes the place of the old one: it is no further notice. Requests that were rejected and are
+//! accepted now have the place that they would have had. One that is rejected now moves to the rejected ones, and a conversion that no
 //! request tells of any more goes. What each request was before stays (`reread_requests`).
+//!
+//! (1) all requests are read: events that may be told otherwise are found, and what leads to each
+//! (2) events are planned for and replaced, together with all that hangs together with them, a conversion's one after the other
+//! (3) what has changed is evaluated
 //!
 //! Whatever is read to the same as before is left alone, so that reading again once more changes nothing.
 
@@ -18,27 +22,25 @@ pub use plan::Left;
 
 use crate::app::Platform;
 use crate::processing::finish;
-use crate::store::reader::Rejection;
 use crate::store::reread::{
-    After, Became, EventChange, EventRow, KeyChange, Known, Link, PAGE, Place, ReceiptRow, Replacement, RequestRow,
-    RequestSpan, Stored,
+    After, Became, EventChange, EventMarks, EventRow, KeyChange, Known, Link, PAGE, ReceiptRow, RejectedRow,
+    RejectedSpan, Replacement, RequestRow, RequestSpan, Stored, Unreadable, Was,
 };
-use crate::store::{Record, Recorded, StoreError, patiently};
-use cluster::{Cluster, read};
+use crate::store::{StoreError, patiently};
+use cluster::{Cluster, Leads, read};
 use difference::Difference;
 use jiff::tz::TimeZone;
-use plan::{Now, Plan, content, event_row, plan};
+use plan::{Now, Plan, event_row, plan};
 use postback::conversion::{Notice, Receipt, fold};
-use postback::id::Nonce;
-use postback::reading::Reading;
 use postback::time::Timestamp;
 use postback::verdict::Verdict;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// How often requests are read again whose events have changed since they were read.
 const TRIES_MAX: usize = 8;
+/// Events of one conversion that are replaced in one transaction.
+const EVENTS_MAX: usize = 2_000;
 
 /// Which requests are read again.
 #[derive(Clone, Debug)]
@@ -72,7 +74,7 @@ pub struct Found {
     pub incomplete: u64,
     /// Events that stay as they are although requests of them might be read otherwise, by the reason.
     pub left: BTreeMap<String, u64>,
-    /// Events that could not be read or replaced, and why. They are as they were.
+    /// Events, and rejected requests, that could not be read or replaced, and why. They are as they were.
     pub failed: BTreeMap<String, String>,
 }
 
@@ -91,8 +93,12 @@ pub struct Looked {
     pub found: Found,
     /// Conversions and money by the day, before and after; days that differ.
     pub days: Vec<DayDifference>,
+    /// Conversions that are in no day's difference, because something of them cannot be read.
+    pub uncounted: u64,
     /// The instant before which requests were dropped for their age, where that is within what was asked about.
     pub kept_since: Option<String>,
+    /// Conversions that wait to be evaluated or rebuilt, by earlier changes as well.
+    pub waiting: u64,
 }
 
 /// Reads requests again and says what would come of it. Nothing is changed. `progress` hears how many were read.
@@ -105,17 +111,27 @@ pub async fn look(
     zone: &TimeZone,
     progress: &mut impl FnMut(u64),
 ) -> Result<Looked, StoreError> {
-    let mut run = Run::new(scope, asked, Mode::Look(Difference::default()));
-    run.accepted(progress).await?;
-    run.rejections(progress).await?;
+    let run = Run::through(scope, asked, Mode::Look(Box::default()), progress).await?;
     let Run { found, mode, .. } = run;
-    let days = match mode {
+    let (days, uncounted) = match mode {
         Mode::Look(difference) => difference.by_day(scope, zone).await?,
-        Mode::Apply => Vec::new(),
+        Mode::Apply => (Vec::new(), 0),
     };
+    let kept_since = kept_since(scope, asked).await?.map(|since| since.to_string());
+    let backlog = patiently(|| scope.store.backlog((scope.now)())).await?;
+    Ok(Looked { found, days, uncounted, kept_since, waiting: backlog.waiting.saturating_add(backlog.rebuilds) })
+}
+
+/// The instant before which requests were dropped, where that is within what was asked about.
+async fn kept_since(scope: Scope<'_>, asked: &Asked) -> Result<Option<Timestamp>, StoreError> {
+    let now = (scope.now)();
     let Known { since, has_older_events } = patiently(|| scope.store.requests_kept()).await?;
-    let kept_since = since.filter(|since| has_older_events && asked.from < *since).map(|since| since.to_string());
-    Ok(Looked { found, days, kept_since })
+    let days_ms = i64::from(scope.partner.data_retention_days).saturating_mul(86_400_000);
+    let dropped_before = Timestamp::from_unix_ms(now.unix_ms().saturating_sub(days_ms));
+    // Of what was rejected nothing else is left. Where no day was said, nobody asked about what may never have been.
+    let dropped_before = dropped_before.filter(|_| has_older_events || asked.from > Timestamp::EPOCH);
+    let kept_since = since.or(Some(now)).filter(|_| has_older_events).max(dropped_before);
+    Ok(kept_since.filter(|since| asked.from < *since))
 }
 
 /// Reads requests again and puts what they say now in the place of what they said; evaluates what changed.
@@ -123,16 +139,22 @@ pub async fn look(
 /// # Errors
 /// Not all was done. What was done is whole, and reading again does the rest.
 pub async fn apply(scope: Scope<'_>, asked: &Asked, progress: &mut impl FnMut(u64)) -> Result<Found, StoreError> {
-    let mut run = Run::new(scope, asked, Mode::Apply);
-    run.accepted(progress).await?;
-    run.rejections(progress).await?;
-    let platform = Platform { now: scope.now, ..Platform::SYSTEM };
-    finish(&platform, scope.shared, scope.partner, scope.store, |_| ()).await?;
+    let run = Run::through(scope, asked, Mode::Apply, progress).await?;
+    evaluate(scope).await?;
     Ok(run.found)
 }
 
+/// Evaluates what waits for it, also what somebody has changed who was stopped before.
+///
+/// # Errors
+/// The database cannot.
+pub async fn evaluate(scope: Scope<'_>) -> Result<(), StoreError> {
+    let platform = Platform { now: scope.now, ..Platform::SYSTEM };
+    finish(&platform, scope.shared, scope.partner, scope.store, |_| ()).await
+}
+
 enum Mode {
-    Look(Difference),
+    Look(Box<Difference>),
     Apply,
 }
 
@@ -143,52 +165,141 @@ struct Run<'a> {
     mode: Mode,
     found: Found,
     read: u64,
+    /// Events that may be told otherwise, behind the keys of their conversions: those of one conversion follow each other, so that it is
+    /// not changed more often than it must be.
+    due: BTreeSet<(String, String)>,
+    leads: Leads,
     /// Events of which all was done that is to be done.
     settled: BTreeSet<String>,
-    /// Requests that have moved to the rejected ones.
-    moved: BTreeSet<String>,
 }
 
 impl<'a> Run<'a> {
-    fn new(scope: Scope<'a>, asked: &'a Asked, mode: Mode) -> Run<'a> {
-        Run { scope, asked, mode, found: Found::default(), read: 0, settled: BTreeSet::new(), moved: BTreeSet::new() }
+    async fn through(
+        scope: Scope<'a>,
+        asked: &'a Asked,
+        mode: Mode,
+        progress: &mut impl FnMut(u64),
+    ) -> Result<Run<'a>, StoreError> {
+        let mut run = Run {
+            scope,
+            asked,
+            mode,
+            found: Found::default(),
+            read: 0,
+            due: BTreeSet::new(),
+            leads: Leads::default(),
+            settled: BTreeSet::new(),
+        };
+        // (1)
+        run.accepted(progress).await?;
+        run.rejected(progress).await?;
+        // (2)
+        let mut due = std::mem::take(&mut run.due).into_iter().peekable();
+        while due.peek().is_some() {
+            let events = run.next_events(&mut due);
+            run.read = run.read.saturating_add(length(&events));
+            if !events.is_empty() {
+                run.replace_all(events.into_iter().collect()).await?;
+            }
+            progress(run.read);
+        }
+        Ok(run)
     }
 
-    /// Reads again what was accepted.
+    /// The next events to be replaced, those of one conversion together, as far as a transaction goes.
+    fn next_events(&self, due: &mut std::iter::Peekable<impl Iterator<Item = (String, String)>>) -> Vec<String> {
+        let (mut events, mut last) = (Vec::new(), String::new());
+        while let Some((key, event_id)) =
+            due.next_if(|(key, _)| events.len() < PAGE || *key == last && events.len() < EVENTS_MAX)
+        {
+            if !self.settled.contains(&event_id) {
+                events.push(event_id);
+            }
+            last = key;
+        }
+        events
+    }
+
+    /// Reads what was accepted.
     async fn accepted(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), StoreError> {
         let mut span = RequestSpan { from: self.asked.from, to: self.asked.to, after: None };
         loop {
             let page = patiently(|| self.scope.store.stored_requests(&span)).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            span.after = Some(Place { received_at: last.receipt.received_at, postback_id: last.postback_id });
-            let is_last = page.len() < PAGE;
-            let count = length(&page);
+            let Some(end) = page.end else { return Ok(()) };
+            span.after = Some(end);
+            let count = length(&page.rows).saturating_add(length(&page.unreadable));
             self.found.accepted = self.found.accepted.saturating_add(count);
             self.read = self.read.saturating_add(count);
-            let events = page.iter().filter(|row| self.may_differ(row)).map(|row| row.event_id.clone());
-            let events: BTreeSet<_> = events.filter(|event_id| !self.settled.contains(event_id)).collect();
-            if !events.is_empty() {
-                self.replace_all(events).await?;
-            }
+            page.rows.iter().for_each(|row| self.find_due(row));
+            page.unreadable.into_iter().for_each(|unreadable| self.fail(unreadable));
             progress(self.read);
-            if is_last {
-                return Ok(());
-            }
         }
     }
 
-    /// Whether a request may be read otherwise than it was. It is planned for together with all that hangs together with it.
-    fn may_differ(&self, row: &RequestRow) -> bool {
-        let Now::Postback(reading) = read(self.scope, self.asked, row) else { return true };
-        let now = event_row(&self.scope.partner.duplicates, &reading);
-        let is_same = |event: &crate::store::reread::EventMarks| {
-            event.conversion_key == now.conversion_key
-                && event.words == now.words
-                && event.names_event == now.names_event
+    /// Notes a request's event where the request may be read otherwise than it was. It is planned for together with all that hangs together
+    /// with it.
+    fn find_due(&mut self, row: &RequestRow) {
+        let now = match read(self.scope, self.asked, row) {
+            Now::Postback(reading) => reading,
+            Now::Rejected(..) | Now::Left(_) => {
+                let key = row.event.as_ref().map_or("", |event| &event.conversion_key);
+                self.due.insert((key.to_owned(), row.event_id.clone()));
+                return;
+            }
         };
-        reading.postback.event_id().as_str() != row.event_id
-            || content(&reading) != row.content
-            || !row.event.as_ref().is_some_and(is_same)
+        let event_id = now.postback.event_id().as_str();
+        let event = event_row(&self.scope.partner.duplicates, &now);
+        let is_same = |marks: &EventMarks| {
+            marks.conversion_key == event.conversion_key
+                && marks.words == event.words
+                && marks.names_event == event.names_event
+        };
+        if event_id != row.event_id || event.content != row.content || !row.event.as_ref().is_some_and(is_same) {
+            self.leads.add_event(&row.event_id, event_id);
+            self.due.insert((event.conversion_key, row.event_id.clone()));
+        }
+    }
+
+    /// Reads what was rejected.
+    async fn rejected(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), StoreError> {
+        let mut span = RejectedSpan { from: self.asked.from, to: self.asked.to, after: 0 };
+        loop {
+            let page = patiently(|| self.scope.store.stored_rejections(span)).await?;
+            let Some(end) = page.end else { return Ok(()) };
+            span.after = end;
+            let count = length(&page.rows).saturating_add(length(&page.unreadable));
+            self.found.rejections = self.found.rejections.saturating_add(count);
+            self.read = self.read.saturating_add(count);
+            page.rows.iter().for_each(|row| self.find_accepted(row));
+            page.unreadable.into_iter().for_each(|unreadable| self.fail(unreadable));
+            progress(self.read);
+        }
+    }
+
+    fn find_accepted(&mut self, row: &RejectedRow) {
+        match request::rejected(self.scope.partner, row) {
+            Some(Ok(reading)) => {
+                let event_id = reading.postback.event_id().as_str();
+                self.leads.add_rejected(row.rejection_id, event_id);
+                let key = self.scope.partner.duplicates.conversion_key(&reading.postback);
+                self.due.insert((key, event_id.to_owned()));
+            }
+            Some(Err(rejection)) => add(&mut self.found.still_rejected, rejection.code().as_str()),
+            None => self.found.incomplete = self.found.incomplete.saturating_add(1),
+        }
+    }
+
+    /// A request that cannot be read keeps none of the others; its event stays as it is.
+    fn fail(&mut self, unreadable: Unreadable) {
+        let Unreadable { event_id, request_id, reason } = unreadable;
+        let reason = format!("request {request_id}: {reason}");
+        match event_id {
+            Some(event_id) => {
+                self.settled.insert(event_id.clone());
+                self.found.failed.insert(event_id, reason);
+            }
+            None => drop(self.found.failed.insert(request_id, reason)),
+        }
     }
 
     /// Replaces events, or notes what would be replaced. Of one that cannot be, the others are not to suffer.
@@ -198,6 +309,9 @@ impl<'a> Run<'a> {
             outcome => return outcome,
         }
         for event_id in event_ids {
+            if self.settled.contains(&event_id) {
+                continue;
+            }
             match self.replace(BTreeSet::from([event_id.clone()])).await {
                 Err(StoreError::Bug(reason)) => {
                     self.settled.insert(event_id.clone());
@@ -212,7 +326,7 @@ impl<'a> Run<'a> {
     /// Plans for events, and replaces them or notes what would be replaced.
     async fn replace(&mut self, event_ids: BTreeSet<String>) -> Result<(), StoreError> {
         for _ in 0..TRIES_MAX {
-            let cluster = Cluster::of(self.scope, self.asked, event_ids.clone()).await?;
+            let cluster = Cluster::of(self.scope, self.asked, &self.leads, event_ids.clone()).await?;
             let plan = plan(&self.scope.partner.duplicates, &cluster.stored, &cluster.now);
             let context = self.context(&cluster, &plan).await?;
             // Also where nothing is replaced: what cannot be is to be told before.
@@ -323,104 +437,41 @@ impl<'a> Run<'a> {
     }
 
     fn note(&mut self, cluster: &Cluster, plan: &Plan, context: &Stored) {
-        self.settled.extend(plan.events.keys().cloned());
-        self.settled.extend(cluster.stored.requests.iter().map(|row| row.event_id.clone()));
-        let events = plan.events.values().filter(|after| **after != After::Same).count();
-        self.found.events = self.found.events.saturating_add(u64::try_from(events).unwrap_or(u64::MAX));
-        for left in plan.left.values() {
+        // What requests received at other times lead to is known only now. What was planned for before is planned for once more then, with
+        // all that leads to it, and is not counted again.
+        for row in &cluster.stored.requests {
+            if let Some(Now::Postback(reading)) = cluster.now.get(&row.receipt.request_id) {
+                self.leads.add_event(&row.event_id, reading.postback.event_id().as_str());
+            }
+        }
+        let is_new = |event_id: &str| !self.settled.contains(event_id);
+        let changed = plan.events.iter().filter(|(event_id, after)| **after != After::Same && is_new(event_id)).count();
+        self.found.events = self.found.events.saturating_add(u64::try_from(changed).unwrap_or(u64::MAX));
+        for (_, left) in plan.left.iter().filter(|(event_id, _)| is_new(event_id)) {
             add(&mut self.found.left, left.name());
         }
         for request in &plan.requests {
-            match &request.became {
-                Became::Accepted(_) => self.found.changed = self.found.changed.saturating_add(1),
-                Became::Rejected(rejection) => {
-                    add(&mut self.found.rejected, &rejection.code);
-                    self.moved.insert(request.request_id.clone());
+            match (&request.was, &request.became) {
+                (Was::Rejected { .. }, Became::Accepted(accepted)) if is_new(&accepted.event_id) => {
+                    self.found.recovered = self.found.recovered.saturating_add(1);
                 }
+                (Was::Accepted { event_id, .. }, Became::Accepted(_)) if is_new(event_id) => {
+                    self.found.changed = self.found.changed.saturating_add(1);
+                }
+                (Was::Accepted { event_id, .. }, Became::Rejected(rejection)) if is_new(event_id) => {
+                    add(&mut self.found.rejected, &rejection.code);
+                }
+                (Was::Accepted { .. } | Was::Rejected { .. }, Became::Accepted(_) | Became::Rejected(_)) => {}
             }
         }
+        self.settled.extend(plan.events.keys().cloned());
+        self.settled.extend(cluster.stored.requests.iter().map(|row| row.event_id.clone()));
         let Mode::Look(difference) = &mut self.mode else { return };
         for key in context.deposit_accounts.keys() {
             difference.add_key(key);
         }
         for (event_id, after) in &plan.events {
-            if *after == After::Same {
-                continue;
-            }
-            if let Some(before) = cluster.stored.events.get(event_id) {
-                difference.add_before(event_id, before);
-            }
-            if let After::Is(row, first, repeats) = after {
-                let receipts = std::iter::once(first).chain(repeats).cloned().collect();
-                difference.add_after(event_id, row, receipts, plan.read_from.get(event_id).copied().unwrap_or(0));
-            }
-        }
-    }
-
-    /// Reads again what was rejected.
-    async fn rejections(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), StoreError> {
-        let mut after = 0;
-        loop {
-            let page = patiently(|| self.scope.store.rejections(self.asked.from, after)).await?;
-            let Some(last) = page.last() else { return Ok(()) };
-            after = last.rejection_id;
-            let page: Vec<_> = page.into_iter().filter(|one| one.receipt.received_at < self.asked.to).collect();
-            self.read = self.read.saturating_add(length(&page));
-            self.rejected(page).await?;
-            progress(self.read);
-        }
-    }
-
-    async fn rejected(&mut self, page: Vec<Rejection>) -> Result<(), StoreError> {
-        let mut readable = Vec::new();
-        let page = page.into_iter().filter(|rejection| !self.moved.contains(&rejection.receipt.request_id));
-        for rejection in page {
-            self.found.rejections = self.found.rejections.saturating_add(1);
-            let receipt = rejection.receipt;
-            if !request::is_whole_rejection(&receipt, &rejection.code) {
-                self.found.incomplete = self.found.incomplete.saturating_add(1);
-                continue;
-            }
-            match request::read(self.scope.partner, &receipt) {
-                Ok(Ok(reading)) => readable.push((reading, receipt)),
-                Ok(Err(rejection)) => add(&mut self.found.still_rejected, rejection.code().as_str()),
-                Err(_) => self.found.incomplete = self.found.incomplete.saturating_add(1),
-            }
-        }
-        if readable.is_empty() {
-            return Ok(());
-        }
-        let ids: Vec<_> = readable.iter().map(|(_, receipt)| receipt.request_id.clone()).collect();
-        let known = patiently(|| self.scope.store.requests_with_verdict(&ids)).await?;
-        for (reading, receipt) in readable.into_iter().filter(|(_, receipt)| !known.contains(&receipt.request_id)) {
-            self.found.recovered = self.found.recovered.saturating_add(1);
-            match &mut self.mode {
-                Mode::Look(difference) => {
-                    let receipt = ReceiptRow {
-                        received_at: receipt.received_at,
-                        request_id: receipt.request_id,
-                        receipt_id: String::new(),
-                    };
-                    difference.add_accepted(self.scope, &reading, receipt);
-                }
-                Mode::Apply => self.record(&reading, &receipt).await?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Records a request that was rejected, as it would have been, had it been accepted when it was received.
-    async fn record(&self, reading: &Reading, receipt: &crate::store::Receipt) -> Result<(), StoreError> {
-        let nonce = nonce_of(&receipt.request_id);
-        let record = async || {
-            let now = (self.scope.now)();
-            let receipt_id = Platform::SYSTEM.receipt_id()?;
-            let reading = reading.clone();
-            let receipt = crate::store::Receipt { nonce: nonce.clone(), ..receipt.clone() };
-            self.scope.store.record(Record { receipt_id, reading, receipt, now }).await
-        };
-        match patiently(record).await? {
-            Recorded::As(_) | Recorded::Replayed => Ok(()),
+            difference.add(event_id, cluster.stored.events.get(event_id), after);
         }
     }
 }
@@ -431,18 +482,15 @@ impl Plan {
     }
 }
 
-/// The nonce of a request that is recorded again: whoever records the same at the same time, or tries again what was committed and not
-/// answered, writes nothing.
-fn nonce_of(request_id: &str) -> Option<Nonce> {
-    let digest = Sha256::new().chain_update("bytec-reread-v1\0").chain_update(request_id).finalize();
-    digest.first_chunk().map(|bytes| Nonce::from_bytes(*bytes))
-}
-
 /// Who was linked to which click by events that change, and is; and by which of these and of their conversions' events.
 fn links(cluster: &Cluster, plan: &Plan, context: &Stored) -> BTreeSet<Link> {
     let is_changed = |event_id: &String| plan.events.get(event_id).is_some_and(|after| *after != After::Same);
     let before = cluster.stored.events.iter().filter(|(event_id, _)| is_changed(event_id));
-    let mut links: BTreeSet<_> = before.flat_map(|(_, event)| links_of(&event.row, None)).collect();
+    let before = before.flat_map(|(event_id, event)| {
+        let link = |link: Link| Link { before_event_id: Some(event_id.clone()), ..link };
+        links_of(&event.row, None).into_iter().map(link)
+    });
+    let mut links: BTreeSet<_> = before.collect();
     let after = plan.events.iter().filter_map(|(event_id, after)| Some((event_id, after.row()?)));
     links.extend(after.flat_map(|(event_id, row)| links_of(row, Some(event_id))));
     // Who else says the same is linked by these.
@@ -464,6 +512,7 @@ fn links_of(row: &EventRow, event_id: Option<&String>) -> Vec<Link> {
         kind,
         linked_id: linked_id.clone(),
         event_id: event_id.cloned(),
+        before_event_id: None,
     };
     linked.map(link).collect()
 }

@@ -2,17 +2,19 @@
 //! what comes out.
 //!
 //! An event is what the first of its requests says, in the order in which they were stored; those that say the same are receipts of it, and
-//! those that contradict it are kept and counted nowhere. So was it when they came, and so it is when they are read again.
+//! those that contradict it are kept and counted nowhere. So was it when they came, and so it is when they are read again. A rejected
+//! request would have been stored when it was received, so that is its place ([`in_order`]).
 //!
 //! An event stays as it is where one of its requests cannot be read again: one that was dropped for its age, was erased, or was not kept
 //! whole. To move some of its receipts and leave others would make two of one.
 
 use super::request::Unreadable;
+use crate::store::Receipt;
 use crate::store::RejectedIds;
 use crate::store::Via;
 use crate::store::reread::{
-    Accepted, After, Became, EventRow, ReceiptRow, Rejection as Rejected, RequestChange, RequestRow, Stored,
-    StoredEvent,
+    Accepted, After, Became, EventRow, ReceiptRow, RejectedRow, Rejection as Rejected, RequestChange, RequestRow, Row,
+    Stored, StoredEvent, Was,
 };
 use postback::duplicate::DuplicatePolicy;
 use postback::id::OWN_CONVERSION_PREFIX;
@@ -69,17 +71,23 @@ pub struct Plan {
     pub requests: Vec<RequestChange>,
     /// Events that stay although requests of them might say something else.
     pub left: BTreeMap<String, Left>,
-    /// The number of the request that an event is read from: of two that come to one event, the first one stored stands.
-    pub read_from: BTreeMap<String, i64>,
 }
 
 /// Fields that say what an event is about and how much.
 const STATED: [&str; 7] = ["event", "status", "sale_amount", "payout", "currency", "usd_sale_amount", "usd_payout"];
 
-/// A request with all its rows: one that was delivered twice has two.
+/// A request that is read into an event.
 struct Member<'a> {
-    rows: Vec<&'a RequestRow>,
+    source: Source<'a>,
     reading: &'a Reading,
+}
+
+/// Where a request comes from.
+enum Source<'a> {
+    /// It was accepted. All its rows, of which there is one at least: one that was delivered twice has two.
+    Accepted(&'a RequestRow, &'a [&'a RequestRow]),
+    /// It was rejected.
+    Rejected(&'a RejectedRow),
 }
 
 /// The part that a request has in its event.
@@ -102,7 +110,8 @@ pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, No
         }
         match now.get(*request_id) {
             Some(Now::Postback(reading)) => {
-                let member = Member { rows: rows.clone(), reading };
+                let Some(first) = rows.first() else { continue };
+                let member = Member { source: Source::Accepted(first, rows), reading };
                 groups.entry(reading.postback.event_id().to_string()).or_default().push(member);
             }
             Some(Now::Rejected(rejection, ids, status)) => {
@@ -112,10 +121,15 @@ pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, No
             Some(Now::Left(_)) | None => {}
         }
     }
+    for row in &stored.rejected {
+        if let Some(Now::Postback(reading)) = now.get(&row.receipt.request_id) {
+            let member = Member { source: Source::Rejected(row), reading };
+            groups.entry(reading.postback.event_id().to_string()).or_default().push(member);
+        }
+    }
     let ids: BTreeSet<_> = stored.events.keys().chain(groups.keys()).cloned().collect();
     for event_id in ids {
-        let mut members = groups.remove(&event_id).unwrap_or_default();
-        members.sort_by_key(Member::place);
+        let members = in_order(groups.remove(&event_id).unwrap_or_default());
         let event = stored.events.get(&event_id);
         let is_left = plan.left.contains_key(&event_id);
         let after = match event {
@@ -125,6 +139,24 @@ pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, No
         plan.events.insert(event_id, after);
     }
     plan
+}
+
+/// Requests of one event in the order in which they were stored. The number of one that was rejected, and of one that was rejected before it
+/// reached its verdict, does not say when it came: it would have been stored when it was received. Whatever has a number was
+/// stored when the latest before it in that order had been received.
+fn in_order(members: Vec<Member<'_>>) -> Vec<Member<'_>> {
+    let (mut stored, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.number().is_some());
+    stored.sort_by_key(Member::number);
+    let mut latest: Option<(Timestamp, String)> = None;
+    let mut placed: Vec<_> = Vec::with_capacity(stored.len().saturating_add(others.len()));
+    for member in stored {
+        let place = latest.clone().max(Some(member.received()));
+        latest.clone_from(&place);
+        placed.push((place, member));
+    }
+    placed.extend(others.into_iter().map(|member| (Some(member.received()), member)));
+    placed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    placed.into_iter().map(|(_, member)| member).collect()
 }
 
 /// Requests by their names, rows in the order in which they were stored.
@@ -216,7 +248,6 @@ fn made(
     let Some(winner) = members.first() else {
         return if before.is_some() { After::Gone } else { After::Same };
     };
-    plan.read_from.insert(event_id.to_owned(), winner.place());
     let row = event_row(policy, winner.reading);
     let says_the_same = |member: &&Member<'_>| member.reading.postback.fingerprint() == row.fingerprint;
     let mut receipts: Vec<_> = members.iter().filter(says_the_same).map(|member| member.receipt(known)).collect();
@@ -264,23 +295,46 @@ fn stated(content: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 impl Member<'_> {
-    /// Its place in the order in which requests were stored.
-    fn place(&self) -> i64 {
-        self.rows.first().map_or(i64::MAX, |row| row.postback_id)
+    /// Its number, where that says when it was stored.
+    fn number(&self) -> Option<i64> {
+        match self.source {
+            Source::Accepted(first, _) => (!first.was_rejected).then_some(first.postback_id),
+            Source::Rejected(_) => None,
+        }
+    }
+
+    fn as_received(&self) -> &Receipt {
+        match self.source {
+            Source::Accepted(first, _) => &first.receipt,
+            Source::Rejected(row) => &row.receipt,
+        }
+    }
+
+    /// When it was received. Requests of one instant are told apart by their names.
+    fn received(&self) -> (Timestamp, String) {
+        let receipt = self.as_received();
+        (receipt.received_at, receipt.request_id.clone())
     }
 
     fn request_id(&self) -> &str {
-        self.rows.first().map_or("", |row| &row.receipt.request_id)
+        &self.as_received().request_id
     }
 
     /// The receipt that it is: the one that it was, or its first row's.
     fn receipt(&self, known: &Known<'_>) -> ReceiptRow {
-        let was = self.rows.iter().find_map(|row| known.receipts.get(&(row.event_id.as_str(), self.request_id())));
+        let (was, receipt_id) = match self.source {
+            Source::Accepted(first, rows) => {
+                let mut was =
+                    rows.iter().filter_map(|row| known.receipts.get(&(row.event_id.as_str(), self.request_id())));
+                (was.next(), &first.receipt_id)
+            }
+            Source::Rejected(row) => (None, &row.receipt_id),
+        };
         was.map_or_else(
             || ReceiptRow {
-                received_at: self.rows.first().map_or(Timestamp::EPOCH, |row| row.receipt.received_at),
+                received_at: self.as_received().received_at,
                 request_id: self.request_id().to_owned(),
-                receipt_id: self.rows.first().map_or_else(String::new, |row| row.receipt_id.clone()),
+                receipt_id: receipt_id.clone(),
             },
             |receipt| (*receipt).clone(),
         )
@@ -289,40 +343,56 @@ impl Member<'_> {
     /// What becomes of it; None where it stays what it is.
     fn change(&self, stored: &Stored, event_id: &str, part: Part, is_known: bool) -> Option<RequestChange> {
         let content = content(self.reading);
-        let rows: Vec<_> = self.rows.iter().zip(self.verdicts(part, is_known)).collect();
-        let is_same = |(row, verdict): &(&&RequestRow, Verdict)| {
-            row.event_id == event_id && row.content == content && row.verdict == verdict.name()
+        let became = |verdict: Verdict, content: BTreeMap<String, String>| {
+            Became::Accepted(Box::new(Accepted {
+                event_id: event_id.to_owned(),
+                conversion_id: self.reading.postback.conversion_id().into_owned(),
+                verdict,
+                stated: stated(&content),
+                content,
+                ignored: self.reading.ignored.clone(),
+                warnings: self.reading.warnings.iter().map(ToString::to_string).collect(),
+            }))
         };
-        if rows.iter().all(is_same) {
-            return None;
-        }
-        let verdict = rows.first().map_or(Verdict::Conflict, |(_, verdict)| *verdict);
-        let became = Accepted {
-            event_id: event_id.to_owned(),
-            conversion_id: self.reading.postback.conversion_id().into_owned(),
-            verdict,
-            stated: stated(&content),
-            content,
-            ignored: self.reading.ignored.clone(),
-            warnings: self.reading.warnings.iter().map(ToString::to_string).collect(),
-        };
-        let rows = rows.into_iter().map(|(row, verdict)| (row.postback_id, verdict)).collect();
-        change(stored, &self.rows, rows, Became::Accepted(Box::new(became)))
-    }
-
-    /// The verdicts of its rows. They stay what they were but where a contradiction begins or ends.
-    fn verdicts(&self, part: Part, is_known: bool) -> Vec<Verdict> {
-        let verdict = |(place, row): (usize, &&RequestRow)| {
-            let before = Verdict::parse(&row.verdict).filter(|verdict| *verdict != Verdict::Conflict);
-            match (part, before, place) {
-                (Part::Contradiction, _, _) => Verdict::Conflict,
-                (Part::First | Part::Repeat, Some(before), _) => before,
-                (Part::First, None, 0) if is_known => Verdict::Revised,
-                (Part::First, None, 0) => Verdict::Created,
-                (Part::First | Part::Repeat, None, _) => Verdict::Duplicate,
+        match self.source {
+            Source::Accepted(first, rows) => {
+                let verdicts: Vec<_> = rows
+                    .iter()
+                    .enumerate()
+                    .map(|(place, row)| verdict(Verdict::parse(&row.verdict), part, place == 0, is_known))
+                    .collect();
+                let is_same = |(row, verdict): (&&RequestRow, &Verdict)| {
+                    row.event_id == event_id && row.content == content && row.verdict == verdict.name()
+                };
+                if rows.iter().zip(&verdicts).all(is_same) {
+                    return None;
+                }
+                let became = became(verdicts.first().copied().unwrap_or(Verdict::Conflict), content);
+                let rows = rows.iter().zip(verdicts).map(|(row, verdict)| (Row::Postback(row.postback_id), verdict));
+                Some(change(stored, first, rows.collect(), became))
             }
-        };
-        self.rows.iter().enumerate().map(verdict).collect()
+            Source::Rejected(row) => {
+                let verdict = verdict(None, part, true, is_known);
+                Some(RequestChange {
+                    rows: vec![(Row::Rejection(row.rejection_id), verdict)],
+                    request_id: row.receipt.request_id.clone(),
+                    received_at: row.receipt.received_at,
+                    was: Was::Rejected { code: row.code.clone(), field: row.field.clone() },
+                    became: became(verdict, content),
+                })
+            }
+        }
+    }
+}
+
+/// The verdict of a row of a request. It stays what it was but where a contradiction begins or ends.
+fn verdict(before: Option<Verdict>, part: Part, is_first_row: bool, is_known: bool) -> Verdict {
+    match (part, before.filter(|verdict| *verdict != Verdict::Conflict)) {
+        (Part::Contradiction, _) => Verdict::Conflict,
+        (Part::First | Part::Repeat, Some(before)) => before,
+        (Part::First, None) if is_first_row && is_known => Verdict::Revised,
+        (Part::First, None) if is_first_row => Verdict::Created,
+        (Part::First | Part::Repeat, None) => Verdict::Duplicate,
     }
 }
 
@@ -334,8 +404,9 @@ fn rejected(
     ids: &RejectedIds,
     status: u16,
 ) -> Option<RequestChange> {
+    let first = rows.first()?;
     // The edge's requests alone have a message signature.
-    let is_edges = rows.first()?.receipt.headers.get(SIGNATURE_INPUT).is_some();
+    let is_edges = first.receipt.headers.get(SIGNATURE_INPUT).is_some();
     let became = Rejected {
         code: rejection.code().as_str().to_owned(),
         field: rejection.field().map(str::to_owned),
@@ -343,31 +414,24 @@ fn rejected(
         via: if is_edges { Via::Edge } else { Via::Direct },
         ids: ids.clone(),
     };
-    let of_rows = rows.iter().map(|row| (row.postback_id, Verdict::Rejected)).collect();
-    change(stored, rows, of_rows, Became::Rejected(Box::new(became)))
+    let of_rows = rows.iter().map(|row| (Row::Postback(row.postback_id), Verdict::Rejected)).collect();
+    Some(change(stored, first, of_rows, Became::Rejected(Box::new(became))))
 }
 
-fn change(
-    stored: &Stored,
-    rows: &[&RequestRow],
-    of_rows: Vec<(i64, Verdict)>,
-    became: Became,
-) -> Option<RequestChange> {
-    let first = rows.first()?;
+/// A change of a request that was accepted.
+fn change(stored: &Stored, first: &RequestRow, rows: Vec<(Row, Verdict)>, became: Became) -> RequestChange {
     let event = stored.events.get(&first.event_id);
     let conversion_id = match (event, first.content.get("conversion_id")) {
         (Some(event), _) => event.row.conversion_id.clone(),
         (None, Some(id)) => id.clone(),
         (None, None) => format!("{OWN_CONVERSION_PREFIX}{}", first.event_id),
     };
-    Some(RequestChange {
-        rows: of_rows,
-        request_id: first.receipt.request_id.clone(),
-        received_at: first.receipt.received_at,
-        before_event_id: first.event_id.clone(),
-        before_conversion_id: conversion_id,
-        before_verdict: first.verdict.clone(),
-        before_stated: stated(&first.content),
-        became,
-    })
+    let was = Was::Accepted {
+        event_id: first.event_id.clone(),
+        conversion_id,
+        verdict: first.verdict.clone(),
+        stated: stated(&first.content),
+    };
+    let receipt = &first.receipt;
+    RequestChange { rows, request_id: receipt.request_id.clone(), received_at: receipt.received_at, was, became }
 }

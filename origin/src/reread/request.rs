@@ -2,6 +2,7 @@
 
 use crate::ingest::read_partners;
 use crate::store::Receipt;
+use crate::store::reread::RejectedRow;
 use postback::params::{Params, REDACTED};
 use postback::partner::{AuthMode, Partner};
 use postback::reading::Reading;
@@ -25,9 +26,10 @@ fn is_whole(receipt: &Receipt) -> bool {
     body != REDACTED && !body.contains(['\u{1a}', '\u{fffd}'])
 }
 
-/// Whether all of a rejected request was kept. Of one over the limits, compressed or broken off the body was not.
+/// Whether all of a rejected request was kept. Of one over the limits, compressed or broken off the body was not, and of one that was
+/// erased nothing was.
 pub fn is_whole_rejection(receipt: &Receipt, code: &str) -> bool {
-    Code::ALL.iter().any(|known| known.as_str() == code) && is_whole(receipt)
+    Code::ALL.iter().any(|known| known.as_str() == code) && is_whole(receipt) && !receipt.is_erased()
 }
 
 /// Reads a stored request by the rules of now, as if it were received when it was.
@@ -57,6 +59,14 @@ pub fn read(partner: &Partner, receipt: &Receipt) -> Result<Result<Reading, Reje
         (Err(rejection), Err(_)) => Ok(Err(rejection)),
         (Ok(_) | Err(_), Ok(_)) | (Ok(_), Err(_)) => Err(Unreadable::Ambiguous),
     }
+}
+
+/// Reads a rejected request likewise. None: not all of it was kept.
+pub fn rejected(partner: &Partner, row: &RejectedRow) -> Option<Result<Reading, Rejection>> {
+    if !is_whole_rejection(&row.receipt, &row.code) {
+        return None;
+    }
+    read(partner, &row.receipt).ok()
 }
 
 fn is_signed(receipt: &Receipt) -> bool {
@@ -129,5 +139,9 @@ mod tests {
         }
         let whole = receipt("open", "/involve/event?conversion_id=c1", None);
         assert!(is_whole_rejection(&whole, "unknown_status") && !is_whole_rejection(&whole, "body_too_large"));
+        let erased = receipt("open", "/involve/event", None);
+        assert!(!is_whole_rejection(&erased, "missing_field"), "nothing of it was kept");
+        let bare = Receipt { client_ip: Some("192.0.2.1".to_owned()), ..erased };
+        assert!(is_whole_rejection(&bare, "missing_field"), "nothing came but the request");
     }
 }

@@ -49,6 +49,16 @@ pub struct Receipt {
     pub nonce: Option<Nonce>,
 }
 
+impl Receipt {
+    /// Whether it was erased (R63): then it has none of these any more, and every other has some.
+    pub fn is_erased(&self) -> bool {
+        self.headers.as_object().is_some_and(serde_json::Map::is_empty)
+            && self.body.is_none()
+            && self.client_ip.is_none()
+            && !self.target.contains('?')
+    }
+}
+
 /// A rejected request.
 #[derive(Clone, Debug)]
 pub struct Rejected {

@@ -209,7 +209,72 @@ fn assert_said(before: &BTreeMap<String, DayTotals>, looked: &Looked, after: &BT
     assert_eq!(&expected, after, "{looked:?}\n{told}");
 }
 
-/// Random histories, received by the rules of one day and read again by those of another.
+/// What a sender says of an event under the id of another, now and then.
+fn reusing_ids(history: &mut [Sent], dice: &mut StdRng) {
+    let mut known: BTreeMap<String, String> = BTreeMap::new();
+    for sent in history {
+        let query = known.entry(sent.query.clone()).or_insert_with(|| match sent.query.contains("&event_id=") {
+            false if dice.random_bool(0.5) => format!("{}&event_id=e{}", sent.query, dice.random_range(0..3_u8)),
+            true | false => sent.query.clone(),
+        });
+        sent.query.clone_from(query);
+    }
+}
+
+/// What a partner's rules make of a request: its event, where it is one.
+fn event_of(partner: &Partner, sent: &Sent) -> Option<String> {
+    let receipt = receipt(sent);
+    let query = receipt.target.split_once('?').unwrap().1;
+    let reading = Params::from_query(query).and_then(|params| partner.read(&params, receipt.received_at)).ok()?;
+    Some(reading.postback.event_id().to_string())
+}
+
+/// The order in which requests count that were stored in another: whatever was rejected in between would have been stored when it was
+/// received, and so before what was stored after something that was received later.
+fn order_of_storing<'a>(history: &'a [Sent], before: &[&Partner], right: &Partner) -> Vec<&'a Sent> {
+    let mut latest: BTreeMap<Option<String>, (Timestamp, String)> = BTreeMap::new();
+    let mut placed = Vec::new();
+    for sent in history {
+        let receipt = receipt(sent);
+        let own = (receipt.received_at, receipt.request_id);
+        let place = match before.iter().all(|rules| event_of(rules, sent).is_some()) {
+            true => {
+                let latest = latest.entry(event_of(right, sent)).or_insert_with(|| own.clone());
+                *latest = own.max(latest.clone());
+                latest.clone()
+            }
+            false => own,
+        };
+        placed.push((place, sent));
+    }
+    placed.sort_by(|(one, _), (other, _)| one.cmp(other));
+    placed.into_iter().map(|(_, sent)| sent).collect()
+}
+
+/// Reads all again by a partner's rules, and holds what was said before to what came of it.
+async fn is_as_said(db: &Fresh, processing: &mut Processing, rules: &Partner, told: &str) -> Found {
+    processing.partner = rules.clone();
+    let store = db.under(rules).await;
+    let was = by_day(&store).await;
+    let dump = db.dump().await;
+    let looked = looked(&store, processing, &all()).await;
+    assert_eq!(db.dump().await, dump, "looking changes nothing: {told}");
+    assert_eq!((looked.uncounted, looked.waiting), (0, 0), "{told}");
+    let found = applied(&store, processing, &all()).await;
+    assert_eq!(found, looked.found, "{told}");
+    assert_said(&was, &looked, &by_day(&store).await, told);
+    assert!(is_what_it_is_made_of(&store, processing).await, "{told}");
+    let dump = db.dump().await;
+    let again = applied(&store, processing, &all()).await;
+    assert!(again.is_unchanged(), "{again:?} {told}");
+    assert_eq!(db.dump().await, dump, "a second time changes nothing: {told}");
+    if !matches!(db.place, Place::D1(_)) {
+        store.close().await;
+    }
+    found
+}
+
+/// Random histories, received by the rules of one day and read again by those of another; some of them by those of a third in between.
 fn reading_again_comes_to_what_reading_at_first_would(kind: &str, histories: u32) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let policies = order::policies();
@@ -223,9 +288,14 @@ fn reading_again_comes_to_what_reading_at_first_would(kind: &str, histories: u32
         let mut dice = StdRng::seed_from_u64(u64::from(number));
         let mut history = history().new_tree(&mut runner).unwrap().current();
         history.shuffle(&mut dice);
+        if dice.random_bool(0.5) {
+            reusing_ids(&mut history, &mut dice);
+        }
         let policy = *policies.choose(&mut dice).unwrap();
-        let [wrong, right] = [(), ()].map(|()| some(&base, policy, &mut dice));
-        let told = format!("history {number} of {kind}: {history:#?}\n{wrong:?}\n{right:?}");
+        let [wrong, right, third] = [(), (), ()].map(|()| some(&base, policy, &mut dice));
+        let is_direct = dice.random_bool(0.6);
+        let between = if is_direct { vec![] } else { vec![&right, &third] };
+        let told = format!("history {number} of {kind}: {history:#?}\n{wrong:?}\n{right:?}\n{between:?}");
         runtime.block_on(async {
             db.clear().await;
             other.clear().await;
@@ -238,36 +308,25 @@ fn reading_again_comes_to_what_reading_at_first_would(kind: &str, histories: u32
                 }
             }
             processing.all(&before).await;
+            for rules in &between {
+                is_as_said(&db, &mut processing, rules, &told).await;
+            }
+            let found = is_as_said(&db, &mut processing, &right, &told).await;
             // Which rules refunds count by is no matter of reading.
             processing.partner = right.clone();
-            let store = db.under(&right).await;
             let expected = other.under(&right).await;
-            for sent in &history {
+            let rules: Vec<_> = std::iter::once(&wrong).chain(between).collect();
+            for sent in order_of_storing(&history, &rules, &right) {
                 receive(&expected, &right, receipt(sent)).await;
             }
             processing.all(&expected).await;
-
-            let was = by_day(&store).await;
-            let dump = db.dump().await;
-            let looked = looked(&store, &processing, &all()).await;
-            assert_eq!(db.dump().await, dump, "looking changes nothing: {told}");
-            let found = applied(&store, &processing, &all()).await;
-            assert_eq!(found, looked.found, "{told}");
             for ((name, found), (_, expected)) in stored(&db).await.iter().zip(stored(&other).await) {
                 assert_same(found, &expected, &format!("{name}: {told}"));
             }
-            if wrong.duplicates == right.duplicates {
-                assert_said(&was, &looked, &by_day(&store).await, &told);
-            }
-            assert!(is_what_it_is_made_of(&store, &processing).await, "{told}");
-            let dump = db.dump().await;
-            let again = applied(&store, &processing, &all()).await;
-            assert!(again.is_unchanged(), "{again:?} {told}");
-            assert_eq!(db.dump().await, dump, "a second time changes nothing: {told}");
             changed += found.changed;
             recovered += found.recovered;
             rejected += found.rejected.values().sum::<u64>();
-            for store in [before, store, expected] {
+            for store in [before, expected] {
                 if !matches!(db.place, Place::D1(_)) {
                     store.close().await;
                 }
@@ -443,6 +502,105 @@ contract! {
         assert_eq!(db.conversions_now().await, ["c1 conversion - - 1 r1", "c2 conversion - 14.00 2 r2", "c3 conversion - - 1 r3"]);
     }
 
+    what_cannot_be_read_of_one_keeps_none_of_the_others(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let wrong = without_money();
+        let refusing = Partner { required: vec![Field::AccountId], ..wrong.clone() };
+        for (request, second) in [("r1", 1), ("r2", 2), ("r3", 3)] {
+            db.receive(&wrong, request, second, &format!("conversion_id=c{second}&rewars=1{second}")).await;
+        }
+        for (request, second) in [("r4", 4), ("r5", 5)] {
+            db.receive(&refusing, request, second, &format!("conversion_id=c{second}&rewars=1{second}")).await;
+        }
+        processing.all(&db.store).await;
+        db.execute("update postbacks set content = '[1]' where request_id = 'r1'").await;
+        // Broken JSON, where a database takes it.
+        match db.store.database() {
+            Database::Postgres(_) => db.execute("update postbacks set content = '{\"a\": 1}' where request_id = 'r1'").await,
+            Database::Sqlite(_) | Database::D1(_) => db.execute("update rejections set headers = '{' where request_id = 'r4'").await,
+        }
+        let found = reread(&db, &mut processing, &right, &all()).await;
+        assert_eq!((found.accepted, found.changed, found.rejections), (3, 2, 2), "{found:?}");
+        let failed: Vec<_> = found.failed.values().collect();
+        assert!(failed.iter().any(|reason| reason.contains("request r1: ")), "{found:?}");
+        let kept = ["c1 conversion - - 1 r1", "c2 conversion - 12.00 1 r2", "c3 conversion - 13.00 1 r3", "c5 conversion - 15.00 1 r5"];
+        let now = db.conversions_now().await;
+        assert!(kept.iter().all(|conversion| now.contains(&(*conversion).to_owned())), "{now:?}");
+        assert_eq!(reread(&db, &mut processing, &right, &all()).await.failed, found.failed, "each time it is said");
+        // An event that is not read otherwise, of a conversion that is.
+        db.receive(&right, "r6", 6, "conversion_id=c2&account_id=u1").await;
+        processing.all(&db.store).await;
+        db.execute("update events set content = '[1]' where request_id = 'r6'").await;
+        let found = reread(&db, &mut processing, &wrong, &all()).await;
+        assert!(found.failed.values().any(|reason| reason.contains("content")), "{found:?}");
+        let now = db.conversions_now().await;
+        assert!(now.contains(&"c3 conversion - - 1 r3".to_owned()) && now.contains(&"c2 conversion - 12.00 2 r2".to_owned()), "{now:?}");
+    }
+
+    a_rejected_request_has_its_place_in_its_event(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let mut wrong = right.clone();
+        wrong.statuses.remove("approved");
+        wrong.unknown_status = UnknownStatus::Refuse;
+        // The partner said something else when it was told that the first was wrong.
+        db.receive(&wrong, "r1", 1, "conversion_id=c1&event_id=e1&rewars=10&status=Approved").await;
+        db.receive(&wrong, "r2", 2, "conversion_id=c1&event_id=e1&rewars=12&status=Pending").await;
+        db.receive(&wrong, "r3", 3, "conversion_id=c1&event_id=e1&rewars=10&status=Approved").await;
+        db.receive(&wrong, "r4", 4, "conversion_id=c2&event_id=e2&rewars=5&status=Pending").await;
+        db.receive(&wrong, "r5", 5, "conversion_id=c2&event_id=e2&rewars=7&status=Approved").await;
+        processing.all(&db.store).await;
+        assert_eq!(db.conversions_now().await, ["c1 conversion pending 12.00 1 r2", "c2 conversion pending 5.00 1 r4"]);
+        let becomes_right = ["c1 conversion approved 10.00 1 r1", "c2 conversion pending 5.00 1 r4"];
+        let mut strict = right.clone();
+        strict.required.push(Field::AccountId);
+        for rules in [&wrong, &strict, &wrong, &right] {
+            let found = reread(&db, &mut processing, &right, &all()).await;
+            let mut verdicts = db.verdicts().await;
+            verdicts.sort();
+            assert_eq!(verdicts, ["r1 created 10.00", "r2 conflict 12.00", "r3 duplicate 10.00", "r4 created 5.00", "r5 conflict 7.00"]
+                .map(|verdict| verdict.replace("r1 created", if verdicts[0].contains("revised") { "r1 revised" } else { "r1 created" })), "{found:?}");
+            assert_eq!(db.conversions_now().await, becomes_right, "{found:?}");
+            assert!(reread(&db, &mut processing, &right, &all()).await.is_unchanged());
+            reread(&db, &mut processing, rules, &all()).await;
+            assert_eq!(db.totals().await, db.recount().await);
+        }
+        assert_eq!(db.conversions_now().await, becomes_right);
+        let codes = "select request_id || ' ' || code || ' ' || coalesce(field, '-') from rejections order by request_id";
+        assert_eq!(db.column(codes).await[0], "r1 unknown_status status", "by the rules that rejected it last");
+        let store = db.under(&right).await;
+        let trace = store.trace("r1").await.unwrap();
+        let first = trace.rereads.iter().find(|one| one.before_code.as_deref() == Some("unknown_status")).unwrap();
+        assert_eq!((first.before_verdict.as_str(), first.before_code.as_deref(), first.before_field.as_deref()),
+            ("rejected", Some("unknown_status"), Some("status")), "{trace:?}");
+        assert_eq!((first.before_event_id.as_deref(), first.event_id.as_deref()), (None, Some("e1")));
+        let found = reread(&db, &mut processing, &right, &all()).await;
+        assert_eq!((found.rejections, found.recovered), (0, 0), "those that have been recovered are rejected no more");
+    }
+
+    what_is_no_longer_kept_is_said(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let wrong = without_money();
+        let kept = async |processing: &Processing, from: &str| {
+            let store = db.under(&right).await;
+            let from = if from.is_empty() { Timestamp::EPOCH } else { at(from) };
+            looked(&store, processing, &Asked { from, ..all() }).await.kept_since
+        };
+        assert_eq!(kept(&processing, "").await, None, "there was nothing");
+        let days = |days: i64| Timestamp::from_unix_ms(now().unix_ms() - days * 86_400_000).unwrap().to_string();
+        let retention = i64::from(right.data_retention_days);
+        assert_eq!(kept(&processing, "2025-01-01T00:00:00Z").await, Some(days(retention)), "rejected requests may have been");
+        assert_eq!(kept(&processing, &days(retention - 1)).await, None);
+        db.receive(&wrong, "r1", 1, "conversion_id=c1&rewars=10").await;
+        assert_eq!(kept(&processing, "").await, None, "it is kept");
+        db.execute("delete from postbacks").await;
+        assert_eq!(kept(&processing, "").await, Some(now().to_string()), "of all events no request is left");
+        processing.partner = right.clone();
+        assert!(reread(&db, &mut processing, &right, &all()).await.is_unchanged());
+    }
+
     events_move_to_the_conversions_of_another_key(db) {
         let mut processing = Processing::new();
         let before = processing.partner.clone();
@@ -516,10 +674,10 @@ contract! {
             let trace = store.trace(id).await.unwrap();
             assert_eq!(trace.rereads.len(), 1, "{id}: {trace:?}");
             let one = &trace.rereads[0];
-            assert_eq!((one.request_id.as_str(), one.before_event_id.as_str(), one.before_conversion_id.as_str()),
-                ("r1", event.as_str(), format!("event:{event}").as_str()));
+            assert_eq!((one.request_id.as_str(), one.before_event_id.as_deref(), one.before_conversion_id.as_deref()),
+                ("r1", Some(event.as_str()), Some(format!("event:{event}").as_str())));
             assert_eq!((one.verdict.as_str(), one.conversion_id.as_deref()), ("created", Some("c1")));
-            assert!(one.before_stated.contains("usd_payout"), "{one:?}");
+            assert!(one.before_stated.as_ref().is_some_and(|stated| stated.contains("usd_payout")), "{one:?}");
             assert_eq!(trace.conversions.len(), 1, "{id} leads to what it has become");
             assert_eq!(trace.conversions[0].1.conversion_id, "c1");
         }

@@ -153,13 +153,14 @@ fn revision(before: Option<&Change>, change: &Change, trace: &Trace, id: &str) -
 fn reread(reread: &Reread, id: &str) -> Result<Entry, StoreError> {
     let ids = [
         ("request_id", Some(reread.request_id.as_str())),
-        ("event_id", Some(reread.before_event_id.as_str())),
+        ("event_id", reread.before_event_id.as_deref()),
         ("event_id", reread.event_id.as_deref()),
-        ("conversion_id", Some(reread.before_conversion_id.as_str())),
+        ("conversion_id", reread.before_conversion_id.as_deref()),
         ("conversion_id", reread.conversion_id.as_deref()),
     ];
     let names: BTreeSet<_> = ids.into_iter().filter(|(_, other)| *other == Some(id)).map(|(name, _)| name).collect();
     let stated = |json: &str| read_json::<BTreeMap<String, String>>("what a request stated", json);
+    let before = reread.before_stated.as_deref().map(stated).transpose()?;
     let now = reread.stated.as_deref().map(stated).transpose()?;
     let value = json!({
         "matches": names,
@@ -169,7 +170,9 @@ fn reread(reread: &Reread, id: &str) -> Result<Entry, StoreError> {
             "verdict": reread.before_verdict,
             "event_id": reread.before_event_id,
             "conversion_id": reread.before_conversion_id,
-            "stated": stated(&reread.before_stated)?,
+            "stated": before,
+            "code": reread.before_code,
+            "field": reread.before_field,
         },
         "after": {
             "verdict": reread.verdict,

@@ -41,6 +41,14 @@ pub(in crate::store) fn members(dialect: Dialect, table: &str) -> [(&'static str
 }
 
 impl StoredReceipt {
+    pub(in crate::store) fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    pub(in crate::store) fn received_at(&self) -> Timestamp {
+        self.received_at
+    }
+
     /// The receipt. Its nonce is not kept.
     ///
     /// # Errors

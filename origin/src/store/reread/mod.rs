@@ -9,13 +9,20 @@ mod read;
 mod related;
 mod write;
 
-pub use read::{EventMarks, EventRow, Known, Place, ReceiptRow, RequestRow, RequestSpan, Stored, StoredEvent};
+pub use read::{
+    EventMarks, EventRow, Known, Place, ReceiptRow, RejectedRow, RejectedSpan, RequestRow, RequestSpan, Stored,
+    StoredEvent, StoredPage, Unreadable,
+};
 pub use related::Relation;
-pub use write::{Accepted, After, Became, EventChange, KeyChange, Link, Rejection, Replacement, RequestChange};
+pub use write::{
+    Accepted, After, Became, EventChange, KeyChange, Link, Rejection, Replacement, RequestChange, Row, Was,
+};
 
 use super::limits::Limits;
+use super::reader::Total;
 use super::statement::{Done, Statement};
 use super::{Store, StoreError};
+use postback::time::Timestamp;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -30,7 +37,7 @@ impl Store {
     ///
     /// # Errors
     /// The database cannot say.
-    pub async fn stored_requests(&self, span: &RequestSpan) -> Result<Vec<RequestRow>, StoreError> {
+    pub async fn stored_requests(&self, span: &RequestSpan) -> Result<StoredPage<RequestRow, Place>, StoreError> {
         let step = read::page(self.database().dialect(), span);
         read::requests(self.rereading(vec![step.over(std::slice::from_ref(span))]).await?)
     }
@@ -65,14 +72,31 @@ impl Store {
         Ok(done.into_iter().flat_map(|done| done.answers).map(|(key, _)| key).collect())
     }
 
-    /// Which of these requests reached a verdict.
+    /// The next rejected requests that have reached no verdict since, in the order of their numbers, at most [`PAGE`].
     ///
     /// # Errors
     /// The database cannot say.
-    pub async fn requests_with_verdict(&self, request_ids: &[String]) -> Result<BTreeSet<String>, StoreError> {
-        let statement = read::with_verdict(self.database().dialect()).over(request_ids);
-        let done = self.rereading(vec![statement]).await?;
-        Ok(done.into_iter().flat_map(|done| done.answers).map(|(id, _)| id).collect())
+    pub async fn stored_rejections(&self, span: RejectedSpan) -> Result<StoredPage<RejectedRow, i64>, StoreError> {
+        let step = read::rejected_page(self.database().dialect());
+        read::rejected_requests(self.rereading(vec![step.over(&[span])]).await?)
+    }
+
+    /// Rejected requests by their numbers: those that have reached no verdict since.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn rejections_by_number(&self, numbers: &[i64]) -> Result<StoredPage<RejectedRow, i64>, StoreError> {
+        let step = read::rejected_by_number(self.database().dialect());
+        read::rejected_requests(self.rereading(vec![step.over(numbers)]).await?)
+    }
+
+    /// What the conversions of keys come to as they are stored, by quarters of an hour that begin at these instants.
+    ///
+    /// # Errors
+    /// The database cannot say.
+    pub async fn totals_of_keys(&self, keys: &[String]) -> Result<Vec<(Timestamp, Total)>, StoreError> {
+        let step = read::totals_of_keys(self.database().dialect());
+        read::totals(self.rereading(vec![step.over(keys)]).await?)
     }
 
     /// Since when requests are kept, and whether there are events from before.

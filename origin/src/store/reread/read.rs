@@ -1,11 +1,14 @@
-//! What is stored of requests that reached a verdict, of their events, and of the events' receipts.
+//! What is stored of requests that reached a verdict or were rejected, of events, and of the events' receipts.
+//!
+//! What cannot be read of one request is that request's own matter: where others are read with it, they are answered.
 
 use super::super::StoreError;
 use super::super::reader::receipt::{self, StoredReceipt};
 use super::super::reader::requests::of_events;
-use super::super::reader::{flag, optional_time};
+use super::super::reader::{Total, flag, optional_time};
 use super::super::record::Receipt;
 use super::super::statement::{Column, Dialect, Done, Step, read_json};
+use super::super::totals::totals_by_quarter;
 use super::super::worklist::time;
 use super::PAGE;
 use postback::time::Timestamp;
@@ -47,22 +50,68 @@ pub struct RequestRow {
     pub content: BTreeMap<String, String>,
     /// How it came, without its nonce.
     pub receipt: Receipt,
-    /// Whether it was erased (R63).
-    pub is_erased: bool,
+    /// Whether it was rejected before it reached a verdict, so that its number says nothing of when it came.
+    pub was_rejected: bool,
     /// What is stored of its event beside, where there is one.
     pub event: Option<EventMarks>,
 }
 
+/// A rejected request of a believed sender, that has reached no verdict since.
+#[derive(Clone, Debug)]
+pub struct RejectedRow {
+    /// Its number.
+    pub rejection_id: i64,
+    /// The receipt's own name.
+    pub receipt_id: String,
+    /// Why it was rejected.
+    pub code: String,
+    /// The field at fault.
+    pub field: Option<String>,
+    /// How it came, without its nonce.
+    pub receipt: Receipt,
+}
+
+/// A stored request that cannot be read.
+#[derive(Clone, Debug)]
+pub struct Unreadable {
+    /// Its event; that of a rejected one is not known.
+    pub event_id: Option<String>,
+    /// Its name.
+    pub request_id: String,
+    /// What of it.
+    pub reason: String,
+}
+
+/// A page of requests.
+#[derive(Clone, Debug)]
+pub struct StoredPage<R, P> {
+    /// Those that can be read, in the order of the page.
+    pub rows: Vec<R>,
+    /// Those that cannot.
+    pub unreadable: Vec<Unreadable>,
+    /// Where it ends; None: nothing is behind the page before it.
+    pub end: Option<P>,
+}
+
+/// Rejected requests that were received within a span of time, behind one of them.
+#[derive(Clone, Copy, Debug)]
+pub struct RejectedSpan {
+    /// They were received at this instant or later.
+    pub from: Timestamp,
+    /// They were received before this instant.
+    pub to: Timestamp,
+    /// Behind which number; 0: from the first on.
+    pub after: i64,
+}
+
 /// What an event has beside its content.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventMarks {
     /// The key of its conversion.
     pub conversion_key: String,
     /// The sender's own words, by canonical field.
-    #[serde(deserialize_with = "texts")]
     pub words: BTreeMap<String, String>,
     /// Whether its sender named it.
-    #[serde(deserialize_with = "flag")]
     pub names_event: bool,
 }
 
@@ -116,6 +165,8 @@ pub struct Stored {
     pub events: BTreeMap<String, StoredEvent>,
     /// Their requests.
     pub requests: Vec<RequestRow>,
+    /// Rejected requests that are read into them now. Whoever reads these knows which.
+    pub rejected: Vec<RejectedRow>,
     /// Accounts whose deposits conversions count as, by the keys of these.
     pub deposit_accounts: BTreeMap<String, Vec<String>>,
 }
@@ -125,7 +176,7 @@ pub struct Stored {
 pub struct Known {
     /// The first that is, of those that reached a verdict.
     pub since: Option<Timestamp>,
-    /// Whether there are events from before that.
+    /// Whether there are events from before that, or no request at all and events all the same.
     pub has_older_events: bool,
 }
 
@@ -137,7 +188,26 @@ struct Request {
     verdict: String,
     content: String,
     receipt: StoredReceipt,
-    event: Option<EventMarks>,
+    #[serde(deserialize_with = "flag")]
+    was_rejected: bool,
+    event: Option<Marks>,
+}
+
+#[derive(Deserialize)]
+struct Rejected {
+    receipt_id: String,
+    code: String,
+    field: Option<String>,
+    receipt: StoredReceipt,
+}
+
+/// As they are stored: words are JSON that travels as a text.
+#[derive(Deserialize)]
+struct Marks {
+    conversion_key: String,
+    words: String,
+    #[serde(deserialize_with = "flag")]
+    names_event: bool,
 }
 
 #[derive(Deserialize)]
@@ -148,7 +218,7 @@ struct Event {
     fingerprint: String,
     content: String,
     #[serde(flatten)]
-    marks: EventMarks,
+    marks: Marks,
     #[serde(flatten)]
     first: Receives,
 }
@@ -172,11 +242,6 @@ struct Receives {
     received_at: Timestamp,
     request_id: String,
     receipt_id: String,
-}
-
-/// JSON of texts that travels as a text.
-fn texts<'de, D: serde::Deserializer<'de>>(from: D) -> Result<BTreeMap<String, String>, D::Error> {
-    serde_json::from_str(&String::deserialize(from)?).map_err(serde::de::Error::custom)
 }
 
 const ID: &[Column<String>] = &[Column::text("id", |id| Some(id.clone()))];
@@ -217,6 +282,13 @@ fn request(dialect: Dialect, event: Option<&str>) -> String {
         column("verdict"),
         ("content", "cast(known.content as text)".to_owned()),
         ("receipt", receipt),
+        (
+            "was_rejected",
+            format!(
+                "case when exists (select 1 from rejections where rejections.request_id = known.request_id{}) then 1 else 0 end",
+                dialect.by_key()
+            ),
+        ),
     ];
     members.extend(event.map(|event| {
         let marks = dialect.json_members(&[
@@ -290,21 +362,73 @@ fn of(dialect: Dialect, column: &str) -> Step<String> {
     Step::new(dialect, ID, &statement).answering()
 }
 
-/// Which requests reached a verdict.
-pub(super) fn with_verdict(dialect: Dialect) -> Step<String> {
-    let join = dialect.join_in_order("postbacks", "known", "known.request_id = input.id");
-    Step::new(dialect, ID, &format!("select distinct known.request_id as id, '' as answer from input {join}"))
-        .answering()
+/// A page of rejected requests that have reached no verdict since.
+pub(super) fn rejected_page(dialect: Dialect) -> Step<RejectedSpan> {
+    const COLUMNS: &[Column<RejectedSpan>] = &[
+        Column::time("from_at", |span| Some(span.from)),
+        Column::time("to_at", |span| Some(span.to)),
+        Column::number("after_id", |span| span.after),
+    ];
+    let statement = format!(
+        "select cast(known.rejection_id as text) as id, {} as answer from rejections as known
+         where known.rejection_id > (select after_id from input) and known.received_at >= (select from_at from input)
+            and known.received_at < (select to_at from input) and {}
+         order by known.rejection_id limit {PAGE}",
+        rejected(dialect),
+        may_be_recorded(dialect),
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
+}
+
+/// Rejected requests by their numbers, of those that have reached no verdict since.
+pub(super) fn rejected_by_number(dialect: Dialect) -> Step<i64> {
+    const COLUMNS: &[Column<i64>] = &[Column::number("number", |number| *number)];
+    let statement = format!(
+        "select cast(known.rejection_id as text) as id, {} as answer from input {} where {}",
+        rejected(dialect),
+        dialect.join_in_order("rejections", "known", "known.rejection_id = input.number"),
+        may_be_recorded(dialect),
+    );
+    Step::new(dialect, COLUMNS, &statement).answering()
+}
+
+/// A rejected request that is `known`, in JSON.
+fn rejected(dialect: Dialect) -> String {
+    let column = |name: &'static str| (name, format!("known.{name}"));
+    let receipt = dialect.json_members(&receipt::members(dialect, "known"));
+    dialect.json_object(&[column("receipt_id"), column("code"), column("field"), ("receipt", receipt)])
+}
+
+/// That a rejected request's sender was believed, and that it has reached no verdict.
+pub(super) fn may_be_recorded(dialect: Dialect) -> String {
+    format!(
+        "known.is_authenticated and not exists (select 1 from postbacks where postbacks.request_id = known.request_id{})",
+        dialect.by_key()
+    )
+}
+
+/// What the conversions of keys come to as they are stored, by quarters of an hour.
+pub(super) fn totals_of_keys(dialect: Dialect) -> Step<String> {
+    let join = dialect.join_in_order("conversions", "known", "known.conversion_key = input.id");
+    Step::new(dialect, ID, &totals_by_quarter(dialect, &join)).answering()
+}
+
+/// The answers of that: when a quarter begins, and what it comes to.
+pub(super) fn totals(done: Vec<Done>) -> Result<Vec<(Timestamp, Total)>, StoreError> {
+    let total = |(_, answer): (String, String)| {
+        let total: Total = read_json("a total", &answer)?;
+        let start = Timestamp::from_unix_ms(total.span.saturating_mul(1_000));
+        Ok((start.ok_or_else(|| StoreError::Bug("a total of no time".to_owned()))?, total))
+    };
+    answers(done).map(total).collect()
 }
 
 /// Since when requests are kept.
 pub(super) fn kept(dialect: Dialect) -> Step<()> {
     const COLUMNS: &[Column<()>] = &[Column::number("asked", |()| 1)];
     let first = "(select min(received_at) from postbacks)";
-    let answer = dialect.json_object(&[
-        ("since", dialect.time_text(first)),
-        ("has_older_events", format!("exists (select 1 from events where events.received_at < {first} limit 1)")),
-    ]);
+    let older = format!("exists (select 1 from events where {first} is null or events.received_at < {first} limit 1)");
+    let answer = dialect.json_object(&[("since", dialect.time_text(first)), ("has_older_events", older)]);
     Step::new(dialect, COLUMNS, &format!("select 'kept' as id, {answer} as answer from input")).answering()
 }
 
@@ -321,8 +445,43 @@ pub(super) fn known(done: Vec<Done>) -> Result<Known, StoreError> {
     Ok(Known { since, has_older_events })
 }
 
-pub(super) fn requests(done: Vec<Done>) -> Result<Vec<RequestRow>, StoreError> {
-    answers(done).map(|(_, answer)| RequestRow::read(&answer)).collect()
+pub(super) fn requests(done: Vec<Done>) -> Result<StoredPage<RequestRow, Place>, StoreError> {
+    let mut page = StoredPage { rows: Vec::new(), unreadable: Vec::new(), end: None };
+    for (request_id, answer) in answers(done) {
+        let request: Request = read_json("a request", &answer)?;
+        page.end = Some(Place { received_at: request.receipt.received_at(), postback_id: request.postback_id });
+        let event_id = Some(request.event_id.clone());
+        page.add(event_id, request_id, RequestRow::of(request))?;
+    }
+    Ok(page)
+}
+
+pub(super) fn rejected_requests(done: Vec<Done>) -> Result<StoredPage<RejectedRow, i64>, StoreError> {
+    let mut page = StoredPage { rows: Vec::new(), unreadable: Vec::new(), end: None };
+    for (number, answer) in answers(done) {
+        let rejected: Rejected = read_json("a rejected request", &answer)?;
+        let number = number.parse().map_err(|_| StoreError::Bug("a rejected request without a number".to_owned()))?;
+        page.end = Some(number);
+        let request_id = rejected.receipt.request_id().to_owned();
+        page.add(None, request_id, RejectedRow::of(number, rejected))?;
+    }
+    Ok(page)
+}
+
+impl<R, P> StoredPage<R, P> {
+    fn add(
+        &mut self,
+        event_id: Option<String>,
+        request_id: String,
+        row: Result<R, StoreError>,
+    ) -> Result<(), StoreError> {
+        match row {
+            Ok(row) => self.rows.push(row),
+            Err(StoreError::Bug(reason)) => self.unreadable.push(Unreadable { event_id, request_id, reason }),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
 }
 
 pub(super) fn stored(done: Vec<Done>) -> Result<Stored, StoreError> {
@@ -339,7 +498,7 @@ pub(super) fn stored(done: Vec<Done>) -> Result<Stored, StoreError> {
                 stored.deposit_accounts.entry(conversion_key).or_default().push(account_id);
             }
             REPEAT => repeats.push(read_json::<Repeat>("a repeat", &answer)?),
-            _ => stored.requests.push(RequestRow::read(&answer)?),
+            _ => stored.requests.push(RequestRow::of(read_json("a request", &answer)?)?),
         }
     }
     for Repeat { event_id, receipt } in repeats {
@@ -371,7 +530,7 @@ impl StoredEvent {
     fn read(answer: &str) -> Result<(String, StoredEvent), StoreError> {
         let event: Event = read_json("an event", answer)?;
         let Event { event_id, event, conversion_id, fingerprint, content: content_text, marks, first } = event;
-        let EventMarks { conversion_key, words, names_event } = marks;
+        let EventMarks { conversion_key, words, names_event } = marks.try_into()?;
         let content = read_json("an event's content", &content_text)?;
         let row = EventRow { event, conversion_id, conversion_key, fingerprint, content, words, names_event };
         Ok((event_id, StoredEvent { row, content_text, first: first.into(), repeats: Vec::new() }))
@@ -383,17 +542,27 @@ impl StoredEvent {
     }
 }
 
+impl TryFrom<Marks> for EventMarks {
+    type Error = StoreError;
+
+    fn try_from(Marks { conversion_key, words, names_event }: Marks) -> Result<EventMarks, StoreError> {
+        Ok(EventMarks { conversion_key, words: read_json("an event's words", &words)?, names_event })
+    }
+}
+
 impl RequestRow {
-    fn read(answer: &str) -> Result<RequestRow, StoreError> {
-        let Request { postback_id, receipt_id, event_id, verdict, content, receipt, event } =
-            read_json("a request", answer)?;
+    fn of(request: Request) -> Result<RequestRow, StoreError> {
+        let Request { postback_id, receipt_id, event_id, verdict, content, receipt, was_rejected, event } = request;
         let receipt = receipt.into_receipt()?;
-        // An erased request has none of these any more ([`super::super::subject`]), and every other has some.
-        let is_erased = receipt.headers.as_object().is_some_and(serde_json::Map::is_empty)
-            && receipt.body.is_none()
-            && receipt.client_ip.is_none()
-            && !receipt.target.contains('?');
         let content = read_json("a request's content", &content)?;
-        Ok(RequestRow { postback_id, receipt_id, event_id, verdict, content, receipt, is_erased, event })
+        let event = event.map(EventMarks::try_from).transpose()?;
+        Ok(RequestRow { postback_id, receipt_id, event_id, verdict, content, receipt, was_rejected, event })
+    }
+}
+
+impl RejectedRow {
+    fn of(rejection_id: i64, rejected: Rejected) -> Result<RejectedRow, StoreError> {
+        let Rejected { receipt_id, code, field, receipt } = rejected;
+        Ok(RejectedRow { rejection_id, receipt_id, code, field, receipt: receipt.into_receipt()? })
     }
 }

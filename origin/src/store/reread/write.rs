@@ -4,9 +4,10 @@
 use super::super::rebuild::{Growth, Key, phases, turns};
 use super::super::record::{RejectedIds, Via};
 use super::super::statement::{Column, Dialect, Statement, Step};
+use super::super::subject::AS_RECEIVED;
 use super::super::totals::judging_slot;
 use super::super::turns::{Turn, take_turns};
-use super::read::{EventRow, ReceiptRow, StoredEvent};
+use super::read::{EventRow, ReceiptRow, StoredEvent, may_be_recorded};
 use postback::conversion::Folded;
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -87,21 +88,47 @@ pub struct KeyChange {
 #[derive(Clone, Debug)]
 pub struct RequestChange {
     /// Its rows: a request that was delivered twice has two. The first one first.
-    pub rows: Vec<(i64, Verdict)>,
+    pub rows: Vec<(Row, Verdict)>,
     /// Its name.
     pub request_id: String,
     /// When it was received.
     pub received_at: Timestamp,
-    /// Its event before.
-    pub before_event_id: String,
-    /// Its conversion before.
-    pub before_conversion_id: String,
-    /// Its verdict before.
-    pub before_verdict: String,
-    /// Event, status and amounts before.
-    pub before_stated: BTreeMap<String, String>,
+    /// What it was.
+    pub was: Was,
     /// What it is now.
     pub became: Became,
+}
+
+/// Where a request is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Row {
+    /// Among those that reached a verdict, under a number.
+    Postback(i64),
+    /// Among the rejected ones, under a number.
+    Rejection(i64),
+}
+
+/// What a request was before.
+#[derive(Clone, Debug)]
+pub enum Was {
+    /// A postback.
+    Accepted {
+        /// Its event.
+        event_id: String,
+        /// Its conversion.
+        conversion_id: String,
+        /// Its verdict.
+        verdict: String,
+        /// Event, status and amounts.
+        stated: BTreeMap<String, String>,
+    },
+    /// No postback.
+    Rejected {
+        /// The code.
+        code: String,
+        /// The field at fault.
+        field: Option<String>,
+    },
 }
 
 /// What a request is read into.
@@ -158,6 +185,8 @@ pub struct Link {
     pub linked_id: String,
     /// An event that says so now.
     pub event_id: Option<String>,
+    /// An event that said so before, and may not now.
+    pub before_event_id: Option<String>,
 }
 
 /// The row of an event.
@@ -180,7 +209,7 @@ struct Request {
     reread_id: String,
     rules: String,
     change: Arc<RequestChange>,
-    postback_id: i64,
+    row: Row,
     verdict: Verdict,
     is_first: bool,
 }
@@ -205,10 +234,10 @@ const TAKES_EFFECT: &str = "exists (select 1 from rereads where rereads.reread_i
 
 /// The statements. Who records, rebuilds or evaluates what is about any of these takes turns with them. Then:
 ///
-/// (1) it takes effect where every event is as it was read, and no key has more of them
+/// (1) it takes effect where every event is as it was read, no key has more of them, and every rejected request is still that and whole
 /// (2) what each request was, and what it is, is noted
 /// (3) events are what they say now, and have the receipts that they have now
-/// (4) requests are what they say now; those that are none move to the rejected ones
+/// (4) requests are what they say now; those that are none move to the rejected ones, and rejected ones that are some reach their verdict
 /// (5) conversions are what their events come to, and are evaluated again
 /// (6) events that no request tells of go
 /// (7) clicks are linked to whom events name now
@@ -228,7 +257,11 @@ pub(super) fn statements(dialect: Dialect, replacement: &Replacement) -> Vec<Sta
     let turns = all_turns(dialect, replacement, keys.iter().map(|(key, _)| key));
     let mut statements: Vec<_> = take_turns(dialect).map(|step| step.over(&turns)).into_iter().collect();
     // (1)
-    statements.extend([begin(dialect).over(&all), revoke(dialect).over(&key_rows)]);
+    statements.extend([
+        begin(dialect).over(&all),
+        revoke(dialect).over(&key_rows),
+        revoke_recorded(dialect).over(&requests),
+    ]);
     // (2)
     statements.push(note(dialect).over(&requests));
     // (3)
@@ -274,11 +307,11 @@ fn event(replacement: &Replacement, change: &Arc<EventChange>) -> Event {
 }
 
 fn requests(replacement: &Replacement, change: &Arc<RequestChange>) -> Vec<Request> {
-    let row = |(place, (postback_id, verdict)): (usize, &(i64, Verdict))| Request {
+    let row = |(place, (row, verdict)): (usize, &(Row, Verdict))| Request {
         reread_id: replacement.reread_id.to_string(),
         rules: replacement.rules.clone(),
         change: Arc::clone(change),
-        postback_id: *postback_id,
+        row: *row,
         verdict: *verdict,
         is_first: place == 0,
     };
@@ -417,7 +450,45 @@ fn revoke(dialect: Dialect) -> Step<KeyRow> {
     Step::new(dialect, KEYS, &statement)
 }
 
+/// Takes it back, where a rejected request has reached a verdict or was erased since it was read, or is gone.
+fn revoke_recorded(dialect: Dialect) -> Step<Request> {
+    let statement = format!(
+        "delete from rereads where reread_id in (select input.reread_id from input
+            where input.rejection_id > 0 and not exists (select 1 from rejections as known
+                where known.rejection_id = input.rejection_id and {} and {AS_RECEIVED}{}))",
+        may_be_recorded(dialect),
+        dialect.by_key(),
+    );
+    Step::new(dialect, REQUESTS, &statement)
+}
+
 impl Request {
+    fn was_accepted(&self, read: impl Fn(&str, &str, &BTreeMap<String, String>) -> String) -> Option<String> {
+        match &self.change.was {
+            Was::Accepted { event_id, conversion_id, stated, .. } => Some(read(event_id, conversion_id, stated)),
+            Was::Rejected { .. } => None,
+        }
+    }
+
+    fn was_rejected(&self) -> Option<(&str, Option<&str>)> {
+        match &self.change.was {
+            Was::Accepted { .. } => None,
+            Was::Rejected { code, field } => Some((code, field.as_deref())),
+        }
+    }
+
+    fn before_verdict(&self) -> &str {
+        match &self.change.was {
+            Was::Accepted { verdict, .. } => verdict,
+            Was::Rejected { .. } => Verdict::Rejected.name(),
+        }
+    }
+
+    fn number_among(&self, number: impl Fn(Row) -> Option<i64>) -> i64 {
+        // No row has the number zero.
+        number(self.row).unwrap_or(0)
+    }
+
     fn accepted<T>(&self, read: impl Fn(&Accepted) -> T) -> Option<T> {
         match &self.change.became {
             Became::Accepted(accepted) => Some(read(accepted)),
@@ -438,16 +509,29 @@ impl Request {
 }
 
 const REQUESTS: &[Column<Request>] = &[
-    Column::number("postback_id", |row| row.postback_id),
+    Column::number("postback_id", |request| {
+        request.number_among(|row| match row {
+            Row::Postback(number) => Some(number),
+            Row::Rejection(_) => None,
+        })
+    }),
+    Column::number("rejection_id", |request| {
+        request.number_among(|row| match row {
+            Row::Postback(_) => None,
+            Row::Rejection(number) => Some(number),
+        })
+    }),
     Column::text("reread_id", |row| Some(row.reread_id.clone())),
     Column::text("rules", |row| Some(row.rules.clone())),
     Column::flag("is_first", |row| Some(row.is_first)),
     Column::text("request_id", |row| Some(row.change.request_id.clone())),
     Column::time("received_at", |row| Some(row.change.received_at)),
-    Column::text("before_verdict", |row| Some(row.change.before_verdict.clone())),
-    Column::text("before_event_id", |row| Some(row.change.before_event_id.clone())),
-    Column::text("before_conversion_id", |row| Some(row.change.before_conversion_id.clone())),
-    Column::text("before_stated", |row| Some(as_json(&row.change.before_stated))),
+    Column::text("before_verdict", |row| Some(row.before_verdict().to_owned())),
+    Column::text("before_event_id", |row| row.was_accepted(|event_id, _, _| event_id.to_owned())),
+    Column::text("before_conversion_id", |row| row.was_accepted(|_, conversion_id, _| conversion_id.to_owned())),
+    Column::text("before_stated", |row| row.was_accepted(|_, _, stated| as_json(stated))),
+    Column::text("before_code", |row| row.was_rejected().map(|(code, _)| code.to_owned())),
+    Column::text("before_field", |row| row.was_rejected().and_then(|(_, field)| field.map(str::to_owned))),
     Column::text("verdict", |row| Some(row.verdict.to_string())),
     Column::text("event_id", |row| row.accepted(|accepted| accepted.event_id.clone())),
     Column::text("conversion_id", |row| row.accepted(|accepted| accepted.conversion_id.clone())),
@@ -475,10 +559,10 @@ fn note(dialect: Dialect) -> Step<Request> {
     let [before_stated, stated] = ["before_stated", "stated"].map(|column| json(dialect, column));
     let statement = format!(
         "insert into reread_requests (reread_id, request_id, received_at, before_verdict, before_event_id, before_conversion_id,
-            before_stated, verdict, event_id, conversion_id, stated, code, field)
+            before_stated, before_code, before_field, verdict, event_id, conversion_id, stated, code, field)
          select input.reread_id, input.request_id, input.received_at, input.before_verdict, input.before_event_id,
-            input.before_conversion_id, {before_stated}, input.verdict, input.event_id, input.conversion_id, {stated},
-            input.code, input.field
+            input.before_conversion_id, {before_stated}, input.before_code, input.before_field, input.verdict, input.event_id,
+            input.conversion_id, {stated}, input.code, input.field
          from input where input.is_first and {TAKES_EFFECT}"
     );
     Step::new(dialect, REQUESTS, &statement)
@@ -538,8 +622,8 @@ fn put_repeats(dialect: Dialect) -> Step<Repeat> {
     Step::new(dialect, COLUMNS, &statement)
 }
 
-/// Who is linked to a click: as the first receipt says of all events that say it. They are those that were read, and those of conversions
-/// that name the click.
+/// Who is linked to a click: as the first receipt says of all events that say it. They are those that were read, those of conversions
+/// that name the click, and the one that it is linked by already, unless that is replaced.
 fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     const COLUMNS: &[Column<LinkRow>] = &[
         Column::text("click_id", |row| Some(row.link.click_id.clone())),
@@ -547,10 +631,11 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
         Column::text("kind", |row| Some(row.link.kind.to_owned())),
         Column::text("linked_id", |row| Some(row.link.linked_id.clone())),
         Column::text("event_id", |row| row.link.event_id.clone()),
+        Column::text("before_event_id", |row| row.link.before_event_id.clone()),
     ];
     let forget = format!(
-        "delete from links where (click_id, kind, linked_id) in (
-            select input.click_id, input.kind, input.linked_id from input where {TAKES_EFFECT}){}",
+        "delete from links where (click_id, kind, linked_id, event_id) in (
+            select input.click_id, input.kind, input.linked_id, input.before_event_id from input where {TAKES_EFFECT}){}",
         dialect.among(COLUMNS, "links.click_id", "click_id"),
     );
     let conversions = dialect.join_in_order("conversions", "own", "own.click_id = input.click_id");
@@ -579,13 +664,16 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
          insert into links (click_id, kind, linked_id, event_id, linked_at, request_id)
          select placed.click_id, placed.kind, placed.linked_id, placed.event_id, placed.received_at, placed.request_id
          from placed where placed.place = 1 order by placed.click_id, placed.kind, placed.linked_id
-         on conflict (click_id, kind, linked_id) do nothing"
+         on conflict (click_id, kind, linked_id) do update set event_id = excluded.event_id, linked_at = excluded.linked_at,
+            request_id = excluded.request_id
+         where (excluded.linked_at, excluded.request_id, excluded.event_id)
+            < (links.linked_at, links.request_id, links.event_id)"
     );
     [forget, put].map(|statement| Step::new(dialect, COLUMNS, &statement))
 }
 
 /// Requests are as they are read now. Those that are no postbacks are where they would be, had they been read so at first.
-fn put_requests(dialect: Dialect) -> [Step<Request>; 3] {
+fn put_requests(dialect: Dialect) -> [Step<Request>; 4] {
     let [content, ignored, warnings] = ["content", "ignored", "warnings"].map(|column| json(dialect, column));
     let among = dialect.among(REQUESTS, "postbacks.postback_id", "postback_id");
     let put = format!(
@@ -611,10 +699,17 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 3] {
         "insert into rejections ({kept}, code, field, via, is_authenticated, status, rules, {given})
          select {values}, input.code, input.field, input.via, {is_authenticated}, input.status, input.rules, {named}
          from input {known} where input.is_first and input.code is not null and {TAKES_EFFECT}
-         on conflict (request_id) do nothing",
+         on conflict (request_id) do update set {replaced}",
         kept = kept.join(", "),
         given = given.join(", "),
         values = kept.map(|name| format!("known.{name}")).join(", "),
+        // It was rejected before, and is now for another reason.
+        replaced = ["code", "field", "status", "rules"]
+            .into_iter()
+            .chain(given)
+            .map(|name| format!("{name} = excluded.{name}"))
+            .collect::<Vec<_>>()
+            .join(", "),
         named = given.map(|name| format!("input.named_{name}")).join(", "),
         is_authenticated = match dialect {
             Dialect::Postgres => "true",
@@ -626,7 +721,16 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 3] {
         "delete from postbacks where postback_id in (
             select input.postback_id from input where input.code is not null and {TAKES_EFFECT}){among}"
     );
-    [put, reject, forget].map(|statement| Step::new(dialect, REQUESTS, &statement))
+    let recover = format!(
+        "insert into postbacks ({kept}, event_id, verdict, content, ignored, warnings)
+         select {values}, input.event_id, input.verdict, {content}, {ignored}, {warnings}
+         from input {known} where input.rejection_id > 0 and {TAKES_EFFECT}
+         order by known.received_at, known.request_id",
+        kept = kept.join(", "),
+        values = kept.map(|name| format!("known.{name}")).join(", "),
+        known = dialect.join_in_order("rejections", "known", "known.rejection_id = input.rejection_id"),
+    );
+    [put, reject, forget, recover].map(|statement| Step::new(dialect, REQUESTS, &statement))
 }
 
 /// Requests that the keys are rebuilt, by the transaction itself.

@@ -125,6 +125,31 @@ pub(super) fn counted(dialect: Dialect, table: Table, condition: &str) -> String
     format!("select {} from ({found}) as one", table.of_each(dialect, "one").join(", "))
 }
 
+/// A query for what conversions come to, as [`super::reader::Total`] reads it, by quarters of an hour: those that a join puts as `known`
+/// beside `input`. Its `span` is the beginning of the quarter in Unix seconds.
+#[cfg(not(target_family = "wasm"))]
+pub(super) fn totals_by_quarter(dialect: Dialect, join: &str) -> String {
+    let found = format!("select {} from input {join}", as_kind(dialect, "known").join(", "));
+    let summed = NUMBERS
+        .iter()
+        .map(|number| format!("sum({}) as {}", number.over.only("one", &format!("one.{}", number.of)), number.name));
+    let money = SUMS.iter().map(|sum| {
+        let amount = sum.over.only("one", &format!("coalesce(one.{}, 0)", sum.of));
+        format!("{} as {}", dialect.sum_text(&amount), sum.name)
+    });
+    let member = |hourly: &Hourly| (hourly.name, format!("total.{}", hourly.name));
+    let amounts = dialect.json_members(&SUMS.iter().map(member).collect::<Vec<_>>());
+    let span = ("span", dialect.unix_s("total.period_start"));
+    let members: Vec<_> = std::iter::once(span).chain(NUMBERS.iter().map(member)).chain([("money", amounts)]).collect();
+    format!(
+        "select 'total' as id, {} as answer
+         from (select {quarter} as period_start, {} from ({found}) as one group by {quarter}) as total",
+        dialect.json_object(&members),
+        summed.chain(money).collect::<Vec<_>>().join(", "),
+        quarter = Table::Quarters.period_start(dialect, "one.happened_at"),
+    )
+}
+
 /// When a conversion happened: as it says itself, or else when its event did, or else when it was received.
 pub(super) fn happened_at(conversion: &str) -> String {
     format!("coalesce({conversion}.conversion_datetime, {conversion}.ts_event, {conversion}.received_at)")

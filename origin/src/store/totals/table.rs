@@ -117,7 +117,7 @@ impl Table {
     }
 
     /// The beginning of an instant's period.
-    fn period_start(self, dialect: Dialect, time: &str) -> String {
+    pub(super) fn period_start(self, dialect: Dialect, time: &str) -> String {
         match dialect {
             Dialect::Postgres => {
                 let length = match self {

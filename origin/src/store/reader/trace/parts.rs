@@ -106,12 +106,16 @@ pub struct Reread {
     pub request_id: String,
     /// Its verdict before.
     pub before_verdict: String,
-    /// Its event before.
-    pub before_event_id: String,
+    /// Its event before; None: it was rejected.
+    pub before_event_id: Option<String>,
     /// Its conversion before.
-    pub before_conversion_id: String,
+    pub before_conversion_id: Option<String>,
     /// Event, status and amounts before: JSON of texts.
-    pub before_stated: String,
+    pub before_stated: Option<String>,
+    /// Why it was rejected before.
+    pub before_code: Option<String>,
+    /// The field at fault before.
+    pub before_field: Option<String>,
     /// Its verdict behind it.
     pub verdict: String,
     /// Its event behind it; None: it was rejected.
@@ -336,6 +340,8 @@ pub(super) fn rereads(dialect: Dialect, name: &str) -> Step<String> {
         column("before_event_id"),
         column("before_conversion_id"),
         json("before_stated"),
+        column("before_code"),
+        column("before_field"),
         column("verdict"),
         column("event_id"),
         column("conversion_id"),
