@@ -105,6 +105,13 @@ async fn fill(db: &Fresh) -> (Vec<Record>, Processing) {
     ] {
         db.store.reject(rejected(&target, body)).await.unwrap();
     }
+    // What was read by a file that took the account for the id of a conversion.
+    db.execute(
+        "insert into reread_requests (reread_id, request_id, received_at, before_verdict, before_event_id, before_conversion_id,
+            before_stated, verdict, event_id, conversion_id, stated)
+         values ('again', 'before', '2025-11-21T08:00:00.000000Z', 'created', 'e8', 'canary uä/7', '{}', 'created', 'e9', 'c9', '{}')",
+    )
+    .await;
     (records, processing)
 }
 
@@ -118,7 +125,7 @@ impl Fresh {
         let found = self.found().await;
         let erased = self.store.erase_subject(&erasing, &found).await.unwrap();
         let found = found.counts();
-        for table in ["conversions", "postbacks", "rejections", "clicks"] {
+        for table in ["conversions", "postbacks", "rejections", "clicks", "reread_requests"] {
             let [erased, found] = [erased.rows.get(table).copied(), found.get(table).map(|count| *count as u64)];
             assert!(erased.unwrap_or(0) >= found.unwrap_or(0), "{table}");
         }
@@ -165,7 +172,7 @@ contract! {
         fill(&db).await;
         let found = db.found().await;
         let counts: Vec<_> = found.counts().into_iter().map(|(table, count)| format!("{table} {count}")).collect();
-        assert_eq!(counts, ["clicks 2", "conversions 7", "events 9", "links 3", "postbacks 12", "rejections 5", "work_items 9"]);
+        assert_eq!(counts, ["clicks 2", "conversions 7", "events 9", "links 3", "postbacks 12", "rejections 5", "reread_requests 1", "work_items 9"]);
         let rows: String = found.tables().flat_map(|(_, rows)| rows.values()).map(ToString::to_string).collect();
         for told in ["canary u\u{e4}/7", "visit-1", "192.0.2.77", "\"usd_sale_amount\":", "\"referrer\":\"https://a.example/p\""] {
             assert!(rows.contains(told), "{told}: {rows}");
@@ -561,7 +568,8 @@ async fn printed_sql_finds_as_the_command_would() {
         counts.push(db.d1().column(statement).await.len());
     }
     let found = db.found().await.counts();
-    let tables = ["events", "conversions", "links", "clicks", "work_items", "postbacks", "rejections"];
+    let tables =
+        ["events", "conversions", "links", "clicks", "work_items", "postbacks", "rejections", "reread_requests"];
     assert_eq!(counts, tables.map(|table| found[table]));
 }
 

@@ -3,7 +3,8 @@
 
 use super::super::statement::{Dialect, Step};
 use super::find::{
-    GIVEN, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of, sets, tells,
+    GIVEN, IDS_OF_REREADS, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of,
+    reread_is_account, sets, tells,
 };
 use super::{ASKED, Account, Asked};
 use postback::id::Nonce;
@@ -54,7 +55,7 @@ impl Erasing {
 }
 
 /// That there is still something of a request as it was received.
-const AS_RECEIVED: &str =
+pub(in crate::store) const AS_RECEIVED: &str =
     "(client_ip is not null or body is not null or cast(headers as text) <> '{}' or target like '%?%')";
 
 /// Of a rejected request nothing came that its ids would have to lead to.
@@ -75,7 +76,8 @@ pub(super) struct Erase {
 /// (2) so do its conversions; those that have since become another's, where they were judged as its deposits
 /// (3) and links
 /// (4) events of the person's clicks that name no account, and their conversions, tell no more than they must
-/// (5) of requests as they were received there remains that they came, and what became of them; rejected ones name no ids
+/// (5) of requests as they were received there remains that they came, and what became of them; rejected ones name no ids; and what a
+///     request was before it was read again has the pseudonym where an id was the account
 /// (6) clicks are no more than a place and a time, and no installation is linked to them
 /// (7) whoever is judging what was erased has it no longer
 /// (8) conversions that events of several persons were folded to are folded again, from what is left; a fold that has read what was
@@ -111,6 +113,7 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     let postbacks =
         found("postbacks", "postback_id", format!("({} or {})", names_it("postbacks"), tells(dialect, "postbacks")));
     let rejections = found("rejections", "rejection_id", tells(dialect, "rejections"));
+    let rereads = found("reread_requests", "reread_request_id", reread_is_account("reread_requests"));
     let request_of_verdict = format!("{request}, ignored = '[]', {}", content("postbacks"));
     vec![
         step("events", "events", &before, format!(
@@ -147,6 +150,10 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
         )),
         step("rejections", "rejections", none, format!(
             "update rejections set {request}, {NO_IDS} where {rejections} and ({AS_RECEIVED} or {HAS_IDS})",
+        )),
+        step("reread_requests", "reread_requests", none, format!(
+            "update reread_requests set {} where {rereads}",
+            IDS_OF_REREADS.map(|name| format!("{name} = {}", replaced(name))).join(", "),
         )),
         step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}',
                 ad_click_ids = '{}'
@@ -232,17 +239,17 @@ fn replaced(text: &str) -> String {
 /// How many ids of conversions, events and clicks of the pseudonym still have the account in them.
 pub(super) fn left(dialect: Dialect) -> Step<Asked> {
     let [account, part] = ["account_id", "part"].map(of_subject);
-    let has_it = |id: &str| format!("({id} = {account} or length(replace({id}, {part}, '')) < length({id}))");
+    let has_account = |id: &str| format!("({id} = {account} or length(replace({id}, {part}, '')) < length({id}))");
     let statement = format!(
         ", {SUBJECT}, {} select 'conversions' as id, cast(count(*) as text) as answer from conversions join own
             on own.conversion_key = conversions.conversion_key and own.occurrence = conversions.occurrence
          where {} or {} or {}
          union all select 'events' as id, cast(count(*) as text) as answer from told where {}",
         sets("pseudonym", GIVEN),
-        has_it("conversions.conversion_id"),
-        has_it("conversions.conversion_key"),
-        has_it("coalesce(conversions.click_id, '')"),
-        has_it("told.event_id"),
+        has_account("conversions.conversion_id"),
+        has_account("conversions.conversion_key"),
+        has_account("coalesce(conversions.click_id, '')"),
+        has_account("told.event_id"),
     );
     Step::new(dialect, ASKED, &statement).answering()
 }

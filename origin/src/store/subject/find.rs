@@ -192,6 +192,14 @@ pub(super) fn names_it(table: &str) -> String {
     format!("{table}.content ->> 'account_id' = {}", of_subject("account_id"))
 }
 
+/// The ids in what requests were before they were read again, and became.
+pub(super) const IDS_OF_REREADS: [&str; 4] = ["before_event_id", "before_conversion_id", "event_id", "conversion_id"];
+
+/// That one of them is the account. One that has it in it may be another's.
+pub(super) fn reread_is_account(table: &str) -> String {
+    format!("{} in ({})", of_subject("account_id"), IDS_OF_REREADS.map(|id| format!("{table}.{id}")).join(", "))
+}
+
 /// How often runs of what stands between words are halved to one.
 const HALVINGS: usize = 4;
 
@@ -273,6 +281,11 @@ pub(super) fn rejections(dialect: Dialect) -> Step<Asked> {
     scan(dialect, "rejections", "rejection_id", "bigint", &tells(dialect, "page"))
 }
 
+/// What requests were before they were read again, where an id was the account.
+pub(super) fn rereads(dialect: Dialect) -> Step<Asked> {
+    scan(dialect, "reread_requests", "reread_request_id", "bigint", &reread_is_account("page"))
+}
+
 /// Rejected requests that name the account or something of the person's.
 pub(super) fn rejections_by_ids(dialect: Dialect) -> Step<Asked> {
     let statement = format!(
@@ -340,10 +353,11 @@ pub fn finding_sql(account: &Account) -> String {
     let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
     let by_ids = format!("rejection_id in ({})", rejections_of("account_id"));
     let rejections = format!("({} or {by_ids})", tells(dialect, "rejections"));
-    let found = by_key(dialect, Sought::Here)
-        .into_iter()
-        .map(|(_, step)| step)
-        .chain([requests("postbacks", "postback_id", &postbacks), requests("rejections", "rejection_id", &rejections)]);
+    let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
+        requests("postbacks", "postback_id", &postbacks),
+        requests("rejections", "rejection_id", &rejections),
+        requests("reread_requests", "reread_request_id", &reread_is_account("reread_requests")),
+    ]);
     let rows: Vec<_> = account.with_needles().collect();
     found.map(|step| format!("{};\n", step.over(&rows).as_sqlite())).collect()
 }

@@ -18,6 +18,7 @@ mod find;
 mod erase;
 
 pub use account::Account;
+pub(super) use erase::AS_RECEIVED;
 pub use erase::{Erasing, erasing_sql};
 pub use find::{Found, finding_sql};
 pub use rows::columns;
@@ -91,6 +92,8 @@ impl Store {
         self.scan(find::rejections(dialect), "rejections", "0", account, &mut found, &mut looked_at, &mut progress)
             .await?;
         found.add("rejections", self.of_subject(vec![find::rejections_by_ids(dialect).over(&rows)]).await?)?;
+        self.scan(find::rereads(dialect), "reread_requests", "0", account, &mut found, &mut looked_at, &mut progress)
+            .await?;
         Ok(found)
     }
 
@@ -141,7 +144,7 @@ impl Store {
     }
 
     /// Reads a table page by page and keeps the rows that a statement answers.
-    #[expect(clippy::too_many_arguments, reason = "one loop for three tables")]
+    #[expect(clippy::too_many_arguments, reason = "one loop for four tables")]
     async fn scan(
         &self,
         step: Step<Asked>,

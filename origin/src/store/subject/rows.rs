@@ -3,7 +3,18 @@
 use super::super::statement::Dialect;
 
 /// Columns of JSON.
-const JSON: [&str; 8] = ["content", "words", "headers", "ignored", "warnings", "utm", "ad_click_ids", "findings"];
+const JSON: [&str; 10] = [
+    "content",
+    "words",
+    "headers",
+    "ignored",
+    "warnings",
+    "utm",
+    "ad_click_ids",
+    "findings",
+    "before_stated",
+    "stated",
+];
 /// Columns of amounts and rates.
 const AMOUNTS: [&str; 11] = [
     "sale_amount",
@@ -80,6 +91,24 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "order_id",
             "click_id",
             "account_id",
+        ],
+        "reread_requests" => &[
+            "reread_request_id",
+            "reread_id",
+            "request_id",
+            "received_at",
+            "before_verdict",
+            "before_event_id",
+            "before_conversion_id",
+            "before_stated",
+            "before_code",
+            "before_field",
+            "verdict",
+            "event_id",
+            "conversion_id",
+            "stated",
+            "code",
+            "field",
         ],
         "conversions" => &[
             "conversion_key",
