@@ -116,6 +116,22 @@ for (const kind of KINDS) {
       assert.deepEqual(stored.accepted, stored.rejected);
       const history = rows("select status from revisions where conversion_key = 'c3' order by revision").map(({ status }) => status);
       assert.deepEqual(history, ["pending", "approved"], "it takes its place among the others");
+      const [recovered] = JSON.parse(run("trace", late, "--json").stdout).partners[0].timeline.filter(({ kind }) => kind === "reread");
+      const { verdict, code, field, event_id } = recovered.before;
+      assert.deepEqual([verdict, code, field, event_id], ["rejected", "unknown_status", "status", null]);
+      assert.match(run("trace", late).stdout, /reread {2,}.* was rejected unknown_status status {2}is /);
+    });
+
+    test("what a run that was stopped has left is said and evaluated, also where nothing is read otherwise", async () => {
+      await origin.stop();
+      databases.execute("rector_db", "insert into rebuilds (conversion_key, generation, due_at) values ('c0', 1, '2025-01-01T00:00:00.000000Z')");
+      const { found } = reread();
+      assert.deepEqual([found.changed, found.recovered, found.waiting], [0, 0, 1]);
+      const told = run("reread").stdout;
+      assert.match(told, /1 conversions wait to be evaluated/);
+      assert.equal(reread("--yes").applied, true);
+      assert.deepEqual(rows("select conversion_key from rebuilds"), []);
+      assert.equal(reread().found.waiting, 0);
     });
   });
 }

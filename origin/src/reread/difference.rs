@@ -207,9 +207,10 @@ fn of_key(key: &str) -> Relation {
     Relation { conversion_key: Some(key.to_owned()), ..Relation::default() }
 }
 
+/// Its key is asked about once, and not with each event.
 fn of_event(event_id: &str, row: &EventRow) -> Relation {
     Relation {
-        conversion_key: Some(row.conversion_key.clone()),
+        conversion_key: None,
         conversion_id: Some(row.conversion_id.clone()),
         event_id: Some(event_id.to_owned()),
         original_event_id: row.content.get("original_event_id").cloned(),
@@ -227,10 +228,16 @@ async fn evaluated(
     let store = Store::over(database, scope.partner.duplicates);
     // In order, so that little has to be folded again.
     events.sort_by(|(_, one), (_, other)| one.cmp(other));
-    for (reading, receipt) in events {
-        let receipt_id = Platform::SYSTEM.receipt_id()?;
-        let record = Record { receipt_id, reading, receipt: as_received(&receipt), now: (scope.now)() };
-        store.record(record).await?;
+    for some in events.chunks(CHUNK) {
+        let records = some.iter().map(async |(reading, receipt)| {
+            let receipt_id = Platform::SYSTEM.receipt_id()?;
+            let (reading, receipt) = (reading.clone(), as_received(receipt));
+            let record = Record { receipt_id, reading, receipt, now: (scope.now)() };
+            // One that came twice because its answer did not come in time is a duplicate.
+            patiently(|| store.record(record.clone())).await
+        });
+        // Those that come at once are recorded together.
+        futures_util::future::try_join_all(records).await?;
     }
     let platform = Platform { now: scope.now, ..Platform::SYSTEM };
     while process(&platform, scope.shared, scope.partner, &store).await? > 0 {}
