@@ -6,7 +6,7 @@
 use crate::api::error::Error;
 use crate::app::App;
 use crate::rejections;
-use crate::store::{Receipt, Record, Recorded, Rejected, Via};
+use crate::store::{Receipt, Record, Recorded, Rejected, StoreError, Via};
 use crate::verify::{Caller, FromEdge, Received};
 use postback::canonical::CanonicalForm;
 use postback::id::EventId;
@@ -127,6 +127,9 @@ pub async fn ingest(
     }
 }
 
+/// How often a rejected request is tried to be written down.
+const REJECTION_TRIES: usize = 3;
+
 /// Writes down a request that could not be read, and says what to answer. Within the partner's day: a sender that has gone wild
 /// must not fill the database with these, either. Where it cannot be written the answer is the same, because no retry would change
 /// what is wrong with it.
@@ -169,11 +172,18 @@ async fn write_down(
         rules: partner.rules_version.clone(),
         ids,
     };
-    let rejected = store.reject(rejected).await;
-    if rejected.is_err() {
+    let mut written = store.reject(rejected.clone()).await;
+    // Its sender does not come again, as that of an accepted one does: so whoever holds the database for a moment is waited for.
+    for _ in 1..REJECTION_TRIES {
+        if !matches!(written, Err(StoreError::Unavailable(_))) {
+            break;
+        }
+        written = store.reject(rejected.clone()).await;
+    }
+    if written.is_err() {
         app.quotas.give_back(partner, now);
     }
-    Ok(rejected?)
+    Ok(written?)
 }
 
 /// Reads what the edge forwarded and stores it as [`ingest`] does, with the same errors, and then undoes it.

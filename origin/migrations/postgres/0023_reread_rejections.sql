@@ -10,3 +10,6 @@ alter table reread_requests
 alter table reread_requests drop constraint reread_requests_pk;
 alter table reread_requests add constraint reread_requests_pk primary key (reread_request_id);
 alter table reread_requests add constraint reread_requests_once unique (request_id, reread_id);
+-- The number that a request had among those that reached a verdict, where it was rejected only when it was read again: it says when it
+-- was stored, whatever becomes of it.
+alter table rejections add column postback_id bigint;

@@ -33,3 +33,6 @@ drop table reread_requests;
 alter table reread_requests_new rename to reread_requests;
 create index reread_requests_by_event on reread_requests (before_event_id);
 create index reread_requests_by_conversion on reread_requests (before_conversion_id);
+-- The number that a request had among those that reached a verdict, where it was rejected only when it was read again: it says when it
+-- was stored, whatever becomes of it.
+alter table rejections add column postback_id integer;

@@ -193,7 +193,7 @@ fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     }
     lines.extend(table(days, task.zone));
     if *uncounted > 0 {
-        lines.push(format!("  {uncounted} conversions are in no difference, because something of them cannot be read"));
+        lines.push(format!("  {uncounted} conversions are in no difference: not all of them, or of those they are balanced with, can be read"));
     }
     if *waiting > 0 && task.apply.is_none() {
         lines.push(format!("  {waiting} conversions wait to be evaluated; so they are counted as they stand"));

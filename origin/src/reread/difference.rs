@@ -19,8 +19,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that one statement is asked about.
 const CHUNK: usize = 100;
-/// Steps from a conversion to those that are balanced with it: to its sale, to the others of that, and one that finds no more.
-const STEPS_MAX: usize = 4;
+/// Steps from a conversion to those that are balanced with it, and to those that these are balanced with. Two lead to its sale and to the
+/// others of that.
+const STEPS_MAX: usize = 64;
 
 /// An event, and the receipts that it has.
 #[derive(Clone, Debug)]
@@ -112,17 +113,18 @@ impl Difference {
         for (event_id, event) in self.after {
             told.add(scope, &event_id, event);
         }
-        let Balanced { keys, unreadable, events } = told;
-        let keys: Vec<_> = keys.difference(&unreadable).cloned().collect();
+        let Balanced { keys, unreadable, beyond, events } = told;
+        let mut unreadable = unreadable;
+        let keys: Vec<_> = keys.difference(&unreadable).filter(|key| !beyond.contains(*key)).cloned().collect();
         let mut before = BTreeMap::new();
-        for some in keys.chunks(CHUNK) {
-            add_totals(&mut before, patiently(|| scope.store.totals_of_keys(some)).await?, zone)?;
-        }
+        let totals = ask(&keys, &mut unreadable, async |keys| scope.store.totals_of_keys(keys).await).await?;
+        totals.into_iter().try_for_each(|totals| add_totals(&mut before, totals, zone))?;
+        let counted: Vec<_> = keys.into_iter().filter(|key| !unreadable.contains(key)).collect();
         let is_counted = |(reading, _): &(Reading, ReceiptRow)| {
             !unreadable.contains(&scope.partner.duplicates.conversion_key(&reading.postback))
         };
         let events = events.into_iter().filter(is_counted).collect();
-        let after = evaluated(scope, events, &keys, zone).await?;
+        let after = evaluated(scope, events, &counted, zone).await?;
         let days: BTreeSet<_> = before.keys().chain(after.keys()).copied().collect();
         let of_day = |totals: &BTreeMap<Date, Total>, day: &Date| {
             totals.get(day).cloned().map_or_else(DayTotals::default, DayTotals::of)
@@ -131,7 +133,7 @@ impl Difference {
             let [before, after] = [of_day(&before, &day), of_day(&after, &day)];
             (before != after).then(|| DayDifference { day: day.to_string(), before, after })
         });
-        Ok((differences.collect(), u64::try_from(unreadable.len()).unwrap_or(u64::MAX)))
+        Ok((differences.collect(), u64::try_from(unreadable.union(&beyond).count()).unwrap_or(u64::MAX)))
     }
 }
 
@@ -141,6 +143,8 @@ struct Balanced {
     keys: BTreeSet<String>,
     /// Keys of which something cannot be read, or that events have who would have another now. Nothing can be said of them.
     unreadable: BTreeSet<String>,
+    /// Keys of which not all is known that they are balanced with.
+    beyond: BTreeSet<String>,
     events: Vec<(Reading, ReceiptRow)>,
 }
 
@@ -162,34 +166,28 @@ impl Balanced {
         let after = of.after.iter().map(|(event_id, told)| of_event(event_id, &told.row));
         let mut next: Vec<_> = of.keys.iter().map(|key| of_key(key)).collect();
         next.extend(of.before.values().flatten().cloned().chain(after));
+        let mut last = BTreeSet::new();
         for _ in 0..STEPS_MAX {
             let mut found = BTreeSet::new();
             for some in next.chunks(CHUNK) {
                 found.extend(patiently(|| scope.store.related_keys(some)).await?);
             }
-            next = found.difference(&self.keys).map(|key| of_key(key)).collect();
-            self.keys.extend(found);
+            found.retain(|key| !self.keys.contains(key));
+            next = found.iter().map(|key| of_key(key)).collect();
+            self.keys.extend(found.iter().cloned());
+            self.beyond = std::mem::replace(&mut last, found);
             if next.is_empty() {
                 break;
             }
         }
-        let keys: Vec<_> = self.keys.iter().cloned().collect();
-        for some in keys.chunks(CHUNK) {
-            match patiently(|| scope.store.events_of_keys(some)).await {
-                Ok(stored) => self.add_stored(of, scope, stored),
-                // One of them cannot be read.
-                Err(StoreError::Bug(_)) => {
-                    for key in some {
-                        match patiently(|| scope.store.events_of_keys(std::slice::from_ref(key))).await {
-                            Ok(stored) => self.add_stored(of, scope, stored),
-                            Err(StoreError::Bug(_)) => drop(self.unreadable.insert(key.clone())),
-                            Err(error) => return Err(error),
-                        }
-                    }
-                }
-                Err(error) => return Err(error),
-            }
+        // It ends with nothing more, or in the middle of those that are balanced with the last ones.
+        match next.is_empty() {
+            true => self.beyond.clear(),
+            false => self.beyond.extend(last),
         }
+        let keys: Vec<_> = self.keys.iter().cloned().collect();
+        let stored = ask(&keys, &mut self.unreadable, async |keys| scope.store.events_of_keys(keys).await).await?;
+        stored.into_iter().for_each(|stored| self.add_stored(of, scope, stored));
         Ok(())
     }
 
@@ -201,6 +199,31 @@ impl Balanced {
             }
         }
     }
+}
+
+/// Asks about keys together, and one by one where something of one cannot be read: that one is unreadable.
+async fn ask<T>(
+    keys: &[String],
+    unreadable: &mut BTreeSet<String>,
+    ask: impl AsyncFn(&[String]) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let mut answers = Vec::new();
+    for some in keys.chunks(CHUNK) {
+        match patiently(async || ask(some).await).await {
+            Err(StoreError::Bug(_)) => {}
+            answer => {
+                answers.push(answer?);
+                continue;
+            }
+        }
+        for key in some {
+            match patiently(async || ask(std::slice::from_ref(key)).await).await {
+                Err(StoreError::Bug(_)) => drop(unreadable.insert(key.clone())),
+                answer => answers.push(answer?),
+            }
+        }
+    }
+    Ok(answers)
 }
 
 fn of_key(key: &str) -> Relation {

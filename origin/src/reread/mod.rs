@@ -254,7 +254,8 @@ impl<'a> Run<'a> {
                 && marks.words == event.words
                 && marks.names_event == event.names_event
         };
-        if event_id != row.event_id || event.content != row.content || !row.event.as_ref().is_some_and(is_same) {
+        let is_told_the_same = event.content == row.content && now.ignored == row.ignored;
+        if event_id != row.event_id || !is_told_the_same || !row.event.as_ref().is_some_and(is_same) {
             self.leads.add_event(&row.event_id, event_id);
             self.due.insert((event.conversion_key, row.event_id.clone()));
         }

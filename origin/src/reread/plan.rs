@@ -141,12 +141,11 @@ pub fn plan(policy: &DuplicatePolicy, stored: &Stored, now: &BTreeMap<String, No
     plan
 }
 
-/// Requests of one event in the order in which they were stored. The number of one that was rejected, and of one that was rejected before it
-/// reached its verdict, does not say when it came: it would have been stored when it was received. Whatever has a number was
-/// stored when the latest before it in that order had been received.
+/// Requests of one event in the order in which they were stored. One that was rejected when it came has no number that says when: it would
+/// have been stored when it was received. Whatever has a number was stored when the latest before it in that order had been received.
 fn in_order(members: Vec<Member<'_>>) -> Vec<Member<'_>> {
     let (mut stored, others): (Vec<_>, Vec<_>) = members.into_iter().partition(|member| member.number().is_some());
-    stored.sort_by_key(Member::number);
+    stored.sort_by_key(|member| (member.number(), member.received()));
     let mut latest: Option<(Timestamp, String)> = None;
     let mut placed: Vec<_> = Vec::with_capacity(stored.len().saturating_add(others.len()));
     for member in stored {
@@ -295,11 +294,11 @@ fn stated(content: &BTreeMap<String, String>) -> BTreeMap<String, String> {
 }
 
 impl Member<'_> {
-    /// Its number, where that says when it was stored.
+    /// The number under which it was first stored, where it was not rejected then.
     fn number(&self) -> Option<i64> {
         match self.source {
-            Source::Accepted(first, _) => (!first.was_rejected).then_some(first.postback_id),
-            Source::Rejected(_) => None,
+            Source::Accepted(first, _) => first.first_number,
+            Source::Rejected(row) => row.first_number,
         }
     }
 
@@ -362,13 +361,16 @@ impl Member<'_> {
                     .map(|(place, row)| verdict(Verdict::parse(&row.verdict), part, place == 0, is_known))
                     .collect();
                 let is_same = |(row, verdict): (&&RequestRow, &Verdict)| {
-                    row.event_id == event_id && row.content == content && row.verdict == verdict.name()
+                    row.event_id == event_id
+                        && row.content == content
+                        && row.ignored == self.reading.ignored
+                        && row.verdict == verdict.name()
                 };
                 if rows.iter().zip(&verdicts).all(is_same) {
                     return None;
                 }
                 let became = became(verdicts.first().copied().unwrap_or(Verdict::Conflict), content);
-                let rows = rows.iter().zip(verdicts).map(|(row, verdict)| (Row::Postback(row.postback_id), verdict));
+                let rows = rows.iter().zip(verdicts).map(|(row, verdict)| (Row::of(row), verdict));
                 Some(change(stored, first, rows.collect(), became))
             }
             Source::Rejected(row) => {
@@ -414,7 +416,7 @@ fn rejected(
         via: if is_edges { Via::Edge } else { Via::Direct },
         ids: ids.clone(),
     };
-    let of_rows = rows.iter().map(|row| (Row::Postback(row.postback_id), Verdict::Rejected)).collect();
+    let of_rows = rows.iter().map(|row| (Row::of(row), Verdict::Rejected)).collect();
     Some(change(stored, first, of_rows, Became::Rejected(Box::new(became))))
 }
 

@@ -6,6 +6,8 @@ use crate::{Fresh, Place, at, fresh_with, nonce};
 use bytec_origin::recount;
 use bytec_origin::reread::{Asked, DayTotals, Found, Looked, Scope, apply, look};
 use bytec_origin::store::reader::Span;
+use bytec_origin::store::reread::{Accepted, After, Became, EventChange, Replacement, RequestChange, Row, Was};
+use bytec_origin::store::subject::{Account, Erasing};
 use bytec_origin::store::{Database, Receipt, Record, Rejected, RejectedIds, Store, Via, patiently};
 use jiff::tz::TimeZone;
 use postback::duplicate::{DuplicateKey, DuplicatePolicy};
@@ -15,6 +17,7 @@ use postback::params::Params;
 use postback::partner::{Partner, UnknownStatus};
 use postback::status::Status;
 use postback::time::Timestamp;
+use postback::verdict::Verdict;
 use postback::zone::Zone;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -22,6 +25,7 @@ use rand::rngs::StdRng;
 use rand::seq::{IndexedRandom, SliceRandom};
 use rand::{Rng, SeedableRng};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// All requests.
 fn all() -> Asked {
@@ -229,15 +233,15 @@ fn event_of(partner: &Partner, sent: &Sent) -> Option<String> {
     Some(reading.postback.event_id().to_string())
 }
 
-/// The order in which requests count that were stored in another: whatever was rejected in between would have been stored when it was
-/// received, and so before what was stored after something that was received later.
-fn order_of_storing<'a>(history: &'a [Sent], before: &[&Partner], right: &Partner) -> Vec<&'a Sent> {
+/// The order in which requests count that were stored in another: whatever was rejected when it came would have been stored when it was
+/// received, and so before what was stored after something that was received later. What was rejected in between has been stored.
+fn order_of_storing<'a>(history: &'a [Sent], before: &Partner, right: &Partner) -> Vec<&'a Sent> {
     let mut latest: BTreeMap<Option<String>, (Timestamp, String)> = BTreeMap::new();
     let mut placed = Vec::new();
     for sent in history {
         let receipt = receipt(sent);
         let own = (receipt.received_at, receipt.request_id);
-        let place = match before.iter().all(|rules| event_of(rules, sent).is_some()) {
+        let place = match event_of(before, sent).is_some() {
             true => {
                 let latest = latest.entry(event_of(right, sent)).or_insert_with(|| own.clone());
                 *latest = own.max(latest.clone());
@@ -328,8 +332,7 @@ fn reading_again_comes_to_what_reading_at_first_would(kind: &str, histories: u32
             // Which rules refunds count by is no matter of reading.
             processing.partner = right.clone();
             let expected = other.under(&right).await;
-            let rules: Vec<_> = std::iter::once(&wrong).chain(between).collect();
-            for sent in order_of_storing(&history, &rules, &right) {
+            for sent in order_of_storing(&history, &wrong, &right) {
                 receive(&expected, &right, receipt(sent)).await;
             }
             processing.all(&expected).await;
@@ -541,6 +544,23 @@ contract! {
         let now = db.conversions_now().await;
         assert!(kept.iter().all(|conversion| now.contains(&(*conversion).to_owned())), "{now:?}");
         assert_eq!(reread(&db, &mut processing, &right, &all()).await.failed, found.failed, "each time it is said");
+        // Others that name the same click have nothing to do with it.
+        for (request, second) in [("k1", 11), ("k2", 12), ("k3", 13)] {
+            db.receive(&wrong, request, second, &format!("conversion_id={request}&rewars=1{second}&click_id=kk&account_id=u{second}")).await;
+        }
+        processing.all(&db.store).await;
+        if let Database::Sqlite(_) | Database::D1(_) = db.store.database() {
+            db.execute("update events set content = '{' where request_id = 'k2'").await;
+            let found = reread(&db, &mut processing, &right, &all()).await;
+            assert!(found.failed.iter().any(|(_, reason)| reason.contains("an event's content")), "{found:?}");
+            let now = db.conversions_now().await;
+            assert!(now.contains(&"k1 conversion - 111.00 1 k1".to_owned()) && now.contains(&"k3 conversion - 113.00 1 k3".to_owned()), "{now:?}");
+            db.execute("update conversions set conversion_datetime = 'what' where conversion_key = 'k1'").await;
+            let store = db.under(&wrong).await;
+            processing.partner = wrong.clone();
+            assert!(looked(&store, &processing, &all()).await.uncounted > 0, "the others are counted");
+            db.execute("update conversions set conversion_datetime = null where conversion_key = 'k1'").await;
+        }
         // An event that is not read otherwise, of a conversion that is.
         db.receive(&right, "r6", 6, "conversion_id=c2&account_id=u1").await;
         processing.all(&db.store).await;
@@ -590,6 +610,88 @@ contract! {
         assert_eq!((first.before_event_id.as_deref(), first.event_id.as_deref()), (None, Some("e1")));
         let found = reread(&db, &mut processing, &right, &all()).await;
         assert_eq!((found.rejections, found.recovered), (0, 0), "those that have been recovered are rejected no more");
+    }
+
+    who_is_linked_to_a_click_is_found_where_its_conversion_names_another_since(db) {
+        let mut processing = Processing::new();
+        let wrong = processing.partner.clone();
+        let right = Partner { amount_max: Amount::parse("11").unwrap(), ..wrong.clone() };
+        let requests = [
+            ("r1", 1, "conversion_id=c1&click_id=k1&account_id=u1&rewars=50"),
+            ("r2", 2, "conversion_id=c3&click_id=k1&account_id=u1&status=Rejected&event_id=x3"),
+            ("r3", 3, "conversion_id=c3&click_id=k3&status=Rejected&event_id=x4"),
+        ];
+        for (request, second, query) in requests {
+            db.receive(&wrong, request, second, query).await;
+        }
+        assert_eq!(reread(&db, &mut processing, &right, &all()).await.rejected.len(), 1);
+        assert_eq!(db.column(LINKS).await, ["k1 account u1 x3"]);
+    }
+
+    what_was_erased_since_it_was_read_is_not_brought_back(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let wrong = without_money();
+        db.receive(&wrong, "r1", 1, "conversion_id=c1&event_id=e1&account_id=another-1").await;
+        db.receive(&wrong, "r2", 2, "conversion_id=c1&event_id=e1&account_id=somebody-1&rewars=5&sub_id=s1").await;
+        let stored = db.store.stored_events(&["e1".to_owned()]).await.unwrap();
+        let event = stored.events["e1"].clone();
+        let row = &stored.requests[1];
+        let change = |content: &[(&str, &str)]| RequestChange {
+            rows: vec![(Row::of(row), Verdict::Conflict)],
+            request_id: "r2".to_owned(),
+            received_at: row.receipt.received_at,
+            was: Was::Accepted { event_id: "e1".into(), conversion_id: "c1".into(), verdict: "conflict".into(), stated: BTreeMap::new() },
+            became: Became::Accepted(Box::new(Accepted {
+                event_id: "e1".to_owned(),
+                conversion_id: "c1".to_owned(),
+                verdict: Verdict::Conflict,
+                stated: BTreeMap::new(),
+                content: content.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect(),
+                ignored: Vec::new(),
+                warnings: Vec::new(),
+            })),
+        };
+        let replacement = |number: u8| Replacement {
+            reread_id: nonce(),
+            now: now(),
+            rules: "r".to_owned(),
+            events: vec![Arc::new(EventChange { event_id: "e1".to_owned(), before: Some(event.clone()), others: Some(1), after: After::Same })],
+            requests: vec![Arc::new(change(&[("conversion_id", "c1"), ("account_id", "somebody-1"), ("usd_payout", &format!("{number}.00"))]))],
+            keys: Vec::new(),
+            links: Vec::new(),
+        };
+        let account = Account::new("somebody-1", &["account_id".to_owned()]);
+        let found = db.store.find_subject(&account, |_| ()).await.unwrap();
+        db.store.erase_subject(&Erasing::new(account.clone(), &nonce(), now()), &found).await.unwrap();
+        assert!(!db.store.replace_events(&replacement(5)).await.unwrap(), "it is not as it was read");
+        assert!(db.store.find_subject(&account, |_| ()).await.unwrap().counts().is_empty());
+        let found = reread(&db, &mut processing, &right, &all()).await;
+        assert_eq!(found.left, BTreeMap::from([("erased".to_owned(), 1)]));
+    }
+
+    what_is_balanced_along_a_chain_is_said_as_it_will_be(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let mut wrong = right.clone();
+        wrong.statuses.insert("paid".to_owned(), Status::Rejected);
+        for (number, query) in [
+            "conversion_id=c0&event_id=e0&usd_sale_amount=100&rewars=10&status=Pending&datetime_conversion=2025-11-09+12:00",
+            "conversion_id=c0&event=refund&event_id=f1&usd_sale_amount=60&rewars=6&datetime_conversion=2025-11-10+12:00",
+            "conversion_id=c1&event=refund&original_event_id=e0&event_id=f2&datetime_conversion=2025-11-18+12:00",
+            "conversion_id=c1&event_id=e1&usd_sale_amount=50&rewars=5&status=Pending&datetime_conversion=2025-11-19+12:00",
+            "conversion_id=c3&event=refund&original_event_id=e1&event_id=f3&usd_sale_amount=5&rewars=1&datetime_conversion=2025-11-20+12:00",
+            "conversion_id=c3&event_id=e3&usd_sale_amount=70&rewars=7&status=Paid&datetime_conversion=2025-11-21+12:00",
+        ].into_iter().enumerate() {
+            db.receive(&wrong, &format!("r{number}"), u8::try_from(number).unwrap(), query).await;
+        }
+        processing.partner = wrong.clone();
+        processing.all(&db.store).await;
+        let store = db.under(&right).await;
+        processing.partner = right.clone();
+        let days: Vec<_> = looked(&store, &processing, &all()).await.days.into_iter().map(|day| day.day).collect();
+        assert!(days.contains(&"2025-11-21".to_owned()), "{days:?}");
+        assert!(is_as_said(&db, &mut processing, &right, &all(), "a chain").await.changed > 0);
     }
 
     what_is_no_longer_kept_is_said(db) {

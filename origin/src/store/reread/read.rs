@@ -38,8 +38,10 @@ pub struct RequestSpan {
 /// A request that reached a verdict, as it was received, secrets taken out.
 #[derive(Clone, Debug)]
 pub struct RequestRow {
-    /// Its number: the order in which requests were stored.
+    /// Its number.
     pub postback_id: i64,
+    /// The number under which it was first stored, which tells the order of that; None: it was rejected then.
+    pub first_number: Option<i64>,
     /// The receipt's own name.
     pub receipt_id: String,
     /// The event that it tells of.
@@ -50,8 +52,10 @@ pub struct RequestRow {
     pub content: BTreeMap<String, String>,
     /// How it came, without its nonce.
     pub receipt: Receipt,
-    /// Whether it was rejected before it reached a verdict, so that its number says nothing of when it came.
-    pub was_rejected: bool,
+    /// Its content as the database writes it: whether it is still as it was read is told by that.
+    pub content_text: String,
+    /// Names in it that mean nothing.
+    pub ignored: Vec<String>,
     /// What is stored of its event beside, where there is one.
     pub event: Option<EventMarks>,
 }
@@ -61,6 +65,8 @@ pub struct RequestRow {
 pub struct RejectedRow {
     /// Its number.
     pub rejection_id: i64,
+    /// The number under which it was stored as a postback, where it was one.
+    pub first_number: Option<i64>,
     /// The receipt's own name.
     pub receipt_id: String,
     /// Why it was rejected.
@@ -187,9 +193,9 @@ struct Request {
     event_id: String,
     verdict: String,
     content: String,
+    ignored: String,
     receipt: StoredReceipt,
-    #[serde(deserialize_with = "flag")]
-    was_rejected: bool,
+    first_number: Option<i64>,
     event: Option<Marks>,
 }
 
@@ -198,6 +204,7 @@ struct Rejected {
     receipt_id: String,
     code: String,
     field: Option<String>,
+    first_number: Option<i64>,
     receipt: StoredReceipt,
 }
 
@@ -275,6 +282,12 @@ pub(super) fn page(dialect: Dialect, span: &RequestSpan) -> Step<RequestSpan> {
 fn request(dialect: Dialect, event: Option<&str>) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let receipt = dialect.json_members(&receipt::members(dialect, "known"));
+    let by_key = dialect.by_key();
+    let was_rejected = "from rejections where rejections.request_id = known.request_id";
+    let first_number = format!(
+        "case when exists (select 1 {was_rejected}{by_key}) then (select rejections.postback_id {was_rejected}{by_key})
+              else known.postback_id end"
+    );
     let mut members = vec![
         column("postback_id"),
         column("receipt_id"),
@@ -282,13 +295,8 @@ fn request(dialect: Dialect, event: Option<&str>) -> String {
         column("verdict"),
         ("content", "cast(known.content as text)".to_owned()),
         ("receipt", receipt),
-        (
-            "was_rejected",
-            format!(
-                "case when exists (select 1 from rejections where rejections.request_id = known.request_id{}) then 1 else 0 end",
-                dialect.by_key()
-            ),
-        ),
+        ("ignored", "cast(known.ignored as text)".to_owned()),
+        ("first_number", first_number),
     ];
     members.extend(event.map(|event| {
         let marks = dialect.json_members(&[
@@ -396,7 +404,8 @@ pub(super) fn rejected_by_number(dialect: Dialect) -> Step<i64> {
 fn rejected(dialect: Dialect) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let receipt = dialect.json_members(&receipt::members(dialect, "known"));
-    dialect.json_object(&[column("receipt_id"), column("code"), column("field"), ("receipt", receipt)])
+    let first_number = ("first_number", "known.postback_id".to_owned());
+    dialect.json_object(&[column("receipt_id"), column("code"), column("field"), first_number, ("receipt", receipt)])
 }
 
 /// That a rejected request's sender was believed, and that it has reached no verdict.
@@ -552,17 +561,25 @@ impl TryFrom<Marks> for EventMarks {
 
 impl RequestRow {
     fn of(request: Request) -> Result<RequestRow, StoreError> {
-        let Request { postback_id, receipt_id, event_id, verdict, content, receipt, was_rejected, event } = request;
-        let receipt = receipt.into_receipt()?;
-        let content = read_json("a request's content", &content)?;
-        let event = event.map(EventMarks::try_from).transpose()?;
-        Ok(RequestRow { postback_id, receipt_id, event_id, verdict, content, receipt, was_rejected, event })
+        let content: BTreeMap<String, String> = read_json("a request's content", &request.content)?;
+        Ok(RequestRow {
+            postback_id: request.postback_id,
+            first_number: request.first_number,
+            receipt_id: request.receipt_id,
+            event_id: request.event_id,
+            verdict: request.verdict,
+            content,
+            content_text: request.content,
+            ignored: read_json("what is ignored of a request", &request.ignored)?,
+            receipt: request.receipt.into_receipt()?,
+            event: request.event.map(EventMarks::try_from).transpose()?,
+        })
     }
 }
 
 impl RejectedRow {
     fn of(rejection_id: i64, rejected: Rejected) -> Result<RejectedRow, StoreError> {
-        let Rejected { receipt_id, code, field, receipt } = rejected;
-        Ok(RejectedRow { rejection_id, receipt_id, code, field, receipt: receipt.into_receipt()? })
+        let Rejected { receipt_id, code, field, first_number, receipt } = rejected;
+        Ok(RejectedRow { rejection_id, first_number, receipt_id, code, field, receipt: receipt.into_receipt()? })
     }
 }

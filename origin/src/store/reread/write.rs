@@ -7,7 +7,7 @@ use super::super::statement::{Column, Dialect, Statement, Step};
 use super::super::subject::AS_RECEIVED;
 use super::super::totals::judging_slot;
 use super::super::turns::{Turn, take_turns};
-use super::read::{EventRow, ReceiptRow, StoredEvent, may_be_recorded};
+use super::read::{EventRow, ReceiptRow, RequestRow, StoredEvent, may_be_recorded};
 use postback::conversion::Folded;
 use postback::id::Nonce;
 use postback::time::Timestamp;
@@ -100,12 +100,19 @@ pub struct RequestChange {
 }
 
 /// Where a request is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Row {
-    /// Among those that reached a verdict, under a number.
-    Postback(i64),
+    /// Among those that reached a verdict, under a number, with a content as the database writes it.
+    Postback(i64, String),
     /// Among the rejected ones, under a number.
     Rejection(i64),
+}
+
+impl Row {
+    /// Where a request is stored that reached a verdict.
+    pub fn of(row: &RequestRow) -> Row {
+        Row::Postback(row.postback_id, row.content_text.clone())
+    }
 }
 
 /// What a request was before.
@@ -234,7 +241,7 @@ const TAKES_EFFECT: &str = "exists (select 1 from rereads where rereads.reread_i
 
 /// The statements. Who records, rebuilds or evaluates what is about any of these takes turns with them. Then:
 ///
-/// (1) it takes effect where every event is as it was read, no key has more of them, and every rejected request is still that and whole
+/// (1) it takes effect where every event is as it was read, no key has more of them, and every request that changes is too
 /// (2) what each request was, and what it is, is noted
 /// (3) events are what they say now, and have the receipts that they have now
 /// (4) requests are what they say now; those that are none move to the rejected ones, and rejected ones that are some reach their verdict
@@ -260,7 +267,7 @@ pub(super) fn statements(dialect: Dialect, replacement: &Replacement) -> Vec<Sta
     statements.extend([
         begin(dialect).over(&all),
         revoke(dialect).over(&key_rows),
-        revoke_recorded(dialect).over(&requests),
+        revoke_changed(dialect).over(&requests),
     ]);
     // (2)
     statements.push(note(dialect).over(&requests));
@@ -311,7 +318,7 @@ fn requests(replacement: &Replacement, change: &Arc<RequestChange>) -> Vec<Reque
         reread_id: replacement.reread_id.to_string(),
         rules: replacement.rules.clone(),
         change: Arc::clone(change),
-        row: *row,
+        row: row.clone(),
         verdict: *verdict,
         is_first: place == 0,
     };
@@ -450,14 +457,17 @@ fn revoke(dialect: Dialect) -> Step<KeyRow> {
     Step::new(dialect, KEYS, &statement)
 }
 
-/// Takes it back, where a rejected request has reached a verdict or was erased since it was read, or is gone.
-fn revoke_recorded(dialect: Dialect) -> Step<Request> {
+/// Takes it back, where a request is not as it was read: it was erased, or a rejected one has reached a verdict, or it is gone.
+fn revoke_changed(dialect: Dialect) -> Step<Request> {
+    let by_key = dialect.by_key();
     let statement = format!(
         "delete from rereads where reread_id in (select input.reread_id from input
             where input.rejection_id > 0 and not exists (select 1 from rejections as known
-                where known.rejection_id = input.rejection_id and {} and {AS_RECEIVED}{}))",
+                where known.rejection_id = input.rejection_id and {} and {AS_RECEIVED}{by_key})
+            or input.postback_id > 0 and not exists (select 1 from postbacks as known
+                where known.postback_id = input.postback_id and cast(known.content as text) = input.before_content
+                    and {AS_RECEIVED}{by_key}))",
         may_be_recorded(dialect),
-        dialect.by_key(),
     );
     Step::new(dialect, REQUESTS, &statement)
 }
@@ -484,9 +494,26 @@ impl Request {
         }
     }
 
-    fn number_among(&self, number: impl Fn(Row) -> Option<i64>) -> i64 {
-        // No row has the number zero.
-        number(self.row).unwrap_or(0)
+    /// No row has the number zero.
+    fn postback_id(&self) -> i64 {
+        match self.row {
+            Row::Postback(number, _) => number,
+            Row::Rejection(_) => 0,
+        }
+    }
+
+    fn rejection_id(&self) -> i64 {
+        match self.row {
+            Row::Postback(..) => 0,
+            Row::Rejection(number) => number,
+        }
+    }
+
+    fn before_content(&self) -> Option<String> {
+        match &self.row {
+            Row::Postback(_, content) => Some(content.clone()),
+            Row::Rejection(_) => None,
+        }
     }
 
     fn accepted<T>(&self, read: impl Fn(&Accepted) -> T) -> Option<T> {
@@ -509,18 +536,9 @@ impl Request {
 }
 
 const REQUESTS: &[Column<Request>] = &[
-    Column::number("postback_id", |request| {
-        request.number_among(|row| match row {
-            Row::Postback(number) => Some(number),
-            Row::Rejection(_) => None,
-        })
-    }),
-    Column::number("rejection_id", |request| {
-        request.number_among(|row| match row {
-            Row::Postback(_) => None,
-            Row::Rejection(number) => Some(number),
-        })
-    }),
+    Column::number("postback_id", Request::postback_id),
+    Column::number("rejection_id", Request::rejection_id),
+    Column::text("before_content", Request::before_content),
     Column::text("reread_id", |row| Some(row.reread_id.clone())),
     Column::text("rules", |row| Some(row.rules.clone())),
     Column::flag("is_first", |row| Some(row.is_first)),
@@ -623,7 +641,7 @@ fn put_repeats(dialect: Dialect) -> Step<Repeat> {
 }
 
 /// Who is linked to a click: as the first receipt says of all events that say it. They are those that were read, those of conversions
-/// that name the click, and the one that it is linked by already, unless that is replaced.
+/// that name the click or the account, and the one that it is linked by already, unless that is replaced.
 fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     const COLUMNS: &[Column<LinkRow>] = &[
         Column::text("click_id", |row| Some(row.link.click_id.clone())),
@@ -643,8 +661,15 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     let events = dialect.join_in_order("events", "event", "event.event_id = input.event_id");
     let repeats = dialect.join_in_order("repeats", "again", "again.event_id = told.event_id");
     let columns = "input.reread_id, input.click_id, input.kind, input.linked_id, event.event_id, event.received_at, event.request_id";
+    let by_account =
+        dialect.join_in_order("conversions", "own", "own.account_id = input.linked_id and input.kind = 'account'");
     let says =
         "event.content ->> 'click_id' = input.click_id and event.content ->> (input.kind || '_id') = input.linked_id";
+    let says = match dialect {
+        Dialect::Postgres => says.to_owned(),
+        // One whose content is damaged says nothing, and keeps none of the others.
+        Dialect::Sqlite => format!("case when json_valid(event.content) then {says} else false end"),
+    };
     let request_id = match dialect {
         Dialect::Postgres => "said.request_id collate \"C\"",
         Dialect::Sqlite => "said.request_id",
@@ -652,7 +677,8 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     let put = format!(
         ", told as (
             select {columns} from input {events} where {says}
-            union select {columns} from input {conversions} {events_of_them} where {says}),
+            union select {columns} from input {conversions} {events_of_them} where {says}
+            union select {columns} from input {by_account} {events_of_them} where {says}),
          said as (
             select * from told
             union all select told.reread_id, told.click_id, told.kind, told.linked_id, told.event_id, again.received_at,
@@ -696,8 +722,9 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 4] {
     ];
     let given = ["event_id", "conversion_id", "order_id", "click_id", "account_id"];
     let reject = format!(
-        "insert into rejections ({kept}, code, field, via, is_authenticated, status, rules, {given})
-         select {values}, input.code, input.field, input.via, {is_authenticated}, input.status, input.rules, {named}
+        "insert into rejections ({kept}, code, field, via, is_authenticated, status, rules, {given}, postback_id)
+         select {values}, input.code, input.field, input.via, {is_authenticated}, input.status, input.rules, {named},
+            known.postback_id
          from input {known} where input.is_first and input.code is not null and {TAKES_EFFECT}
          on conflict (request_id) do update set {replaced}",
         kept = kept.join(", "),

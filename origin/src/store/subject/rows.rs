@@ -91,6 +91,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "order_id",
             "click_id",
             "account_id",
+            "postback_id",
         ],
         "reread_requests" => &[
             "reread_request_id",
