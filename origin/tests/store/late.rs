@@ -75,14 +75,20 @@ impl Fresh {
     /// Stores receipts in every order, one after the other, and folds what is late. Each order comes to these conversions and this history.
     async fn assert_in_every_order(&self, receipts: &[Sent], conversions: &[&str], history: &[&str]) {
         for order in orders(receipts) {
-            self.clear().await;
-            for receipt in &order {
-                self.store_sent(*receipt).await;
+            // What is late is folded when all has come, or at once.
+            for at_once in [false, true] {
+                self.clear().await;
+                for receipt in &order {
+                    self.store_sent(*receipt).await;
+                    if at_once {
+                        self.rebuilt().await;
+                    }
+                }
+                self.rebuilt().await;
+                assert_eq!(self.conversions().await, conversions, "{order:?} {at_once}");
+                assert_eq!(self.history().await, history, "{order:?} {at_once}");
+                assert_eq!(self.totals().await, self.recount().await, "{order:?} {at_once}");
             }
-            self.rebuilt().await;
-            assert_eq!(self.conversions().await, conversions, "{order:?}");
-            assert_eq!(self.history().await, history, "{order:?}");
-            assert_eq!(self.totals().await, self.recount().await, "{order:?}");
         }
     }
 }
@@ -278,6 +284,25 @@ mod by_policy {
             assert_eq!(db.store_sent(("07:03:02.001", "r7", first)).await, Recorded::As(Revised), "a minute since it took effect");
             db.rebuilt().await;
             assert_eq!(db.conversions().await, ["conversion - - - 10.00 5 returned"]);
+        }
+
+        a_return_is_one_whichever_of_its_receipts_is_stored_first(
+            DuplicatePolicy { retry_window_s: 60, ..DuplicatePolicy::default() }, db
+        ) {
+            let (first, other) = ("conversion_id=c1&usd_payout=10", "conversion_id=c1&usd_payout=12");
+            let receipts = [
+                ("07:00:00", "r1", first),
+                // A retry; where it is stored first, its event entered by it.
+                ("07:00:50", "r2", first),
+                ("07:01:00", "r3", other),
+                ("07:01:40", "r4", first),
+                ("07:01:50", "r5", other),
+            ];
+            db.assert_in_every_order(
+                &receipts,
+                &["conversion - - - 10.00 3 returned"],
+                &["00:00 - - 10.00", "01:00 - - 12.00", "01:40 - - 10.00 return"],
+            ).await;
         }
 
         a_repeat_that_is_stored_late_keeps_a_window_open(

@@ -370,7 +370,7 @@ pub fn times(variable: &str) -> u32 {
     std::env::var(variable).map_or(1, |times| times.parse().expect("a number"))
 }
 
-pub fn policies() -> [DuplicatePolicy; 6] {
+pub fn policies() -> [DuplicatePolicy; 7] {
     let retry_window_s = 0;
     let of =
         |key, window_s, repeat| DuplicatePolicy { key, window_s, repeat, retry_window_s, ..DuplicatePolicy::default() };
@@ -381,6 +381,7 @@ pub fn policies() -> [DuplicatePolicy; 6] {
         of(DuplicateKey::ConversionId, Some(60), OnRepeat::Ignore),
         of(DuplicateKey::EventId, None, OnRepeat::Revise),
         DuplicatePolicy { refund_repeat: RefundRepeat::Add, ..of(DuplicateKey::ConversionId, None, OnRepeat::Revise) },
+        DuplicatePolicy { retry_window_s: 90, ..of(DuplicateKey::ConversionId, None, OnRepeat::Revise) },
     ]
 }
 

@@ -150,8 +150,16 @@ pub(super) fn write_down(dialect: Dialect, policy: DuplicatePolicy) -> Vec<Step<
 
 /// What is known of each row's event, and of the last conversion under its key.
 fn seen(dialect: Dialect, policy: DuplicatePolicy) -> String {
-    let may_return =
-        format!("input.last_received_ms - {} > {}", dialect.unix_ms("events.received_at"), policy.retry_window_ms());
+    // Which of its receipts an event entered by is chance: each of them may be the one that took effect.
+    let by_key = dialect.by_key();
+    let is_over = |received_at: &str| {
+        format!("input.last_received_ms - {} > {}", dialect.unix_ms(received_at), policy.retry_window_ms())
+    };
+    let may_return = format!(
+        "({} or exists (select 1 from repeats where repeats.event_id = input.event_id and {}{by_key}))",
+        is_over("events.received_at"),
+        is_over("repeats.received_at"),
+    );
     let is_earlier = is_earlier(dialect);
     let is_looked_at = match (policy.window_s, policy.repeat) {
         (Some(_), _) => "true".to_owned(),
