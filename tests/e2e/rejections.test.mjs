@@ -1,6 +1,7 @@
 // What the edge rejects is stored at the origin and counted, behind the reply. The real WebAssembly in workerd, its real queue, a real origin.
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -241,5 +242,28 @@ describe("requests that fail authentication", () => {
     await until("all are counted", async () => counted() === 232, { everyMs: 200, timeoutMs: 30_000 });
     await until("the sample", async () => rows("true").length >= 200, { everyMs: 200, timeoutMs: 30_000 });
     assert.equal(rows("true").length, 200, "an isolate's sample of an hour");
+  });
+});
+
+describe("a direct request that is rejected while somebody else holds the database, on sqlite", () => {
+  let databases, origin;
+  before(async () => {
+    databases = freshDatabases("sqlite");
+    origin = await startOrigin(databases);
+  });
+  after(async () => {
+    await origin?.stop();
+    databases?.remove();
+  });
+
+  test("is stored when it is free again", async () => {
+    const hold = "import sqlite3,sys,time; c=sqlite3.connect(sys.argv[1]); c.execute('begin immediate'); print('held', flush=True); time.sleep(3); c.rollback()";
+    const holder = spawn(process.env.TEST_PYTHON, ["-c", hold, join(databases.env.DATA_DIR, "rector_db.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
+    const ended = once(holder, "exit");
+    await once(holder.stdout, "data");
+    const reply = await origin.fetch("/postback/rector/event?conversion_id=held&usd_earning=what", { headers: { authorization: `Bearer ${TOKEN}` } });
+    assert.equal(reply.status, 400);
+    await ended;
+    assert.deepEqual(databases.rows("rector_db", "select code, conversion_id from rejections"), [{ code: "invalid_amount", conversion_id: "held" }]);
   });
 });

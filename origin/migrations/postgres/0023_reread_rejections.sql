@@ -10,6 +10,8 @@ alter table reread_requests
 alter table reread_requests drop constraint reread_requests_pk;
 alter table reread_requests add constraint reread_requests_pk primary key (reread_request_id);
 alter table reread_requests add constraint reread_requests_once unique (request_id, reread_id);
--- The number that a request had among those that reached a verdict, where it was rejected only when it was read again: it says when it
--- was stored, whatever becomes of it.
-alter table rejections add column postback_id bigint;
+-- The order in which requests were stored, whatever becomes of them when they are read again: of one that was rejected when it came 0 among
+-- those that reached a verdict, and null among the rejected ones; of one that was moved the number that it had; else null, and its own
+-- number says it.
+alter table postbacks add column first_number bigint;
+alter table rejections add column first_number bigint;

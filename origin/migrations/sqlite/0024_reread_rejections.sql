@@ -33,6 +33,15 @@ drop table reread_requests;
 alter table reread_requests_new rename to reread_requests;
 create index reread_requests_by_event on reread_requests (before_event_id);
 create index reread_requests_by_conversion on reread_requests (before_conversion_id);
--- The number that a request had among those that reached a verdict, where it was rejected only when it was read again: it says when it
--- was stored, whatever becomes of it.
-alter table rejections add column postback_id integer;
+-- The order in which requests were stored, whatever becomes of them when they are read again: of one that was rejected when it came 0 among
+-- those that reached a verdict, and null among the rejected ones; of one that was moved the number that it had; else null, and its own
+-- number says it.
+alter table postbacks add column first_number integer;
+alter table rejections add column first_number integer;
+create index rejections_by_first_number on rejections (first_number) where first_number is not null;
+-- The highest numbers are free again when their rows are moved. Nobody else is to have them.
+create trigger postbacks_have_new_numbers after insert on postbacks
+when new.postback_id <= (select max(first_number) from rejections where first_number is not null) begin
+    update postbacks set postback_id = (select max(first_number) + 1 from rejections where first_number is not null)
+    where postback_id = new.postback_id;
+end;

@@ -7,6 +7,7 @@ use crate::api::error::Error;
 use crate::rejections;
 use crate::store::reread::{PAGE, RequestRow, Stored};
 use crate::store::{StoreError, patiently};
+use postback::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Events that one statement reads.
@@ -116,6 +117,12 @@ impl Cluster {
     }
 }
 
+/// The instant before which rejected requests are dropped for their age.
+pub fn kept_from(scope: Scope<'_>) -> Option<Timestamp> {
+    let days_ms = i64::from(scope.partner.data_retention_days).saturating_mul(86_400_000);
+    Timestamp::from_unix_ms((scope.now)().unix_ms().saturating_sub(days_ms))
+}
+
 /// What a request is read into now.
 pub fn read(scope: Scope<'_>, asked: &Asked, row: &RequestRow) -> Now {
     let receipt = &row.receipt;
@@ -125,6 +132,8 @@ pub fn read(scope: Scope<'_>, asked: &Asked, row: &RequestRow) -> Now {
     match request::read(scope.partner, receipt) {
         Ok(Ok(reading)) => Now::Postback(Box::new(reading)),
         Ok(Err(_)) if asked.keep_accepted => Now::Left(Left::Accepted),
+        // Among the rejected ones it would be dropped, and nothing would bring it back.
+        Ok(Err(_)) if kept_from(scope).is_some_and(|from| receipt.received_at < from) => Now::Left(Left::Dropped),
         Ok(Err(rejection)) => {
             let (content_type, body) = (receipt.content_type.as_deref(), receipt.body.as_deref());
             let ids = rejections::ids(scope.partner, &receipt.target, content_type, body, receipt.received_at);

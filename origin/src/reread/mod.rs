@@ -27,7 +27,7 @@ use crate::store::reread::{
     RejectedSpan, Replacement, RequestRow, RequestSpan, Stored, Unreadable, Was,
 };
 use crate::store::{StoreError, patiently};
-use cluster::{Cluster, Leads, read};
+use cluster::{Cluster, Leads, kept_from, read};
 use difference::Difference;
 use jiff::tz::TimeZone;
 use plan::{Now, Plan, event_row, plan};
@@ -126,10 +126,8 @@ pub async fn look(
 async fn kept_since(scope: Scope<'_>, asked: &Asked) -> Result<Option<Timestamp>, StoreError> {
     let now = (scope.now)();
     let Known { since, has_older_events } = patiently(|| scope.store.requests_kept()).await?;
-    let days_ms = i64::from(scope.partner.data_retention_days).saturating_mul(86_400_000);
-    let dropped_before = Timestamp::from_unix_ms(now.unix_ms().saturating_sub(days_ms));
     // Of what was rejected nothing else is left. Where no day was said, nobody asked about what may never have been.
-    let dropped_before = dropped_before.filter(|_| has_older_events || asked.from > Timestamp::EPOCH);
+    let dropped_before = kept_from(scope).filter(|_| has_older_events || asked.from > Timestamp::EPOCH);
     let kept_since = since.or(Some(now)).filter(|_| has_older_events).max(dropped_before);
     Ok(kept_since.filter(|since| asked.from < *since))
 }

@@ -218,7 +218,9 @@ fn joined(
     members: &[Member<'_>],
 ) -> After {
     let mut repeats = event.repeats.clone();
-    for member in members {
+    let known_requests: HashSet<_> = event.receipts().map(|receipt| receipt.request_id.as_str()).collect();
+    // One that has a receipt was dropped for its age.
+    for member in members.iter().filter(|member| !known_requests.contains(member.request_id())) {
         let part = if member.reading.postback.fingerprint() == event.row.fingerprint {
             repeats.push(member.receipt(known));
             Part::Repeat

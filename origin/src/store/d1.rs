@@ -89,10 +89,11 @@ impl D1 {
         self.one("delete from nonces where seen_at < ?1", &[before.to_sortable()]).await
     }
 
-    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
+    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most. Rejected ones first: one of them that has
+    /// reached a verdict since is told by that.
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut dropped: u64 = 0;
-        for (table, id) in [("postbacks", "postback_id"), ("rejections", "rejection_id")] {
+        for (table, id) in [("rejections", "rejection_id"), ("postbacks", "postback_id")] {
             let sql = format!(
                 "delete from {table} where {id} in
                  (select {id} from {table} where received_at < ?1 order by received_at limit {PORTION})"

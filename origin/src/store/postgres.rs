@@ -131,8 +131,9 @@ impl Postgres {
     }
 
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut dropped = months::drop_before(&self.pool, before).await?;
-        // There are few of these; they go a portion at a time, so that no statement takes long.
+        let mut dropped: u64 = 0;
+        // There are few of these; they go a portion at a time, so that no statement takes long. They go first: one of them that has
+        // reached a verdict since is told by that.
         loop {
             let portion = sqlx::query(
                 "delete from rejections where rejection_id in
@@ -141,9 +142,10 @@ impl Postgres {
             let done = portion.bind(before.to_chrono()).execute(&self.pool).await?;
             dropped = dropped.saturating_add(done.rows_affected());
             if done.rows_affected() == 0 {
-                return Ok(dropped);
+                break;
             }
         }
+        Ok(dropped.saturating_add(months::drop_before(&self.pool, before).await?))
     }
 
     pub(super) async fn make_months(&self, now: Timestamp) -> Result<(), StoreError> {

@@ -107,14 +107,15 @@ impl Sqlite {
         Ok(done.rows_affected())
     }
 
-    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most.
+    /// A portion at a time, so that postbacks that come meanwhile wait for one portion at most. Rejected ones first: one of them that has
+    /// reached a verdict since is told by that.
     pub(super) async fn drop_postbacks(&self, before: Timestamp) -> Result<u64, StoreError> {
         let mut dropped: u64 = 0;
         for portion in [
-            "delete from postbacks where postback_id in
-             (select postback_id from postbacks where received_at < $1 order by received_at limit 500)",
             "delete from rejections where rejection_id in
              (select rejection_id from rejections where received_at < $1 order by received_at limit 500)",
+            "delete from postbacks where postback_id in
+             (select postback_id from postbacks where received_at < $1 order by received_at limit 500)",
         ] {
             loop {
                 let done = sqlx::query(portion).bind(before.to_sortable()).execute(&self.pool).await?;

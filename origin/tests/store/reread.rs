@@ -628,6 +628,59 @@ contract! {
         assert_eq!(db.column(LINKS).await, ["k1 account u1 x3"]);
     }
 
+    what_is_stored_after_others_have_moved_is_behind_them(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let strict = Partner { required: vec![Field::AccountId], ..right.clone() };
+        db.receive(&right, "r1", 1, "conversion_id=c0&rewars=1&account_id=u1").await;
+        db.receive(&right, "r2", 2, "conversion_id=c2&rewars=2").await;
+        db.receive(&right, "r3", 3, "conversion_id=c1&event_id=e1&rewars=10").await;
+        assert_eq!(reread(&db, &mut processing, &strict, &all()).await.rejected.values().sum::<u64>(), 2);
+        for (request, second, rewars) in [("r4", 4, 12), ("r5", 5, 14)] {
+            db.receive(&right, request, second, &format!("conversion_id=c1&event_id=e1&rewars={rewars}")).await;
+        }
+        assert_eq!(db.conversions_now().await, ["c0 conversion - 1.00 1 r1", "c1 conversion - 12.00 1 r4"]);
+        for _ in 0..2 {
+            reread(&db, &mut processing, &right, &all()).await;
+            assert_eq!(db.conversions_now().await, ["c0 conversion - 1.00 1 r1", "c1 conversion - 10.00 1 r3", "c2 conversion - 2.00 1 r2"]);
+            reread(&db, &mut processing, &strict, &all()).await;
+            assert_eq!(db.conversions_now().await, ["c0 conversion - 1.00 1 r1"]);
+        }
+        // What it was rejected by is dropped sooner than the request.
+        reread(&db, &mut processing, &right, &all()).await;
+        db.execute("delete from rejections").await;
+        let other = without_money();
+        reread(&db, &mut processing, &other, &all()).await;
+        reread(&db, &mut processing, &right, &all()).await;
+        assert_eq!(db.conversions_now().await, ["c0 conversion - 1.00 1 r1", "c1 conversion - 10.00 1 r3", "c2 conversion - 2.00 1 r2"]);
+    }
+
+    what_would_be_dropped_among_the_rejected_ones_stays(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let strict = Partner { required: vec![Field::AccountId], data_retention_days: 0, ..right.clone() };
+        db.receive(&right, "r1", 1, "conversion_id=c1&rewars=10").await;
+        let found = reread(&db, &mut processing, &strict, &all()).await;
+        assert_eq!((found.left, found.rejected.len()), (BTreeMap::from([("dropped".to_owned(), 1)]), 0));
+        assert_eq!(db.conversions_now().await, ["c1 conversion - 10.00 1 r1"]);
+    }
+
+    what_was_rejected_once_is_erased_with_the_request(db) {
+        let mut processing = Processing::new();
+        let right = processing.partner.clone();
+        let strict = Partner { required: vec![Field::OrderId], ..right.clone() };
+        // Its ids could not be read then.
+        db.receive(&strict, "r1", 1, "conversion_id=c1&click_id=k9&sub_id=secret-1").await;
+        db.receive(&right, "r2", 2, "conversion_id=c2&click_id=k9&account_id=somebody-1").await;
+        assert_eq!(reread(&db, &mut processing, &right, &all()).await.recovered, 1);
+        let account = Account::new("somebody-1", &["account_id".to_owned()]);
+        let found = db.store.find_subject(&account, |_| ()).await.unwrap();
+        assert_eq!(found.counts().get("rejections"), Some(&1));
+        db.store.erase_subject(&Erasing::new(account, &nonce(), now()), &found).await.unwrap();
+        let left: Vec<_> = db.dump().await.into_iter().filter(|row| row.contains("secret-1")).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
     what_was_erased_since_it_was_read_is_not_brought_back(db) {
         let mut processing = Processing::new();
         let right = processing.partner.clone();

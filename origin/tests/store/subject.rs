@@ -109,7 +109,7 @@ async fn fill(db: &Fresh) -> (Vec<Record>, Processing) {
     db.execute(
         "insert into reread_requests (reread_id, request_id, received_at, before_verdict, before_event_id, before_conversion_id,
             before_stated, verdict, event_id, conversion_id, stated)
-         values ('again', 'before', '2025-11-21T08:00:00.000000Z', 'created', 'e8', 'canary uä/7', '{}', 'created', 'e9', 'c9', '{}')",
+         values ('again', 'before', '2025-11-21T08:00:00.000000Z', 'created', 'canary uä/7', 'event:canary uä/7', '{}', 'created', 'e9', 'c9', '{}')",
     )
     .await;
     (records, processing)

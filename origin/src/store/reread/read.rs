@@ -282,12 +282,6 @@ pub(super) fn page(dialect: Dialect, span: &RequestSpan) -> Step<RequestSpan> {
 fn request(dialect: Dialect, event: Option<&str>) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let receipt = dialect.json_members(&receipt::members(dialect, "known"));
-    let by_key = dialect.by_key();
-    let was_rejected = "from rejections where rejections.request_id = known.request_id";
-    let first_number = format!(
-        "case when exists (select 1 {was_rejected}{by_key}) then (select rejections.postback_id {was_rejected}{by_key})
-              else known.postback_id end"
-    );
     let mut members = vec![
         column("postback_id"),
         column("receipt_id"),
@@ -296,7 +290,7 @@ fn request(dialect: Dialect, event: Option<&str>) -> String {
         ("content", "cast(known.content as text)".to_owned()),
         ("receipt", receipt),
         ("ignored", "cast(known.ignored as text)".to_owned()),
-        ("first_number", first_number),
+        column("first_number"),
     ];
     members.extend(event.map(|event| {
         let marks = dialect.json_members(&[
@@ -404,8 +398,8 @@ pub(super) fn rejected_by_number(dialect: Dialect) -> Step<i64> {
 fn rejected(dialect: Dialect) -> String {
     let column = |name: &'static str| (name, format!("known.{name}"));
     let receipt = dialect.json_members(&receipt::members(dialect, "known"));
-    let first_number = ("first_number", "known.postback_id".to_owned());
-    dialect.json_object(&[column("receipt_id"), column("code"), column("field"), first_number, ("receipt", receipt)])
+    let members = ["receipt_id", "code", "field", "first_number"].map(column);
+    dialect.json_object(&members.into_iter().chain([("receipt", receipt)]).collect::<Vec<_>>())
 }
 
 /// That a rejected request's sender was believed, and that it has reached no verdict.
@@ -564,7 +558,8 @@ impl RequestRow {
         let content: BTreeMap<String, String> = read_json("a request's content", &request.content)?;
         Ok(RequestRow {
             postback_id: request.postback_id,
-            first_number: request.first_number,
+            // As the migration says that made the column.
+            first_number: Some(request.first_number.unwrap_or(request.postback_id)).filter(|number| *number != 0),
             receipt_id: request.receipt_id,
             event_id: request.event_id,
             verdict: request.verdict,

@@ -640,8 +640,12 @@ fn put_repeats(dialect: Dialect) -> Step<Repeat> {
     Step::new(dialect, COLUMNS, &statement)
 }
 
+/// Conversions of an account that are gone through: more are no person's.
+const CONVERSIONS_MAX: usize = 1_000;
+
 /// Who is linked to a click: as the first receipt says of all events that say it. They are those that were read, those of conversions
-/// that name the click or the account, and the one that it is linked by already, unless that is replaced.
+/// that name the click, and the one that it is linked by already, unless that is replaced. Where it was, they are also those of the
+/// account's conversions: these may name another click since.
 fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     const COLUMNS: &[Column<LinkRow>] = &[
         Column::text("click_id", |row| Some(row.link.click_id.clone())),
@@ -661,8 +665,8 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
     let events = dialect.join_in_order("events", "event", "event.event_id = input.event_id");
     let repeats = dialect.join_in_order("repeats", "again", "again.event_id = told.event_id");
     let columns = "input.reread_id, input.click_id, input.kind, input.linked_id, event.event_id, event.received_at, event.request_id";
-    let by_account =
-        dialect.join_in_order("conversions", "own", "own.account_id = input.linked_id and input.kind = 'account'");
+    let by_account = dialect.join_in_order("conversions", "own", "own.account_id = input.linked_id");
+    let by_key = dialect.by_key();
     let says =
         "event.content ->> 'click_id' = input.click_id and event.content ->> (input.kind || '_id') = input.linked_id";
     let says = match dialect {
@@ -675,10 +679,17 @@ fn put_links(dialect: Dialect) -> [Step<LinkRow>; 2] {
         Dialect::Sqlite => "said.request_id",
     };
     let put = format!(
-        ", told as (
+        ", pairs as (select distinct reread_id, click_id, kind, linked_id from input),
+         lost as (
+            select pairs.* from pairs where pairs.kind = 'account'
+                and not exists (select 1 from links where links.click_id = pairs.click_id and links.kind = pairs.kind
+                    and links.linked_id = pairs.linked_id{by_key})
+                and (select count(*) from (select 1 from conversions as one where one.account_id = pairs.linked_id
+                    limit {CONVERSIONS_MAX} + 1) as some_of_them) <= {CONVERSIONS_MAX}),
+         told as (
             select {columns} from input {events} where {says}
-            union select {columns} from input {conversions} {events_of_them} where {says}
-            union select {columns} from input {by_account} {events_of_them} where {says}),
+            union select {columns} from pairs as input {conversions} {events_of_them} where {says}
+            union select {columns} from lost as input {by_account} {events_of_them} where {says}),
          said as (
             select * from told
             union all select told.reread_id, told.click_id, told.kind, told.linked_id, told.event_id, again.received_at,
@@ -722,9 +733,9 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 4] {
     ];
     let given = ["event_id", "conversion_id", "order_id", "click_id", "account_id"];
     let reject = format!(
-        "insert into rejections ({kept}, code, field, via, is_authenticated, status, rules, {given}, postback_id)
+        "insert into rejections ({kept}, code, field, via, is_authenticated, status, rules, {given}, first_number)
          select {values}, input.code, input.field, input.via, {is_authenticated}, input.status, input.rules, {named},
-            known.postback_id
+            nullif(coalesce(known.first_number, known.postback_id), 0)
          from input {known} where input.is_first and input.code is not null and {TAKES_EFFECT}
          on conflict (request_id) do update set {replaced}",
         kept = kept.join(", "),
@@ -749,8 +760,8 @@ fn put_requests(dialect: Dialect) -> [Step<Request>; 4] {
             select input.postback_id from input where input.code is not null and {TAKES_EFFECT}){among}"
     );
     let recover = format!(
-        "insert into postbacks ({kept}, event_id, verdict, content, ignored, warnings)
-         select {values}, input.event_id, input.verdict, {content}, {ignored}, {warnings}
+        "insert into postbacks ({kept}, event_id, verdict, content, ignored, warnings, first_number)
+         select {values}, input.event_id, input.verdict, {content}, {ignored}, {warnings}, coalesce(known.first_number, 0)
          from input {known} where input.rejection_id > 0 and {TAKES_EFFECT}
          order by known.received_at, known.request_id",
         kept = kept.join(", "),

@@ -3,11 +3,11 @@
 
 use super::super::statement::{Dialect, Step};
 use super::find::{
-    GIVEN, IDS_OF_REREADS, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of, requests_of,
-    reread_is_account, sets, tells,
+    GIVEN, IDS_OF_REREADS, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of,
+    rejections_of_requests, requests_of, reread_is_account, sets, tells,
 };
 use super::{ASKED, Account, Asked};
-use postback::id::Nonce;
+use postback::id::{Nonce, OWN_CONVERSION_PREFIX};
 use postback::time::Timestamp;
 
 /// What a pseudonym begins with, so that whoever meets one knows what it is.
@@ -112,7 +112,15 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     };
     let postbacks =
         found("postbacks", "postback_id", format!("({} or {})", names_it("postbacks"), tells(dialect, "postbacks")));
-    let rejections = found("rejections", "rejection_id", tells(dialect, "rejections"));
+    let own_postbacks = format!(
+        "({} or {} or postback_id in ({}) and {})",
+        names_it("postbacks"),
+        tells(dialect, "postbacks"),
+        requests_of(TOLD),
+        names_no_other("postbacks"),
+    );
+    let recovered = format!("rejection_id in ({})", rejections_of_requests(&own_postbacks));
+    let rejections = found("rejections", "rejection_id", format!("({} or {recovered})", tells(dialect, "rejections")));
     let rereads = found("reread_requests", "reread_request_id", reread_is_account("reread_requests"));
     let request_of_verdict = format!("{request}, ignored = '[]', {}", content("postbacks"));
     vec![
@@ -138,6 +146,15 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
             content("events"),
         )),
         step("conversions", "events", &after, format!("update conversions set {conversion} where {alone}")),
+        step("rejections", "events", &after, format!(
+            "update rejections set {request}, {NO_IDS} where rejection_id in ({})", rejections_of("pseudonym"),
+        )),
+        step("rejections", "rejections", match sought {
+            Sought::Given => none,
+            Sought::Here => &after,
+        }, format!(
+            "update rejections set {request}, {NO_IDS} where {rejections} and ({AS_RECEIVED} or {HAS_IDS})",
+        )),
         step("postbacks", "events", &after, format!(
             "update postbacks set {request_of_verdict}
              where postback_id in ({}) and {} and {AS_RECEIVED}", requests_of(TOLD), names_no_other("postbacks"),
@@ -145,15 +162,12 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
         step("postbacks", "postbacks", none, format!(
             "update postbacks set {request_of_verdict} where {postbacks} and {AS_RECEIVED}",
         )),
-        step("rejections", "events", &after, format!(
-            "update rejections set {request}, {NO_IDS} where rejection_id in ({})", rejections_of("pseudonym"),
-        )),
-        step("rejections", "rejections", none, format!(
-            "update rejections set {request}, {NO_IDS} where {rejections} and ({AS_RECEIVED} or {HAS_IDS})",
-        )),
         step("reread_requests", "reread_requests", none, format!(
             "update reread_requests set {} where {rereads}",
-            IDS_OF_REREADS.map(|name| format!("{name} = {}", replaced(name))).join(", "),
+            IDS_OF_REREADS.map(|name| format!(
+                "{name} = case when {name} = {account} then {pseudonym}
+                    when {name} = '{OWN_CONVERSION_PREFIX}' || {account} then '{OWN_CONVERSION_PREFIX}' || {pseudonym} else {name} end"
+            )).join(", "),
         )),
         step("clicks", "events", &after, "update clicks set sub_id = null, geo = null, device = null, referrer = null, utm = '{}',
                 ad_click_ids = '{}'

@@ -5,6 +5,7 @@ use super::super::statement::{Dialect, Done, Step, read_json};
 use super::account::{BETWEEN_WORDS, BETWEEN_WORDS_ENCODED};
 use super::rows::row;
 use super::{ASKED, Account, Asked};
+use postback::id::OWN_CONVERSION_PREFIX;
 use postback::verdict::Verdict;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -195,9 +196,11 @@ pub(super) fn names_it(table: &str) -> String {
 /// The ids in what requests were before they were read again, and became.
 pub(super) const IDS_OF_REREADS: [&str; 4] = ["before_event_id", "before_conversion_id", "event_id", "conversion_id"];
 
-/// That one of them is the account. One that has it in it may be another's.
+/// That one of them is the account, or made of it where a request had no id of a conversion. One that has it in it may be another's.
 pub(super) fn reread_is_account(table: &str) -> String {
-    format!("{} in ({})", of_subject("account_id"), IDS_OF_REREADS.map(|id| format!("{table}.{id}")).join(", "))
+    let ids = IDS_OF_REREADS.map(|id| format!("{table}.{id}")).join(", ");
+    let account = of_subject("account_id");
+    format!("({account} in ({ids}) or '{OWN_CONVERSION_PREFIX}' || {account} in ({ids}))")
 }
 
 /// How often runs of what stands between words are halved to one.
@@ -265,6 +268,14 @@ pub(super) fn rejections_of(who: &str) -> String {
     )
 }
 
+/// Rejected requests that have reached a verdict since, of requests that a condition finds, by their keys.
+pub(super) fn rejections_of_requests(condition: &str) -> String {
+    format!(
+        "select rejections.rejection_id from rejections where rejections.request_id in (
+            select postbacks.request_id from postbacks where {condition})"
+    )
+}
+
 /// Events that name the account.
 pub(super) fn events(dialect: Dialect) -> Step<Asked> {
     scan(dialect, "events", "event_id", "text", &names_it("page"))
@@ -293,6 +304,17 @@ pub(super) fn rejections_by_ids(dialect: Dialect) -> Step<Asked> {
         sets("account_id", GIVEN),
         row(dialect, "rejections", "rejections"),
         rejections_of("account_id"),
+    );
+    Step::new(dialect, ASKED, &statement).answering()
+}
+
+/// Rejected requests that have reached a verdict since, by the requests that were found.
+pub(super) fn rejections_of_postbacks(dialect: Dialect) -> Step<Asked> {
+    let given = "postbacks.postback_id in (select cast(id as bigint) from input where id is not null)";
+    let statement = format!(
+        "select cast(rejection_id as text) as id, {} as answer from rejections where rejection_id in ({})",
+        row(dialect, "rejections", "rejections"),
+        rejections_of_requests(given),
     );
     Step::new(dialect, ASKED, &statement).answering()
 }
@@ -352,7 +374,8 @@ pub fn finding_sql(account: &Account) -> String {
     let of_events = format!("postback_id in ({}) and {}", requests_of(TOLD), names_no_other("postbacks"));
     let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
     let by_ids = format!("rejection_id in ({})", rejections_of("account_id"));
-    let rejections = format!("({} or {by_ids})", tells(dialect, "rejections"));
+    let recovered = format!("rejection_id in ({})", rejections_of_requests(&postbacks));
+    let rejections = format!("({} or {by_ids} or {recovered})", tells(dialect, "rejections"));
     let found = by_key(dialect, Sought::Here).into_iter().map(|(_, step)| step).chain([
         requests("postbacks", "postback_id", &postbacks),
         requests("rejections", "rejection_id", &rejections),

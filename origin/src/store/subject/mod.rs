@@ -92,6 +92,8 @@ impl Store {
         self.scan(find::rejections(dialect), "rejections", "0", account, &mut found, &mut looked_at, &mut progress)
             .await?;
         found.add("rejections", self.of_subject(vec![find::rejections_by_ids(dialect).over(&rows)]).await?)?;
+        let rows = account.with_ids(found.keys("postbacks"));
+        found.add("rejections", self.of_subject(vec![find::rejections_of_postbacks(dialect).over(&rows)]).await?)?;
         self.scan(find::rereads(dialect), "reread_requests", "0", account, &mut found, &mut looked_at, &mut progress)
             .await?;
         Ok(found)

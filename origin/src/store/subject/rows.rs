@@ -66,6 +66,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "content",
             "ignored",
             "warnings",
+            "first_number",
         ],
         "rejections" => &[
             "rejection_id",
@@ -91,7 +92,7 @@ pub fn columns(table: &str) -> &'static [&'static str] {
             "order_id",
             "click_id",
             "account_id",
-            "postback_id",
+            "first_number",
         ],
         "reread_requests" => &[
             "reread_request_id",
