@@ -127,8 +127,9 @@ pub async fn ingest(
     }
 }
 
-/// How often a rejected request is tried to be written down.
-const REJECTION_TRIES: usize = 3;
+/// How often a rejected request is tried to be written down, and for how long, in milliseconds.
+const REJECTION_TRIES: usize = 8;
+const REJECTION_TRIES_WITHIN_MS: i64 = 3_000;
 
 /// Writes down a request that could not be read, and says what to answer. Within the partner's day: a sender that has gone wild
 /// must not fill the database with these, either. Where it cannot be written the answer is the same, because no retry would change
@@ -172,10 +173,12 @@ async fn write_down(
         rules: partner.rules_version.clone(),
         ids,
     };
+    let began_ms = (app.platform.now)().unix_ms();
     let mut written = store.reject(rejected.clone()).await;
     // Its sender does not come again, as that of an accepted one does: so whoever holds the database for a moment is waited for.
     for _ in 1..REJECTION_TRIES {
-        if !matches!(written, Err(StoreError::Unavailable(_))) {
+        let tried_ms = (app.platform.now)().unix_ms().saturating_sub(began_ms);
+        if !matches!(written, Err(StoreError::Unavailable(_))) || tried_ms >= REJECTION_TRIES_WITHIN_MS {
             break;
         }
         written = store.reject(rejected.clone()).await;

@@ -257,7 +257,7 @@ describe("a direct request that is rejected while somebody else holds the databa
   });
 
   test("is stored when it is free again", async () => {
-    const hold = "import sqlite3,sys,time; c=sqlite3.connect(sys.argv[1]); c.execute('begin immediate'); print('held', flush=True); time.sleep(3); c.rollback()";
+    const hold = "import sqlite3,sys,time; c=sqlite3.connect(sys.argv[1]); c.execute('begin immediate'); print('held', flush=True); time.sleep(1.5); c.rollback()";
     const holder = spawn(process.env.TEST_PYTHON, ["-c", hold, join(databases.env.DATA_DIR, "rector_db.sqlite")], { stdio: ["ignore", "pipe", "inherit"] });
     const ended = once(holder, "exit");
     await once(holder.stdout, "data");
