@@ -80,7 +80,7 @@ impl Cluster {
                 }
                 cluster.stored.requests.push(row);
             }
-            cluster.is_bearable(0)?;
+            cluster.check_size(0)?;
         }
         cluster.stored.requests.sort_by_key(|row| row.postback_id);
         cluster.stored.requests.dedup_by_key(|row| row.postback_id);
@@ -90,7 +90,7 @@ impl Cluster {
     }
 
     async fn add_rejected(&mut self, scope: Scope<'_>, numbers: &[i64]) -> Result<(), StoreError> {
-        self.is_bearable(numbers.len())?;
+        self.check_size(numbers.len())?;
         for some in numbers.chunks(PAGE) {
             let page = patiently(|| scope.store.rejections_by_number(some)).await?;
             // One that could be read a moment ago, and cannot now.
@@ -108,7 +108,7 @@ impl Cluster {
         Ok(())
     }
 
-    fn is_bearable(&self, more: usize) -> Result<(), StoreError> {
+    fn check_size(&self, more: usize) -> Result<(), StoreError> {
         if self.stored.requests.len().saturating_add(more) > REQUESTS_MAX {
             let requests = REQUESTS_MAX;
             return Err(StoreError::Bug(format!("more than {requests} requests tell of events that would become one")));

@@ -3,8 +3,8 @@
 
 use super::super::statement::{Dialect, Step};
 use super::find::{
-    GIVEN, IDS_OF_REREADS, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, rejections_of,
-    rejections_of_requests, requests_of, reread_is_account, sets, tells,
+    GIVEN, IDS_OF_REREADS, SUBJECT, Sought, TOLD, names_it, names_no_other, of_subject, postbacks_of_person,
+    rejections_of, rejections_of_requests, requests_of, reread_is_account, sets, tells,
 };
 use super::{ASKED, Account, Asked};
 use postback::id::{Nonce, OWN_CONVERSION_PREFIX};
@@ -112,14 +112,7 @@ pub(super) fn steps(dialect: Dialect, sought: Sought) -> Vec<Erase> {
     };
     let postbacks =
         found("postbacks", "postback_id", format!("({} or {})", names_it("postbacks"), tells(dialect, "postbacks")));
-    let own_postbacks = format!(
-        "({} or {} or postback_id in ({}) and {})",
-        names_it("postbacks"),
-        tells(dialect, "postbacks"),
-        requests_of(TOLD),
-        names_no_other("postbacks"),
-    );
-    let recovered = format!("rejection_id in ({})", rejections_of_requests(&own_postbacks));
+    let recovered = format!("rejection_id in ({})", rejections_of_requests(&postbacks_of_person(dialect)));
     let rejections = found("rejections", "rejection_id", format!("({} or {recovered})", tells(dialect, "rejections")));
     let rereads = found("reread_requests", "reread_request_id", reread_is_account("reread_requests"));
     let request_of_verdict = format!("{request}, ignored = '[]', {}", content("postbacks"));

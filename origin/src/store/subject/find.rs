@@ -253,6 +253,12 @@ pub(super) fn requests_of(events: &str) -> String {
     )
 }
 
+/// That a request that reached a verdict names the account, tells of it, or is of an event that does, where nothing is known beforehand.
+pub(super) fn postbacks_of_person(dialect: Dialect) -> String {
+    let of_events = format!("postback_id in ({}) and {}", requests_of(TOLD), names_no_other("postbacks"));
+    format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"))
+}
+
 /// The rejected requests that are about the person by the ids that they name, by their keys: the account, or, where they name no account,
 /// a click, a conversion or an event of the person's. The sets are those of a column of the subject, `who`.
 pub(super) fn rejections_of(who: &str) -> String {
@@ -371,8 +377,7 @@ pub fn finding_sql(account: &Account) -> String {
             format!(", {SUBJECT}, {sets} select {key} as id, {row} as answer from {table} where {condition}");
         Step::new(dialect, ASKED, &statement)
     };
-    let of_events = format!("postback_id in ({}) and {}", requests_of(TOLD), names_no_other("postbacks"));
-    let postbacks = format!("({} or {} or {of_events})", names_it("postbacks"), tells(dialect, "postbacks"));
+    let postbacks = postbacks_of_person(dialect);
     let by_ids = format!("rejection_id in ({})", rejections_of("account_id"));
     let recovered = format!("rejection_id in ({})", rejections_of_requests(&postbacks));
     let rejections = format!("({} or {by_ids} or {recovered})", tells(dialect, "rejections"));
