@@ -186,14 +186,14 @@ fn text(code: &str, looked: &Looked, task: &Task<'_>) -> String {
     line("rejected, and accepted now", *recovered, &none);
     line("rejected, and still rejected", still_rejected.values().sum(), still_rejected);
     line("rejected, and not kept whole", *incomplete, &none);
-    line("that cannot be read or replaced", u64::try_from(failed.len()).unwrap_or(u64::MAX), &none);
+    line("events or requests that cannot be read", u64::try_from(failed.len()).unwrap_or(u64::MAX), &none);
     line("events left as they are", left.values().sum(), left);
     if let Some(since) = kept_since {
         lines.push(format!("  requests from before {since} are no longer kept: what they said stays as it is"));
     }
     lines.extend(table(days, task.zone));
     if *uncounted > 0 {
-        lines.push(format!("  {uncounted} conversions are in no difference: not all of them, or of those they are balanced with, can be read"));
+        lines.push(format!("  {uncounted} conversions are not in the difference: they, or conversions they are balanced with, cannot be read"));
     }
     if *waiting > 0 && task.apply.is_none() {
         lines.push(format!("  {waiting} conversions wait to be evaluated; so they are counted as they stand"));

@@ -457,7 +457,7 @@ fn revoke(dialect: Dialect) -> Step<KeyRow> {
     Step::new(dialect, KEYS, &statement)
 }
 
-/// Takes it back, where a request is not as it was read: it was erased, or a rejected one has reached a verdict, or it is gone.
+/// Takes it back where a request has changed since it was read: it was erased or deleted, or a rejected one has reached a verdict.
 fn revoke_changed(dialect: Dialect) -> Step<Request> {
     let by_key = dialect.by_key();
     let statement = format!(
